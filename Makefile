@@ -1,0 +1,61 @@
+# Every command of the project. CI calls these and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+NODE_STAMP := contracts/node_modules/.stamp
+NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
+
+.PHONY: help demo test lint bench contracts format clean node-check
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(RUN_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
+	cd contracts && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+node-check:
+ifneq ($(NODE_OK),yes)
+	@echo "node and npm are needed here: they bring the Solidity compiler and forge. Install Node.js 20 or later, then run the command again." >&2
+	@exit 1
+endif
+
+demo: $(RUN_STAMP) ## five stores train one model on a local ledger, then anyone audits it (writes runs/demo)
+	$(BIN)/fl-chain demo --out runs/demo --force
+
+test: lint ## lint, contract tests, all Python tests
+	cd contracts && npx --no-install forge test
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(DEV_STAMP) $(NODE_STAMP) ## formatting, types, import floors, committed artefacts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd contracts && npx --no-install forge fmt --check
+
+format: $(DEV_STAMP) $(NODE_STAMP) ## format Python and Solidity in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cd contracts && npx --no-install forge fmt
+
+contracts: $(DEV_STAMP) $(NODE_STAMP) ## compile the contracts and rewrite the committed artefact
+	$(BIN)/python scripts/compile_contracts.py
+
+bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
+	$(BIN)/python -m benchmarks
+
+clean: ## remove environments, builds and runs
+	rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache runs build dist *.egg-info

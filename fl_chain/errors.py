@@ -1,0 +1,153 @@
+"""Every error that fl_chain raises on purpose, in one tree.
+
+    FlChainError
+    |-- ConfigError           the user's settings are wrong
+    |   |-- KeyUnavailable        a signing key cannot be read
+    |   |-- PortInUse             the port to listen on is taken
+    |   `-- OutputExists          the output folder is there already
+    |-- InputDataError        the user's data are not what the settings promise
+    |-- ModelError            a model cannot be represented
+    |   |-- NonFiniteValue        NaN or infinity in a tensor
+    |   |-- ValueOutOfRange       a value does not fit the fixed-point format
+    |   `-- UnsupportedModel      its buffers change in training, its dtype is not float, ...
+    |-- VerificationError     somebody published what does not match its commitment
+    |   |-- DigestMismatch        the bytes hash to something else
+    |   |-- MalformedBlob         the bytes are not of the promised form
+    |   `-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |-- StoreError            a blob store failed
+    |   `-- BlobMissing           no copy of a blob can be read
+    `-- LedgerError           the chain or its node
+        |-- LedgerUnavailable     the node does not answer
+        |-- WrongChain            another chain id than the settings name
+        |-- WrongCode             no contract there, or not this one
+        |-- TransactionFailed     mined and reverted, or not mined in time
+        `-- LedgerReverted        the contract refused, by one of its custom errors
+
+A message says what was expected, what was found, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class FlChainError(Exception):
+    """The root: whatever is not one of these is a defect of fl_chain itself."""
+
+
+class ConfigError(FlChainError):
+    """The user's settings are wrong."""
+
+
+class KeyUnavailable(ConfigError):
+    """A signing key or a worker secret cannot be read."""
+
+
+class PortInUse(ConfigError):
+    """The port to listen on is taken."""
+
+
+class OutputExists(ConfigError):
+    """The output folder is there already and would be overwritten."""
+
+
+class InputDataError(FlChainError):
+    """The user's data are not what the settings promise."""
+
+
+class ModelError(FlChainError):
+    """A model cannot be represented on the ledger."""
+
+
+class NonFiniteValue(ModelError):
+    """A tensor holds NaN or infinity."""
+
+
+class ValueOutOfRange(ModelError):
+    """A value does not fit the fixed-point format."""
+
+
+class UnsupportedModel(ModelError):
+    """The model cannot be aggregated as it is."""
+
+
+class VerificationError(FlChainError):
+    """Somebody published something that does not match its commitment."""
+
+
+class DigestMismatch(VerificationError):
+    """Bytes hash to something else than they were named for.
+
+    Attributes:
+        expected: the digest that was committed to, 32 bytes.
+        actual: the digest of what was read, 32 bytes.
+    """
+
+    def __init__(self, message: str, *, expected: bytes, actual: bytes) -> None:
+        super().__init__(f"{message}: expected 0x{expected.hex()}, found 0x{actual.hex()}")
+        self.expected = expected
+        self.actual = actual
+
+
+class MalformedBlob(VerificationError):
+    """Bytes are not of the promised form (length, header, JSON)."""
+
+
+class UpdateOutOfRange(VerificationError):
+    """An update has a lane beyond ``clip_lanes * weight``, or one that is set past the dimension.
+
+    Attributes:
+        lane: index of the first such lane.
+        value: that lane as a signed integer.
+        bound: the largest absolute value allowed there.
+    """
+
+    def __init__(self, *, lane: int, value: int, bound: int) -> None:
+        super().__init__(f"lane {lane} holds {value}, outside [-{bound}, {bound}]")
+        self.lane = lane
+        self.value = value
+        self.bound = bound
+
+
+class StoreError(FlChainError):
+    """A blob store failed."""
+
+
+class BlobMissing(StoreError):
+    """No copy of a blob can be read."""
+
+
+class LedgerError(FlChainError):
+    """The chain or its node."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The node does not answer."""
+
+
+class WrongChain(LedgerError):
+    """The node serves another chain than the settings name."""
+
+
+class WrongCode(LedgerError):
+    """The address holds no contract, or another one."""
+
+
+class TransactionFailed(LedgerError):
+    """A transaction was mined and reverted, or was not mined in time."""
+
+
+class LedgerReverted(LedgerError):
+    """The contract refused a call by one of its custom errors.
+
+    Attributes:
+        name: the custom error's name, as in ITrainingLedger.sol.
+        arguments: its arguments by name.
+    """
+
+    def __init__(self, name: str, arguments: Mapping[str, Any], advice: str = "") -> None:
+        detail = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        super().__init__(f"the ledger refused: {name}({detail})" + (f". {advice}" if advice else ""))
+        self.name = name
+        self.arguments = dict(arguments)
