@@ -1,0 +1,239 @@
+"""Settings: one TOML file, checked at the boundary and frozen. The only reader of the environment.
+
+A participant's file needs ``[chain]``, ``[store]``, ``[worker]`` and ``[keys]``. What is trained and how
+(``[run]`` and the tables below it) is the operator's to write: ``fl-chain deploy`` turns it into the policy
+document that the ledger fixes by its hash, and every worker takes it from there.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fl_chain.errors import ConfigError
+
+PRIVATE_KEY_VARIABLE = "FL_CHAIN_PRIVATE_KEY"
+PASSWORD_VARIABLE = "FL_CHAIN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+WORKER_SECRET_VARIABLE = "FL_CHAIN_WORKER_SECRET"  # noqa: S105
+DATA_VARIABLE = "FL_CHAIN_DATA"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChainSettings(_Settings):
+    """Where the ledger is."""
+
+    rpc: tuple[str, ...] = ("http://127.0.0.1:8545",)
+    chain_id: int | None = Field(default=None, ge=1, lt=2**64)  # None: whatever the node serves
+    ledger: str | None = None
+    confirmations: int = Field(default=0, ge=0, le=1000)  # blocks on top before an event is acted on
+    poll_s: float = Field(default=0.25, gt=0, le=60)
+    receipt_timeout_s: float = Field(default=120.0, gt=0)
+
+
+class StoreSettings(_Settings):
+    """Where the blobs are: fsspec URLs or local folders; written to all, read from the first that is good."""
+
+    urls: tuple[str, ...] = Field(default=("store",), min_length=1)
+
+
+class KeySettings(_Settings):
+    """The signing key: an encrypted keystore file, else the variable FL_CHAIN_PRIVATE_KEY."""
+
+    keystore: Path | None = None
+    password_file: Path | None = None  # else the variable FL_CHAIN_PASSWORD
+
+
+class WorkerSettings(_Settings):
+    """One participant's own side; none of it is published."""
+
+    owner: str = ""  # the value of the task's owner column whose rows are this participant's
+    data: str | None = None  # a CSV or Parquet file; None: the task's own source
+    state: Path = Path("worker-state")  # secret and outbox; keep it for the whole run
+    payout: str | None = None  # where rewards go; None: the participant's own address
+
+
+class AggregatorSettings(_Settings):
+    """The aggregator's own side."""
+
+    state: Path = Path("aggregator-state")
+
+
+class PolicySettings(_Settings):
+    """The operator's choices; ``fl_chain.policy`` derives the ledger's integers from them."""
+
+    rounds: int = Field(default=10, ge=1, lt=2**32)
+    quorum: int = Field(default=3, ge=1, le=65535)
+    close_at: int = Field(default=0, ge=0, le=65535)
+    max_unfinal_rounds: int = Field(default=16, ge=1, le=64)
+    clip: float = Field(default=1.0, gt=0)  # largest change of a parameter in one round
+    fraction_bits: int = Field(default=22, ge=8, le=24)
+    scale_bits: int | None = Field(default=None, ge=0, le=40)  # None: the finest that fits
+    max_total_weight: int = Field(default=65536, ge=1, lt=2**31)
+    examples_per_weight: int = Field(default=1, ge=1)
+    submission_s: int = Field(default=3600, ge=1, le=365 * 86400)
+    publication_s: int = Field(default=600, ge=1, le=365 * 86400)
+    posting_s: int = Field(default=1800, ge=1, le=365 * 86400)
+    takeover_s: int = Field(default=86400, ge=1, le=365 * 86400)
+    challenge_s: int = Field(default=86400, ge=1, le=365 * 86400)
+    unbonding_s: int = Field(default=172800, ge=1, le=365 * 86400)
+    reward_wei: int = Field(default=10**16, ge=0, lt=2**127)
+    aggregator_reward_wei: int = Field(default=10**15, ge=0, lt=2**127)
+    bond_wei: int = Field(default=10**18, ge=0, lt=2**127)
+    challenge_reward_wei: int = Field(default=5 * 10**16, ge=0, lt=2**127)
+    deposit_wei: int = Field(default=10**16, ge=0, lt=2**127)
+    reward_split: Literal["equal", "declared-weight"] = "equal"
+
+
+class ModelSettings(_Settings):
+    """A model that fl_chain brings itself."""
+
+    kind: Literal["logistic", "mlp"] = "logistic"
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (16,)  # widths of the MLP's hidden layers
+
+
+class TrainingSettings(_Settings):
+    """Local training, the same for every participant."""
+
+    learning_rate: float = Field(default=0.1, gt=0)
+    local_epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class NumericColumn(_Settings):
+    """A number column. Without mean and std each participant uses those of its own training rows."""
+
+    name: str
+    mean: float | None = None
+    std: float | None = Field(default=None, gt=0)
+
+
+class CategoricalColumn(_Settings):
+    """A column of categories, one-hot in this order; declared, so that all participants build one model."""
+
+    name: str
+    categories: tuple[str, ...] = Field(min_length=1)
+    other: bool = False  # True: one more input for values that are not listed; False: they are an error
+
+
+class TableTaskSettings(_Settings):
+    """A two-class task on a table, from configuration alone."""
+
+    kind: Literal["table"] = "table"
+    source: str | None = None  # "builtin:NAME"; a participant's own file is named in [worker] instead
+    label: str
+    positive: str  # the label's value that counts as 1
+    owner_column: str | None = None  # None: every row of the file is this participant's
+    numeric: tuple[NumericColumn, ...] = ()
+    categorical: tuple[CategoricalColumn, ...] = ()
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class FileTaskSettings(_Settings):
+    """A task in a Python file of the user's own; the file's hash is part of the policy."""
+
+    kind: Literal["file"] = "file"
+    path: str
+    factory: str = "task"
+    sha256: str | None = None  # of the file; filled in at deployment
+
+
+TaskSettings = Annotated[TableTaskSettings | FileTaskSettings, Field(discriminator="kind")]
+
+
+class RunSettings(_Settings):
+    """What the policy document holds besides the ledger's own constants."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    policy: PolicySettings = PolicySettings()
+    task: TaskSettings | None = None
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+class Settings(_Settings):
+    """The whole file."""
+
+    chain: ChainSettings = ChainSettings()
+    store: StoreSettings = StoreSettings()
+    keys: KeySettings = KeySettings()
+    worker: WorkerSettings = WorkerSettings()
+    aggregator: AggregatorSettings = AggregatorSettings()
+    run: RunSettings = RunSettings()
+
+
+def parse_settings(text: str, *, origin: str) -> Settings:
+    """Return the settings that a TOML text holds.
+
+    Args:
+        text: the file's content.
+        origin: what to call it in messages.
+
+    Raises:
+        ConfigError: naming the line or the key that is wrong.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"{origin} has settings that fl_chain does not take:\n" + "\n".join(lines)
+        ) from error
+
+
+def load_settings(path: Path) -> Settings:
+    """Return the settings of a TOML file; relative paths in it start from the file's folder.
+
+    Raises:
+        ConfigError: if the file cannot be read, or its content is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the settings file {path}: {error.strerror}. `fl-chain init` writes a commented one."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the settings file {path} is not UTF-8 text") from error
+    return _anchored(parse_settings(text, origin=str(path)), path.resolve().parent)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    def inside(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    def url(value: str) -> str:
+        return value if "://" in value or "::" in value else str(folder / value)
+
+    worker = settings.worker
+    return settings.model_copy(
+        update={
+            "store": StoreSettings(urls=tuple(url(value) for value in settings.store.urls)),
+            "keys": KeySettings(
+                keystore=inside(settings.keys.keystore), password_file=inside(settings.keys.password_file)
+            ),
+            "worker": worker.model_copy(
+                update={
+                    "state": folder / worker.state,
+                    "data": None if worker.data is None else str(folder / worker.data),
+                }
+            ),
+            "aggregator": AggregatorSettings(state=folder / settings.aggregator.state),
+        }
+    )
+
+
+def environment(variable: str) -> str | None:
+    """Return an environment variable, None where it is unset or empty."""
+    return os.environ.get(variable) or None
