@@ -1,0 +1,188 @@
+"""The policy of a run: the ledger's integers derived from the operator's choices, and the policy document.
+
+The document is canonical JSON, so it holds integers and strings only: a float stands as the shortest string
+that reads back to the same float, a truth value as "true" or "false", and what is unset is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fl_chain.aggregation.bounds import verify_quantisation
+from fl_chain.commitment.canonical import canonical_json, document_hash, parse_canonical_json
+from fl_chain.config import ModelSettings, PolicySettings, RunSettings, TaskSettings, TrainingSettings
+from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
+from fl_chain.records import Digest, LedgerPolicy, RewardSplit
+
+DOCUMENT_VERSION = 1
+RULE = "fedavg"
+PROOF_LEVEL = "provable on chain"
+
+_SPLITS = {"equal": RewardSplit.EQUAL, "declared-weight": RewardSplit.DECLARED_WEIGHT}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """Everything that is fixed before the first round."""
+
+    ledger: LedgerPolicy
+    examples_per_weight: int  # examples that make one unit of weight
+    seed: int  # of the genesis model and of every participant's batches
+    task: TaskSettings
+    model: ModelSettings
+    training: TrainingSettings
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    rule: str
+    proof_level: str
+    ledger: dict[str, int]
+    examples_per_weight: int
+    seed: int
+    task: TaskSettings
+    model: ModelSettings
+    training: TrainingSettings
+
+
+def run_policy(settings: RunSettings) -> RunPolicy:
+    """Return the policy that an operator's settings describe.
+
+    Raises:
+        ConfigError: if a constant is outside the bounds of the arithmetic or of the contract.
+    """
+    if settings.task is None:
+        raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
+    ledger = _ledger_policy(settings.policy)
+    verify_quantisation(ledger.quantisation)
+    return RunPolicy(
+        ledger=ledger,
+        examples_per_weight=settings.policy.examples_per_weight,
+        seed=settings.seed,
+        task=settings.task,
+        model=settings.model,
+        training=settings.training,
+    )
+
+
+def finest_scale_bits(clip: float, max_total_weight: int) -> int:
+    """Return the largest ``scale_bits`` at which ``clip`` and ``max_total_weight`` fit 32-bit sums.
+
+    Raises:
+        ConfigError: if none does.
+    """
+    for scale_bits in range(40, -1, -1):
+        clip_lanes = round(clip * 2**scale_bits)
+        if clip_lanes * max_total_weight < 2**31 and max_total_weight * 2**scale_bits < 2**61:
+            if clip_lanes >= 1:
+                return scale_bits
+            break
+    raise ConfigError(
+        f"a clip of {clip} and a total weight of {max_total_weight} do not fit 32-bit sums: "
+        "lower `clip` or `max_total_weight`, or raise `examples_per_weight`"
+    )
+
+
+def _ledger_policy(chosen: PolicySettings) -> LedgerPolicy:
+    scale_bits = chosen.scale_bits
+    if scale_bits is None:
+        scale_bits = finest_scale_bits(chosen.clip, chosen.max_total_weight)
+    if chosen.close_at and chosen.close_at < chosen.quorum:
+        raise ConfigError(f"close_at is {chosen.close_at}, below the quorum of {chosen.quorum}: raise it")
+    if chosen.publication_s >= chosen.posting_s + chosen.takeover_s:
+        raise ConfigError("publication_s must be less than posting_s + takeover_s, or no posting could exclude")
+    if chosen.challenge_reward_wei > chosen.bond_wei // 10:
+        raise ConfigError("challenge_reward_wei is at most a tenth of bond_wei, or challenging oneself would pay")
+    return LedgerPolicy(
+        fraction_bits=chosen.fraction_bits,
+        scale_bits=scale_bits,
+        clip_lanes=round(chosen.clip * 2**scale_bits),
+        max_total_weight=chosen.max_total_weight,
+        quorum=chosen.quorum,
+        close_at=chosen.close_at,
+        max_rounds=chosen.rounds,
+        max_unfinal_rounds=chosen.max_unfinal_rounds,
+        submission_s=chosen.submission_s,
+        publication_s=chosen.publication_s,
+        posting_s=chosen.posting_s,
+        takeover_s=chosen.takeover_s,
+        challenge_s=chosen.challenge_s,
+        unbonding_s=chosen.unbonding_s,
+        reward_wei=chosen.reward_wei,
+        aggregator_reward_wei=chosen.aggregator_reward_wei,
+        bond_wei=chosen.bond_wei,
+        challenge_reward_wei=chosen.challenge_reward_wei,
+        deposit_wei=chosen.deposit_wei,
+        reward_split=_SPLITS[chosen.reward_split],
+    )
+
+
+def policy_document(policy: RunPolicy) -> bytes:
+    """Return the canonical JSON that the ledger's policy hash stands for."""
+    return canonical_json(
+        {
+            "version": DOCUMENT_VERSION,
+            "rule": RULE,
+            "proof_level": PROOF_LEVEL,
+            "ledger": {name: int(value) for name, value in asdict(policy.ledger).items()},
+            "examples_per_weight": policy.examples_per_weight,
+            "seed": policy.seed,
+            "task": _plain(policy.task.model_dump(mode="json", exclude_none=True)),
+            "model": _plain(policy.model.model_dump(mode="json", exclude_none=True)),
+            "training": _plain(policy.training.model_dump(mode="json", exclude_none=True)),
+        }
+    )
+
+
+def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
+    """Return the policy that a document holds, after checking it against the ledger's hash.
+
+    Raises:
+        DigestMismatch: if the document is another one.
+        MalformedBlob: if it is not a policy document of this version.
+        ConfigError: if its constants are out of bounds.
+    """
+    actual = document_hash(document)
+    if actual != expected:
+        raise DigestMismatch("the policy document", expected=expected, actual=actual)
+    try:
+        parsed = _Document.model_validate(parse_canonical_json(document))
+        constants: dict[str, Any] = dict(parsed.ledger)
+        constants["reward_split"] = RewardSplit(constants["reward_split"])
+        ledger = LedgerPolicy(**constants)
+    except (ValidationError, TypeError, ValueError, KeyError) as error:
+        raise MalformedBlob(f"the policy document is not of the form that this version reads: {error}") from error
+    if (parsed.version, parsed.rule) != (DOCUMENT_VERSION, RULE):
+        raise MalformedBlob(
+            f"the policy document is version {parsed.version} with rule {parsed.rule!r}; "
+            f"this release reads version {DOCUMENT_VERSION} with rule {RULE!r}"
+        )
+    verify_quantisation(ledger.quantisation)
+    return RunPolicy(
+        ledger=ledger,
+        examples_per_weight=parsed.examples_per_weight,
+        seed=parsed.seed,
+        task=parsed.task,
+        model=parsed.model,
+        training=parsed.training,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, IntEnum):
+        return int(value)
+    return value

@@ -1,0 +1,104 @@
+"""A run's folder: everything that an audit needs, on its own, later and on another machine.
+
+    run.json      which chain and ledger, and where the two below are, relative to the folder
+    chain/        the saved state of the local chain
+    store/        the blobs
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from fl_chain.errors import ConfigError, OutputExists
+from fl_chain.records import RunId, address
+
+RUN_FILE = "run.json"
+MARKER = ".fl_chain-run"  # stands in a folder from before its first file, so that only such folders are replaced
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """What ``run.json`` says, with the folder that it was read from."""
+
+    path: Path
+    chain_id: int
+    ledger: str
+    deployed_block: int  # no event of the ledger is older
+    chain: str = "chain"
+    store: tuple[str, ...] = ("store",)
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's identity."""
+        return RunId(self.chain_id, address(self.ledger))
+
+    @property
+    def chain_path(self) -> Path:
+        """The saved chain state."""
+        return self.path / self.chain
+
+    @property
+    def store_urls(self) -> tuple[str, ...]:
+        """The blob stores."""
+        return tuple(str(self.path / name) for name in self.store)
+
+    def write(self) -> None:
+        """Write ``run.json``."""
+        content = asdict(self)
+        del content["path"]
+        text = json.dumps({"version": FORMAT_VERSION, **content}, indent=2)
+        (self.path / RUN_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_run_folder(path: Path) -> RunFolder:
+    """Return what a run's folder says about itself.
+
+    Raises:
+        ConfigError: if it is not such a folder, or its ``run.json`` names anything outside it.
+    """
+    try:
+        content = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} is not a run's folder: it has no readable {RUN_FILE}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path / RUN_FILE} is not JSON: {error}") from error
+    try:
+        if content.pop("version") != FORMAT_VERSION:
+            raise ConfigError(f"{path / RUN_FILE} is of a version that this release does not read")
+        content["store"] = tuple(content["store"])
+        folder = RunFolder(path=path, **content)
+        address(folder.ledger)
+        if not (isinstance(folder.chain_id, int) and isinstance(folder.deployed_block, int)):
+            raise TypeError("chain_id and deployed_block are integers")
+        for name in (folder.chain, *folder.store):
+            _verify_inside(name)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path / RUN_FILE} is not of the expected form: {error}") from error
+    return folder
+
+
+def _verify_inside(name: str) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "://" in name or "::" in name:
+        raise ValueError(f"{name!r} leads outside the folder")
+
+
+def prepare_folder(path: Path, *, force: bool) -> None:
+    """Make an empty folder for a run; an existing run is replaced only if ``force`` says so.
+
+    Raises:
+        OutputExists: if something is there that may not be replaced. A folder that this function did not
+            make is never removed.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not path.is_dir() or not (path / MARKER).is_file():
+            raise OutputExists(f"{path} exists and is not a run's folder: choose another with --out")
+        if not force:
+            raise OutputExists(f"{path} holds a run: choose another folder with --out, or replace it with --force")
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MARKER).touch()
