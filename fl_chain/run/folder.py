@@ -1,8 +1,8 @@
 """A run's folder: everything that an audit needs, on its own, later and on another machine.
 
-    run.json      which chain and ledger, and where the two below are, relative to the folder
-    chain/        the saved state of the local chain
-    store/        the blobs
+run.json      which chain and ledger, and where the two below are, relative to the folder
+chain/        the saved state of the local chain
+store/        the blobs
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fl_chain.errors import ConfigError, OutputExists
 from fl_chain.records import RunId, address
 
 RUN_FILE = "run.json"
-MARKER = ".fl_chain-run"  # stands in a folder from before its first file, so that only such folders are replaced
+MARKER = (
+    ".fl_chain-run"  # stands in a folder from before its first file, so that only such folders are replaced
+)
 FORMAT_VERSION = 1
 
 
@@ -67,17 +70,21 @@ def read_run_folder(path: Path) -> RunFolder:
     except ValueError as error:
         raise ConfigError(f"{path / RUN_FILE} is not JSON: {error}") from error
     try:
-        if content.pop("version") != FORMAT_VERSION:
-            raise ConfigError(f"{path / RUN_FILE} is of a version that this release does not read")
-        content["store"] = tuple(content["store"])
-        folder = RunFolder(path=path, **content)
-        address(folder.ledger)
-        if not (isinstance(folder.chain_id, int) and isinstance(folder.deployed_block, int)):
-            raise TypeError("chain_id and deployed_block are integers")
-        for name in (folder.chain, *folder.store):
-            _verify_inside(name)
+        return _parsed(path, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path / RUN_FILE} is not of the expected form: {error}") from error
+        raise ConfigError(f"{path / RUN_FILE} is not of the expected form: {error!r}") from error
+
+
+def _parsed(path: Path, content: dict[str, Any]) -> RunFolder:
+    if content.pop("version") != FORMAT_VERSION:
+        raise ValueError("it is of a version that this release does not read")
+    content["store"] = tuple(content["store"])
+    folder = RunFolder(path=path, **content)
+    address(folder.ledger)
+    if not (isinstance(folder.chain_id, int) and isinstance(folder.deployed_block, int)):
+        raise TypeError("chain_id and deployed_block are integers")
+    for name in (folder.chain, *folder.store):
+        _verify_inside(name)
     return folder
 
 
@@ -98,7 +105,9 @@ def prepare_folder(path: Path, *, force: bool) -> None:
         if not path.is_dir() or not (path / MARKER).is_file():
             raise OutputExists(f"{path} exists and is not a run's folder: choose another with --out")
         if not force:
-            raise OutputExists(f"{path} holds a run: choose another folder with --out, or replace it with --force")
+            raise OutputExists(
+                f"{path} holds a run: choose another folder with --out, or replace it with --force"
+            )
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     (path / MARKER).touch()

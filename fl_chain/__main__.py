@@ -1,0 +1,3 @@
+from fl_chain.cli import main
+
+main()

@@ -1,0 +1,119 @@
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fl_chain.config import (
+    CategoricalColumn,
+    NumericColumn,
+    PolicySettings,
+    RunSettings,
+    TableTaskSettings,
+    TrainingSettings,
+)
+from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
+from fl_chain.policy import finest_scale_bits, parse_policy_document, policy_document, run_policy
+from fl_chain.records import Digest
+
+TASK = TableTaskSettings(
+    label="bought",
+    positive="yes",
+    owner_column="shop",
+    numeric=(NumericColumn(name="price", mean=1.1, std=0.3), NumericColumn(name="visits")),
+    categorical=(CategoricalColumn(name="device", categories=("phone", "computer"), other=True),),
+)
+
+
+def digest_of(document: bytes) -> Digest:
+    return Digest(hashlib.sha256(document).digest())
+
+
+@given(rate=st.floats(1e-300, 1e300), clip=st.floats(2**-20, 2**10), seed=st.integers(0, 2**63 - 1))
+def test_a_document_reads_back_as_the_policy_it_was_made_of(rate: float, clip: float, seed: int) -> None:
+    settings = RunSettings(
+        seed=seed, task=TASK, training=TrainingSettings(learning_rate=rate), policy=PolicySettings(clip=clip)
+    )
+    policy = run_policy(settings)
+
+    document = policy_document(policy)
+
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert document.isascii()
+    assert b" " not in document.replace(b"provable on chain", b"")
+
+
+def test_another_document_is_refused() -> None:
+    document = policy_document(run_policy(RunSettings(task=TASK)))
+    with pytest.raises(DigestMismatch):
+        parse_policy_document(document.replace(b'"seed":0', b'"seed":1'), digest_of(document))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"version":1', b'"version":2'),
+        (b'"rule":"fedavg"', b'"rule":"median"'),
+        (b'"quorum":3,', b""),
+        (b'"reward_split":0', b'"reward_split":7'),
+        (b'"seed":0', b'"seed":"zero"'),
+    ],
+)
+def test_a_document_of_another_form_is_refused(before: bytes, after: bytes) -> None:
+    document = policy_document(run_policy(RunSettings(task=TASK)))
+    assert before in document
+    altered = document.replace(before, after)
+    with pytest.raises(MalformedBlob):
+        parse_policy_document(altered, digest_of(altered))
+
+
+def test_a_document_out_of_bounds_is_refused() -> None:
+    document = policy_document(run_policy(RunSettings(task=TASK)))
+    altered = document.replace(b'"fraction_bits":22', b'"fraction_bits":30')
+    with pytest.raises(ConfigError, match="fraction_bits"):
+        parse_policy_document(altered, digest_of(altered))
+
+
+@given(clip=st.floats(2**-30, 2**14), total=st.integers(1, 2**16))
+def test_the_derived_scale_is_the_finest_that_fits(clip: float, total: int) -> None:
+    def fits(bits: int) -> bool:
+        return round(clip * 2**bits) * total < 2**31 and total * 2**bits < 2**61
+
+    bits = finest_scale_bits(clip, total)
+
+    assert round(clip * 2**bits) >= 1
+    assert fits(bits)
+    assert bits == 40 or not fits(bits + 1)
+
+
+@pytest.mark.parametrize(("clip", "total"), [(2.0**31, 1), (1e-30, 1), (0.5, 2**31 - 1)])
+def test_a_clip_that_cannot_fit_is_refused(clip: float, total: int) -> None:
+    with pytest.raises(ConfigError, match="do not fit"):
+        finest_scale_bits(clip, total)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (PolicySettings(quorum=4, close_at=3), "close_at"),
+        (PolicySettings(publication_s=10, posting_s=5, takeover_s=5), "publication_s"),
+        (PolicySettings(bond_wei=100, challenge_reward_wei=11), "challenge_reward_wei"),
+        (PolicySettings(clip=8.0, scale_bits=30), "clip_lanes"),
+    ],
+)
+def test_choices_that_contradict_each_other_are_refused(settings: PolicySettings, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run_policy(RunSettings(task=TASK, policy=settings))
+
+
+def test_settings_without_a_task_are_refused() -> None:
+    with pytest.raises(ConfigError, match="task"):
+        run_policy(RunSettings())
+
+
+def test_the_ledger_constants_stand_in_the_document() -> None:
+    policy = run_policy(RunSettings(task=TASK))
+    ledger = json.loads(policy_document(policy))["ledger"]
+    assert ledger["clip_lanes"] == policy.ledger.clip_lanes
+    assert len(ledger) == 20
