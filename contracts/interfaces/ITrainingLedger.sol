@@ -246,10 +246,12 @@ interface ITrainingLedger {
     error TransferFailed(address to, uint256 amountWei);
     error ZeroAddress();
     error NothingToWithdraw(address account);
+    error AmountTooLarge(uint256 amountWei);
 
     error AlreadyAdmitted(address participant);
     error WeightCapOutOfBounds(uint32 weightCap, uint32 maxTotalWeight);
     error NotAdmitted(address participant);
+    error TooManyParticipants(uint256 admitted);
     error AlreadyRegistered(address participant);
     error NotRegistered(address signer);
     error AlreadySuspended(address participant);
@@ -257,6 +259,7 @@ interface ITrainingLedger {
     error ParticipantSuspendedFrom(address participant, uint32 fromRound);
     error SignerTaken(address signer);
     error NoRotationPending(address participant);
+    error NotRequestedSigner(address caller, address signer);
     error RotationNotDue(uint40 effectiveAt);
 
     error RunEnded();
@@ -326,7 +329,8 @@ interface ITrainingLedger {
     /// cancels it.
     function requestSignerRotation(address signer) external;
 
-    /// @notice Puts a requested signing key in force once it is due. Anyone may.
+    /// @notice Puts a requested signing key in force once it is due. The caller is that key, so that nobody can put a key
+    /// in force that no one holds, or take an address that belongs to somebody else.
     function rotateSigner(address participant) external;
 
     /// @notice Leaves the run. The deposit is returned after `unbondingSeconds`; rewards stay claimable.
