@@ -474,7 +474,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @inheritdoc ITrainingLedger
     function finalize() external {
         uint32 settled = _state.settled;
-        if (_settle() == settled) revert NothingToFinalize(settled);
+        if (_settle(_state.latest) == settled) revert NothingToFinalize(settled);
     }
 
     // ------------------------------------------------------------------ money
@@ -520,6 +520,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     function claim(address participant, Claim[] calldata claims) external nonReentrant {
         address to = _records[participant].payout;
         if (to == address(0)) revert NotRegistered(participant);
+
+        if (claims.length == 0) revert NothingToWithdraw(participant);
 
         uint256 totalWei;
         for (uint256 i; i < claims.length; ++i) {
@@ -817,15 +819,16 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         } while (summands > 1);
     }
 
+    /// @dev Makes room for one round and no more, so that what opens a round costs the same every time.
     function _settleIfFull() private {
-        if (_state.latest - _state.settled >= MAX_UNFINAL_ROUNDS) _settle();
+        uint32 unfinal = _state.latest - _state.settled;
+        if (unfinal >= MAX_UNFINAL_ROUNDS) _settle(_state.settled + 1);
     }
 
     /// @dev Bounded: no round opens while `maxUnfinalRounds` are not settled.
-    function _settle() private returns (uint32 settled) {
+    function _settle(uint32 last) private returns (uint32 settled) {
         settled = _state.settled;
-        uint32 latest = _state.latest;
-        while (settled < latest) {
+        while (settled < last) {
             Round storage next = _rounds[settled + 1];
             if (next.status == RoundStatus.Posted) {
                 if (block.timestamp < _postings[settled + 1].finalizableAt) break;

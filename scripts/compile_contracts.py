@@ -21,7 +21,7 @@ CONTRACT = "TrainingLedger"
 IMPORTED = re.compile(r'^(?:import\b[^;]*?|\}\s*from\s*)["\']([^"\']+)["\']', re.MULTILINE)
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
-    "optimizer": {"enabled": True, "runs": 1000},
+    "optimizer": {"enabled": True, "runs": 200},
     "viaIR": True,
     # Without the metadata hash the bytecode depends on the code alone, not on comments or folders.
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},

@@ -1,0 +1,72 @@
+"""The compiled contract that the package carries, and the check that an address holds this very code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from fl_chain.errors import WrongCode
+from fl_chain.records import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compiled contract.
+
+    Attributes:
+        abi: the contract's interface as the compiler describes it.
+        bytecode: what a deployment sends, before the encoded constructor arguments.
+        template: the runtime code with zeros where a deployment writes its immutable values.
+        immutables: start and length of each of those places, ascending.
+        code_hash: SHA-256 of ``template``; equal for every deployment of the same contract.
+    """
+
+    abi: list[dict[str, Any]]
+    bytecode: bytes
+    template: bytes
+    immutables: tuple[tuple[int, int], ...]
+    code_hash: Digest
+
+    def verify_code(self, deployed: bytes) -> None:
+        """Check that runtime code is this contract's, whatever a deployment's immutable values are.
+
+        Args:
+            deployed: what the node returns as the code at the address.
+
+        Raises:
+            WrongCode: if there is no code, or it differs anywhere but in its immutable values.
+        """
+        if not deployed:
+            raise WrongCode(
+                "there is no contract at this address; check the ledger's address and that the node serves "
+                "the chain the run was deployed on"
+            )
+        blanked = bytearray(deployed)
+        if len(deployed) == len(self.template):
+            for start, length in self.immutables:
+                blanked[start : start + length] = bytes(length)
+        actual = hashlib.sha256(blanked).digest()
+        if actual != self.code_hash:
+            raise WrongCode(
+                f"another contract is at this address: its code hash is 0x{actual.hex()}, expected "
+                f"0x{self.code_hash.hex()}; check the address, or use the fl-chain release that deployed it"
+            )
+
+
+@cache
+def training_ledger() -> Artifact:
+    """Return the artifact of ``contracts/TrainingLedger.sol``."""
+    folder = resources.files("fl_chain.ledger") / "artifacts"
+    content = json.loads((folder / "TrainingLedger.json").read_text(encoding="utf-8"))
+    template = bytes.fromhex(content["deployedBytecode"].removeprefix("0x"))
+    return Artifact(
+        abi=content["abi"],
+        bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")),
+        template=template,
+        immutables=tuple((spot["start"], spot["length"]) for spot in content["immutableReferences"]),
+        code_hash=Digest(hashlib.sha256(template).digest()),
+    )
