@@ -1,0 +1,169 @@
+"""The aggregator: reads and checks every update of a closed round, sums, applies, posts.
+
+It keeps nothing that it could not derive again, so it can be stopped at any moment and started again, by itself or
+by anyone else with a bond.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from fl_chain.aggregation.round import Aggregate
+from fl_chain.errors import LedgerReverted, StoreError, VerificationError
+from fl_chain.ledger.account import Account
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.history import History
+from fl_chain.records import Exclusion, ExclusionReason, Round, RoundStatus
+from fl_chain.run.keeper import active_round, has_ended
+from fl_chain.run.models import ModelChain
+from fl_chain.run.patience import Patience
+from fl_chain.run.rounds import RoundReader
+from fl_chain.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorParts:
+    """What an aggregator is made of."""
+
+    ledger: Ledger
+    account: Account
+    store: Store
+
+
+class Aggregator:
+    """Posts aggregates: the named one at once, any other after the named one's time is over."""
+
+    def __init__(self, parts: AggregatorParts) -> None:
+        self._parts = parts
+        self._patience = Patience(parts.ledger, parts.account, rank=0)
+        self._reader: RoundReader | None = None
+        self._models: ModelChain | None = None
+        self._said = ""
+
+    def step(self) -> bool:
+        """Do what is due next, at most one thing.
+
+        Returns:
+            Whether anything was done; if not, wait a moment before the next call.
+
+        Raises:
+            LedgerError: if the ledger cannot be reached or refuses what it should accept.
+        """
+        history = self._parts.ledger.sync()
+        if self._reader is None:
+            self._reader = RoundReader(history, self._parts.store)
+            self._models = ModelChain(self._reader)
+        return self._post(history) or self._patience.step(history) or self._take_out(history)
+
+    def is_done(self) -> bool:
+        """Return whether the run has ended and nothing of this account is left in it."""
+        history = self._parts.ledger.sync()
+        account = history.accounts.get(self._parts.account.address)
+        now = self._parts.ledger.head().timestamp
+        return has_ended(history, now) and (
+            account is None or account.free_bond_wei + account.locked_bond_wei + account.credit_wei == 0
+        )
+
+    def _post(self, history: History) -> bool:
+        current = active_round(history)
+        if current is None or current.status is not RoundStatus.CLOSED or not self._may_post(history, current):
+            return False
+        exclusions = self._exclusions(history, current)
+        if exclusions is None or len(exclusions) > current.submissions - max(1, history.policy.quorum):
+            return False
+        try:
+            aggregate = self._aggregated(current, exclusions)
+        except (StoreError, VerificationError) as error:
+            self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
+            return False
+        self._publish(aggregate)
+        self._ensure_bond(history)
+        return self._send(history, current, exclusions, aggregate)
+
+    def _say_once(self, message: str) -> None:
+        if message != self._said:
+            self._said = message
+            log.warning("%s", message)
+
+    def _may_post(self, history: History, current: Round) -> bool:
+        if history.state.aggregator == self._parts.account.address:
+            return True
+        return self._parts.ledger.head().timestamp >= current.since + history.policy.posting_s
+
+    def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
+        """Return what to leave out; None while a missing update may still come."""
+        assert self._reader is not None
+        missing = [
+            s
+            for s in history.submissions[current.id]
+            if not self._parts.store.has_update(s.participant, s.sealed_root)
+        ]
+        may_exclude = self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s
+        if not may_exclude:
+            return None if missing else ()
+        found: list[Exclusion] = []
+        for submission in history.submissions[current.id]:
+            problem: ExclusionReason | None = self._reader.problem(submission)
+            if problem is not None:
+                found.append(Exclusion(submission.index, problem))
+        return tuple(found)
+
+    def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
+        assert self._reader is not None
+        assert self._models is not None
+        return self._reader.aggregate(current.id, self._models.model(current.base_round), exclusions)
+
+    def _publish(self, aggregate: Aggregate) -> None:
+        for root, chunk_hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):
+            self._parts.store.write_sum(root, chunk_hashes)
+        self._parts.store.write_model(aggregate.model_root, aggregate.model)
+
+    def _ensure_bond(self, history: History) -> None:
+        account = history.accounts.get(self._parts.account.address)
+        lacking = history.policy.bond_wei - (account.free_bond_wei if account else 0)
+        if lacking > 0:
+            self._parts.ledger.deposit_bond(self._parts.account, lacking)
+
+    def _send(
+        self, history: History, current: Round, exclusions: tuple[Exclusion, ...], aggregate: Aggregate
+    ) -> bool:
+        submissions = history.submissions[current.id]
+        try:
+            self._parts.ledger.post(
+                self._parts.account,
+                round=current.id,
+                digest=current.digest,
+                exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
+                partial_sum_roots=aggregate.partial_sum_roots,
+                model_root=aggregate.model_root,
+            )
+        except LedgerReverted as error:
+            if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn"):
+                raise
+            log.warning("round %d: not posted: %s", current.id, error)
+            return False
+        log.info(
+            "round %d: posted model 0x%s from %d of %d submissions",
+            current.id,
+            aggregate.model_root.hex(),
+            current.submissions - len(exclusions),
+            current.submissions,
+        )
+        return True
+
+    def _take_out(self, history: History) -> bool:
+        """After the end: ask the bond back, and take out whatever is due."""
+        now = self._parts.ledger.head().timestamp
+        account = history.accounts.get(self._parts.account.address)
+        if account is None or not has_ended(history, now):
+            return False
+        if account.free_bond_wei:
+            self._parts.ledger.request_bond(self._parts.account, account.free_bond_wei)
+            return True
+        if account.credit_wei:
+            self._parts.ledger.withdraw(self._parts.account, self._parts.account.address)
+            return True
+        return False

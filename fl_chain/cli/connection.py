@@ -1,0 +1,129 @@
+"""From settings to the parts that the commands work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from fl_chain.config import (
+    PASSWORD_VARIABLE,
+    PRIVATE_KEY_VARIABLE,
+    ChainSettings,
+    KeySettings,
+    Settings,
+    environment,
+    load_settings,
+)
+from fl_chain.errors import ConfigError, KeyUnavailable, LedgerUnavailable
+from fl_chain.ledger.account import Account
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.keys import read_keystore
+from fl_chain.ledger.node import Node, connect
+from fl_chain.records import address
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The settings file.", show_default=True, dir_okay=False)
+]
+DEFAULT_CONFIG = Path("fl_chain.toml")
+
+
+class Actor(Protocol):
+    """A role that moves a run on step by step."""
+
+    def step(self) -> bool:
+        """Do what is due next; return whether anything was done."""
+
+    def is_done(self) -> bool:
+        """Return whether nothing is left to do."""
+
+
+def settings_of(path: Path) -> Settings:
+    """Return the settings of a file."""
+    return load_settings(path)
+
+
+def open_node(chain: ChainSettings) -> Node:
+    """Connect to the first node that answers."""
+    return connect(chain.rpc, chain_id=chain.chain_id)
+
+
+def open_ledger(chain: ChainSettings) -> Ledger:
+    """Connect to the ledger that the settings name, and check that it is one."""
+    if chain.ledger is None:
+        raise ConfigError("the settings name no ledger: set `ledger` in [chain] to what `fl-chain deploy` printed")
+    try:
+        ledger = address(chain.ledger)
+    except ValueError as error:
+        raise ConfigError(f"`ledger` in [chain] is {error}") from error
+    return Ledger.open(open_node(chain), ledger, confirmations=chain.confirmations)
+
+
+def load_key(keys: KeySettings) -> bytes:
+    """Return the signing key from the keystore, or else from the environment; it is never logged.
+
+    Raises:
+        KeyUnavailable: if there is none, or it cannot be opened.
+    """
+    if keys.keystore is not None:
+        return read_keystore(keys.keystore, _password(keys))
+    value = environment(PRIVATE_KEY_VARIABLE)
+    if value is None:
+        raise KeyUnavailable(
+            f"no signing key: name a keystore in [keys] (`fl-chain key new` makes one) or set {PRIVATE_KEY_VARIABLE}"
+        )
+    try:
+        key = bytes.fromhex(value.removeprefix("0x"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise KeyUnavailable(f"{PRIVATE_KEY_VARIABLE} does not hold a private key: 64 hexadecimal digits")
+    return key
+
+
+def _password(keys: KeySettings) -> str:
+    if keys.password_file is not None:
+        try:
+            return keys.password_file.read_text(encoding="utf-8").rstrip("\n")
+        except OSError as error:
+            raise KeyUnavailable(f"cannot read the password file {keys.password_file}: {error.strerror}") from error
+    password = environment(PASSWORD_VARIABLE)
+    if password is None:
+        raise KeyUnavailable(f"{keys.keystore} needs its password: set {PASSWORD_VARIABLE} or `password_file`")
+    return password
+
+
+def open_account(settings: Settings, node: Node) -> Account:
+    """Return the account that signs."""
+    return Account(node, load_key(settings.keys))
+
+
+def run_actor(actor: Actor, *, poll_s: float, say: Callable[[str], None], patience_s: float = 600.0) -> None:
+    """Step an actor until it is done; a node that is away for a while is waited for.
+
+    Args:
+        actor: worker or aggregator.
+        poll_s: seconds between two looks at a quiet chain.
+        say: called with a message when the node goes away.
+        patience_s: seconds without an answer after which the error is raised.
+    """
+    silent_since: float | None = None
+    while True:
+        try:
+            moved = actor.step()
+            if not moved and actor.is_done():
+                return
+            silent_since = None
+        except LedgerUnavailable as error:
+            moved = False
+            now = time.monotonic()
+            if silent_since is None:
+                silent_since = now
+                say(f"waiting for the node: {error}")
+            if now - silent_since > patience_s:
+                raise
+        if not moved:
+            time.sleep(poll_s)

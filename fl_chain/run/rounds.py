@@ -1,0 +1,110 @@
+"""A round derived again from ledger and store: what aggregator, worker and audit all call.
+
+Updates are read one at a time and added up as they come, so memory holds a few vectors whatever the cohort.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.round import Aggregate, aggregate_round
+from fl_chain.commitment.seals import sealed_root
+from fl_chain.commitment.tree import Lanes
+from fl_chain.errors import DigestMismatch, StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.records import Digest, Exclusion, ExclusionReason, Posting, RunId, Submission
+from fl_chain.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReader:
+    """What it takes to read and check a round's updates."""
+
+    history: History
+    store: Store
+
+    @property
+    def run(self) -> RunId:
+        """The run that every sealed root is bound to."""
+        return self.history.run
+
+    def update(self, submission: Submission) -> Lanes:
+        """Return a submission's update, checked against its commitment and its bounds.
+
+        Returns:
+            Big-endian lanes, shape (dimension,).
+
+        Raises:
+            StoreError: if no copy can be read.
+            VerificationError: if what is there is not what was committed to, or is out of range.
+        """
+        dimension = self.history.definition.dimension
+        opening, lanes = self.store.read_update(submission.participant, submission.sealed_root, dimension)
+        actual = sealed_root(
+            opening.vector_root, opening.salt, self.run, submission.round, submission.participant
+        )
+        if actual != submission.sealed_root:
+            raise DigestMismatch(
+                f"the opening of {submission.participant} in round {submission.round}",
+                expected=submission.sealed_root,
+                actual=actual,
+            )
+        verify_update(lanes, submission.weight, self.history.policy.quantisation, dimension)
+        return lanes
+
+    def problem(self, submission: Submission) -> ExclusionReason | None:
+        """Return why a submission cannot be included; None where it can."""
+        try:
+            self.update(submission)
+        except UpdateOutOfRange as error:
+            log.warning("round %d, %s: %s", submission.round, submission.participant, error)
+            return ExclusionReason.OUT_OF_RANGE
+        except (StoreError, VerificationError) as error:
+            log.warning("round %d, %s: %s", submission.round, submission.participant, error)
+            return ExclusionReason.UNREADABLE
+        return None
+
+    def aggregate(self, round_id: int, base: Lanes, exclusions: Iterable[Exclusion]) -> Aggregate:
+        """Return what a round's aggregate has to be.
+
+        Args:
+            round_id: a round that has closed.
+            base: lanes of the model that the round started from.
+            exclusions: the submissions that are left out.
+
+        Raises:
+            StoreError, VerificationError: if an included update cannot be read or is not what was committed to.
+        """
+        excluded = {exclusion.index for exclusion in exclusions}
+        submissions = self.history.submissions[round_id]
+        included_weight = sum(s.weight for s in submissions if s.index not in excluded)
+        return aggregate_round(
+            base, self._included(submissions, excluded), included_weight, self.history.policy.quantisation
+        )
+
+    def _included(self, submissions: Iterable[Submission], excluded: set[int]) -> Iterator[Lanes | None]:
+        for submission in submissions:
+            yield None if submission.index in excluded else self.update(submission)
+
+
+def verify_posting(posting: Posting, aggregate: Aggregate) -> None:
+    """Check that a posting says what its round's inputs give.
+
+    Raises:
+        DigestMismatch: naming the first partial sum that differs, or the model.
+    """
+    for position, (expected, actual) in enumerate(
+        zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
+    ):
+        _verify_root(f"partial sum {position} of round {posting.round}", expected, actual)
+    _verify_root(f"the model of round {posting.round}", aggregate.model_root, posting.model_root)
+
+
+def _verify_root(what: str, expected: Digest, actual: Digest) -> None:
+    if expected != actual:
+        raise DigestMismatch(what, expected=expected, actual=actual)
