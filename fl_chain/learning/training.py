@@ -1,0 +1,97 @@
+"""Local training by SGD: the participant's side of FedAvg.
+
+McMahan, Moore, Ramage, Hampson, Aguera y Arcas, "Communication-Efficient Learning of Deep Networks from
+Decentralized Data", AISTATS 2017 (ClientUpdate).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from fl_chain.config import TrainingSettings
+from fl_chain.errors import NonFiniteValue
+from fl_chain.learning.task import Examples
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From the model's output and the targets of a batch to the batch's mean loss, a scalar."""
+
+
+def derive_seed(run_seed: int, round_id: int, owner: str) -> int:
+    """Return the seed of one participant's training in one round.
+
+    It is the first 8 bytes, big-endian, of ``SHA-256("fl_chain/training" || 0x00 || run seed u64 || round u64
+    || owner in UTF-8)``.
+
+    Returns:
+        An integer in [0, 2**64).
+    """
+    material = run_seed.to_bytes(8, "big") + round_id.to_bytes(8, "big") + owner.encode()
+    return int.from_bytes(hashlib.sha256(b"fl_chain/training\x00" + material).digest()[:8], "big")
+
+
+@contextmanager
+def seeded_torch(seed: int) -> Iterator[None]:
+    """Seed torch's own generator, for dropout and layers' initialisers, and put its state back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(seed)
+        yield
+
+
+def use_one_deterministic_thread() -> None:
+    """Make torch repeat itself: one thread, and kernels that give the same bits each time, or an error."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def train_sgd(
+    model: nn.Module, examples: Examples, loss: Loss, settings: TrainingSettings, *, seed: int
+) -> float:
+    """Train a model in place by mini-batch SGD.
+
+    Each epoch visits all rows once, in an order drawn from ``seed``; the last batch may be smaller.
+
+    Args:
+        model: changed in place, left in training mode.
+        examples: at least one row.
+        loss: mean loss of a batch.
+        settings: epochs, batch size, learning rate, momentum, weight decay.
+        seed: of the order of the rows, in [0, 2**64).
+
+    Returns:
+        The mean loss per row over the last epoch.
+
+    Raises:
+        NonFiniteValue: as soon as a batch's loss is NaN or infinite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    model.train()
+    epoch_loss = 0.0
+    for epoch in range(settings.local_epochs):
+        epoch_loss = 0.0
+        for rows in torch.split(torch.randperm(len(examples), generator=generator), settings.batch_size):
+            optimizer.zero_grad()
+            batch_loss = loss(model(examples.inputs[rows]), examples.targets[rows])
+            _verify_finite(batch_loss, epoch, settings)
+            batch_loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            epoch_loss += batch_loss.item() * len(rows)
+    return epoch_loss / len(examples)
+
+
+def _verify_finite(batch_loss: torch.Tensor, epoch: int, settings: TrainingSettings) -> None:
+    if not torch.isfinite(batch_loss):
+        raise NonFiniteValue(
+            f"the loss became {batch_loss.item()} in local epoch {epoch + 1}. Lower learning_rate (now "
+            f"{settings.learning_rate:g}), standardise the inputs, or look for extreme values in the data."
+        )

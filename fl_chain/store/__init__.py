@@ -1,0 +1,7 @@
+"""Content-addressed blobs on a list of fsspec URLs, checked on every read."""
+
+from fl_chain.store.blobs import Update
+from fl_chain.store.replicas import Copy, CopyState, WriteOutcome, WriteState
+from fl_chain.store.store import Store
+
+__all__ = ["Copy", "CopyState", "Store", "Update", "WriteOutcome", "WriteState"]

@@ -1,0 +1,132 @@
+"""The blobs of a run by kind; see `fl_chain.store.blobs` for names and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from fl_chain.commitment.chunks import CHUNK_LANES, Lanes
+from fl_chain.records import Address, Digest, Opening, RunId
+from fl_chain.store.blobs import (
+    DocumentBlob,
+    ModelBlob,
+    SumBlob,
+    Update,
+    UpdateBlob,
+    update_path,
+)
+from fl_chain.store.replicas import Copy, Replicas, WriteOutcome
+
+
+class Store:
+    """Updates, partial sums, models and documents on a list of fsspec URLs.
+
+    The first URL is the caller's own: a write succeeds once that one is durable. Every read is checked
+    against the commitment in the blob's name. What ``read_*`` and ``write_*`` return and raise is said at
+    `Replicas`; arrays that are read are read-only.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        """Name the places; nothing is connected yet.
+
+        Args:
+            urls: fsspec URLs or local paths, the caller's own first.
+
+        Raises:
+            ConfigError: if there is none, or nothing installed can reach one of them.
+        """
+        self._replicas = Replicas(urls)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The places, without passwords."""
+        return self._replicas.urls
+
+    @property
+    def bad_copies(self) -> tuple[Copy, ...]:
+        """Copies that reads found malformed or altered, whether or not another copy was good."""
+        return self._replicas.bad_copies
+
+    def write_update(
+        self,
+        participant: Address,
+        sealed_root: Digest,
+        opening: Opening,
+        lanes: Lanes,
+        *,
+        run: RunId,
+        round: int,  # noqa: A002
+    ) -> tuple[WriteOutcome, ...]:
+        """Put a participant's update of a run's round.
+
+        Raises:
+            DigestMismatch: if the opening does not open the sealed root; nothing is written then.
+        """
+        blob = UpdateBlob(participant, sealed_root, run, round, lanes.size)
+        return self._replicas.write(blob, Update(opening, lanes))
+
+    def read_update(
+        self,
+        participant: Address,
+        sealed_root: Digest,
+        dimension: int,
+        *,
+        run: RunId,
+        round: int,  # noqa: A002
+    ) -> Update:
+        """Return the opening and the lanes that a sealed root of a run's round commits to."""
+        return self._replicas.read(UpdateBlob(participant, sealed_root, run, round, dimension))
+
+    def update_copies(
+        self,
+        participant: Address,
+        sealed_root: Digest,
+        dimension: int,
+        *,
+        run: RunId,
+        round: int,  # noqa: A002
+    ) -> tuple[Copy, ...]:
+        """Check each copy of an update."""
+        return self._replicas.copies(UpdateBlob(participant, sealed_root, run, round, dimension))
+
+    def has_update(self, participant: Address, sealed_root: Digest) -> bool:
+        """Return whether some place has an update under that name, good or bad."""
+        return self._replicas.has(update_path(participant, sealed_root))
+
+    def write_model(self, root: Digest, lanes: Lanes) -> tuple[WriteOutcome, ...]:
+        """Put a global model; ``root`` is the lanes' vector root, which is not derived again here."""
+        return self._replicas.write(ModelBlob(root, lanes.size), lanes)
+
+    def read_model(self, root: Digest, dimension: int) -> Lanes:
+        """Return a global model's lanes."""
+        return self._replicas.read(ModelBlob(root, dimension))
+
+    def model_copies(self, root: Digest, dimension: int) -> tuple[Copy, ...]:
+        """Check each copy of a global model."""
+        return self._replicas.copies(ModelBlob(root, dimension))
+
+    def write_sum(self, root: Digest, chunk_hashes: bytes) -> tuple[WriteOutcome, ...]:
+        """Put a partial sum's chunk hashes; ``root`` is its vector root, which is not derived again here."""
+        return self._replicas.write(SumBlob(root, len(chunk_hashes) // 32 * CHUNK_LANES), chunk_hashes)
+
+    def read_sum(self, root: Digest, dimension: int) -> bytes:
+        """Return the chunk hashes of a partial sum."""
+        return self._replicas.read(SumBlob(root, dimension))
+
+    def sum_copies(self, root: Digest, dimension: int) -> tuple[Copy, ...]:
+        """Check each copy of a partial sum's chunk hashes."""
+        return self._replicas.copies(SumBlob(root, dimension))
+
+    def write_document(self, content: bytes) -> Digest:
+        """Put a document in canonical JSON and return its SHA-256."""
+        sha256 = Digest(hashlib.sha256(content).digest())
+        self._replicas.write(DocumentBlob(sha256), content)
+        return sha256
+
+    def read_document(self, sha256: Digest) -> bytes:
+        """Return a document's canonical JSON."""
+        return self._replicas.read(DocumentBlob(sha256))
+
+    def document_copies(self, sha256: Digest) -> tuple[Copy, ...]:
+        """Check each copy of a document."""
+        return self._replicas.copies(DocumentBlob(sha256))
