@@ -4,6 +4,7 @@
     |-- ConfigError           the user's settings are wrong
     |   |-- KeyUnavailable        a signing key cannot be read
     |   |-- PortInUse             the port to listen on is taken
+    |   |-- StateInUse            another process has the state folder open
     |   `-- OutputExists          the output folder is there already
     |-- InputDataError        the user's data are not what the settings promise
     |-- ModelError            a model cannot be represented
@@ -14,12 +15,14 @@
     |   |-- DigestMismatch        the bytes hash to something else
     |   |-- MalformedBlob         the bytes are not of the promised form
     |   `-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |-- HashingProcessDied    a process that shared the hashing ended
     |-- StoreError            a blob store failed
     |   `-- BlobMissing           no copy of a blob can be read
     `-- LedgerError           the chain or its node
         |-- LedgerUnavailable     the node does not answer
         |-- WrongChain            another chain id than the settings name
         |-- WrongCode             no contract there, or not this one
+        |-- TransactionRejected   the node does not take it: too little money, wrong nonce, malformed
         |-- TransactionFailed     mined and reverted, or not mined in time
         `-- LedgerReverted        the contract refused, by one of its custom errors
 
@@ -46,6 +49,10 @@ class KeyUnavailable(ConfigError):
 
 class PortInUse(ConfigError):
     """The port to listen on is taken."""
+
+
+class StateInUse(ConfigError):
+    """Another process has the state folder open."""
 
 
 class OutputExists(ConfigError):
@@ -110,6 +117,10 @@ class UpdateOutOfRange(VerificationError):
         self.bound = bound
 
 
+class HashingProcessDied(FlChainError):
+    """A process that shared the hashing of a vector ended before it answered."""
+
+
 class StoreError(FlChainError):
     """A blob store failed."""
 
@@ -132,6 +143,10 @@ class WrongChain(LedgerError):
 
 class WrongCode(LedgerError):
     """The address holds no contract, or another one."""
+
+
+class TransactionRejected(LedgerError):
+    """The node does not take a transaction: too little money, a wrong nonce, malformed, ..."""
 
 
 class TransactionFailed(LedgerError):

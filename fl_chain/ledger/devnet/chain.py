@@ -1,0 +1,288 @@
+"""A development chain in this process: every transaction is mined at once, and time is the wall's.
+
+**Clock.** A block carries the wall time in whole seconds, or its parent's time where the wall clock was set
+back. So chain time is never ahead of wall time, whatever the number of transactions. It must not fall behind
+either, or the deadline of a dead worker would never come: whoever asks for the newest block when that is at
+least one second old gets a new, empty one. A chain that nobody asks mines nothing, and the first block after
+a pause carries the time at which the pause ended.
+
+**Randomness.** PREVRANDAO of a block is the SHA-256 of its parent's hash: reproducible, and no secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from eth.constants import (
+    BLANK_ROOT_HASH,
+    POST_MERGE_DIFFICULTY,
+    POST_MERGE_MIX_HASH,
+    POST_MERGE_NONCE,
+    ZERO_ADDRESS,
+)
+from eth.exceptions import HeaderNotFound, TransactionNotFound
+from eth_keys.datatypes import PrivateKey
+from eth_utils.exceptions import ValidationError
+
+from fl_chain.errors import ConfigError, TransactionRejected, WrongChain
+from fl_chain.ledger.devnet.database import ChainDatabase, open_database
+from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID, Block, Header, Receipt, Transaction, chain_class
+from fl_chain.ledger.devnet.keys import dev_keys
+from fl_chain.ledger.keccak import use_fast_keccak
+
+GENESIS_BALANCE_WEI = 10**24
+BLOCK_GAS_LIMIT = 30_029_122  # eth-tester's
+IDLE_BLOCK_S = 1  # chain time is at most this far behind the wall, for whoever asks
+
+
+class Chain:
+    """One development chain; see the module for its rules. Made by `open_chain`."""
+
+    def __init__(
+        self, evm: Any, database: ChainDatabase, clock: Callable[[], float], *, read_only: bool
+    ) -> None:
+        self._evm = evm
+        self._database = database
+        self._clock = clock
+        self.read_only = read_only
+        self.head: Header = evm.chaindb.get_canonical_head()
+
+    @property
+    def chain_id(self) -> int:
+        """The chain's id."""
+        return int(self._evm.chain_id)
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state folder."""
+        self._database.close()
+
+    # ------------------------------------------------------------------ writing
+
+    def send(self, raw_transaction: bytes) -> bytes:
+        """Mine a signed transaction in a block of its own.
+
+        Returns:
+            Its hash, 32 bytes. That it was mined does not mean that it succeeded; its receipt says.
+
+        Raises:
+            TransactionRejected: it cannot be mined.
+        """
+        transaction = self.decode(raw_transaction)
+        if transaction.chain_id != self.chain_id:
+            raise TransactionRejected(
+                f"the transaction is signed for chain {transaction.chain_id}, this is {self.chain_id}"
+            )
+        self._mine([transaction])
+        transaction_hash: bytes = transaction.hash
+        return transaction_hash
+
+    def catch_up(self) -> None:
+        """Mine an empty block if the newest one has fallen behind the wall; see the module's clock."""
+        if not self.read_only and self._clock() >= self.head.timestamp + IDLE_BLOCK_S:
+            self._mine([])
+
+    def decode(self, raw_transaction: bytes) -> Transaction:
+        """Decode a signed transaction.
+
+        Raises:
+            TransactionRejected: it is malformed.
+        """
+        try:
+            return self.transaction_builder().decode(raw_transaction)
+        except Exception as error:  # each transaction type has decoding errors of its own
+            raise TransactionRejected(f"not a signed transaction: {error}") from error
+
+    def transaction_builder(self) -> Any:
+        """Return what makes and decodes the transactions of this chain."""
+        return self._evm.get_transaction_builder()
+
+    def pending_header(self) -> Header:
+        """Return the header of the block that would be mined now."""
+        return self._evm.create_header_from_parent(
+            self.head,
+            timestamp=max(self.head.timestamp, int(self._clock())),
+            mix_hash=hashlib.sha256(self.head.hash).digest(),
+            coinbase=ZERO_ADDRESS,
+        )
+
+    def _mine(self, transactions: Sequence[Transaction]) -> None:
+        if self.read_only:
+            raise TransactionRejected("this chain was opened for reading only; it takes no transactions")
+        self._evm.header = self.pending_header()
+        try:
+            result, receipts, _ = self._evm.mine_all(transactions)
+            block = result.imported_block
+            self._database.add_logs(_log_rows(block, receipts))
+            self._database.commit()
+        except ValidationError as error:
+            self._database.rollback()
+            raise TransactionRejected(str(error)) from error
+        except BaseException:
+            self._database.rollback()
+            raise
+        self.head = block.header
+
+    # ------------------------------------------------------------------ reading
+
+    def header(self, block: int | bytes) -> Header | None:
+        """Return a block's header by number or hash, or None where there is no such block."""
+        try:
+            if isinstance(block, bytes):
+                return self._evm.get_block_header_by_hash(block)
+            return self._evm.get_canonical_block_header_by_number(block)
+        except HeaderNotFound:
+            return None
+
+    def block(self, header: Header) -> Block:
+        """Return a whole block."""
+        return self._evm.get_block_by_header(header)
+
+    def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
+        """Return the block of a transaction and its index there, from py-evm's own index."""
+        try:
+            number, index = self._evm.get_canonical_transaction_index(transaction_hash)
+        except TransactionNotFound:
+            return None
+        return self._evm.get_canonical_block_header_by_number(number), index
+
+    def receipts(self, header: Header) -> tuple[Receipt, ...]:
+        """Return the receipts of a block's transactions, in their order."""
+        builder = self._evm.get_vm_class(header).get_receipt_builder()
+        receipts: tuple[Receipt, ...] = self._evm.chaindb.get_receipts(header, builder)
+        return receipts
+
+    def state(self, header: Header) -> Any:
+        """Return the accounts and storage after a block, in its context; what is changed there is lost."""
+        return self._evm.get_vm(header).state
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one reading statement on the state file."""
+        return self._database.query(statement, parameters)
+
+    def verify(self) -> None:
+        """Check that the state file holds one whole chain: headers, transactions, receipts and indexed logs.
+
+        The database checks on every read that a value hashes to its name; this walks from the newest
+        header to genesis and derives the index again.
+
+        Raises:
+            DigestMismatch: a stored value was altered.
+            ConfigError: the index does not follow from the chain.
+        """
+        header = self.head
+        for number in range(self.head.block_number, 0, -1):
+            block = self.block(header)
+            rows = [tuple(row) for row in _log_rows(block, self.receipts(header))]
+            stored = self.query("SELECT * FROM logs WHERE block = ? ORDER BY position", (number,))
+            if header.block_number != number or self.header(number) != header or rows != stored:
+                raise ConfigError(f"the chain's state file was altered: block {number} and its index differ")
+            for index, transaction in enumerate(block.transactions):
+                if self.locate(transaction.hash) != (header, index):
+                    raise ConfigError(
+                        f"the chain's state file was altered: transaction {index} of block {number}"
+                    )
+            header = self._evm.get_block_header_by_hash(header.parent_hash)
+        if self.query("SELECT 1 FROM logs WHERE block < 1 OR block > ?", (self.head.block_number,)):
+            raise ConfigError("the chain's state file was altered: it has logs of blocks that do not exist")
+
+
+def open_chain(
+    folder: Path | None = None,
+    *,
+    chain_id: int | None = None,
+    accounts: int = 10,
+    seed: bytes | None = None,
+    clock: Callable[[], float] = time.time,
+    read_only: bool = False,
+) -> Chain:
+    """Open the chain in a state folder, making one where there is none.
+
+    Args:
+        folder: where the state is kept; None keeps it in memory.
+        chain_id: None takes the folder's, or eth-tester's for a new chain.
+        accounts: how many accounts a new chain funds; their keys are ``dev_keys(accounts, seed)``.
+        seed: what those keys are derived from.
+        clock: wall time in seconds.
+        read_only: mine nothing, change no byte of the folder, and check the whole chain first.
+
+    Raises:
+        StateInUse: another process has the folder open.
+        ConfigError: the folder holds no chain that can be read.
+        WrongChain: the folder holds a chain with another id.
+        DigestMismatch: its state was altered (read-only opening).
+    """
+    use_fast_keccak()
+    database = open_database(folder, read_only=read_only)
+    try:
+        stored_id = database.meta.get("chain_id")
+        _verify_chain_id(stored_id, chain_id, folder)
+        evm_class = chain_class(stored_id or chain_id or DEFAULT_CHAIN_ID)
+        if stored_id is None:
+            _make_genesis(evm_class, database, dev_keys(accounts, seed), int(clock()))
+        chain = Chain(evm_class(database), database, clock, read_only=read_only)
+        if read_only:
+            chain.verify()
+    except BaseException:
+        database.close()
+        raise
+    return chain
+
+
+def _verify_chain_id(stored: int | None, wanted: int | None, folder: Path | None) -> None:
+    if None not in (stored, wanted) and stored != wanted:
+        raise WrongChain(
+            f"{folder} holds chain {stored}, not {wanted}: name another folder, or that chain id"
+        )
+
+
+def _make_genesis(evm_class: Any, database: ChainDatabase, keys: Sequence[bytes], now: int) -> None:
+    alloc = {
+        PrivateKey(key).public_key.to_canonical_address(): {
+            "balance": GENESIS_BALANCE_WEI,
+            "nonce": 0,
+            "code": b"",
+            "storage": {},
+        }
+        for key in keys
+    }
+    parameters = {
+        "coinbase": ZERO_ADDRESS,
+        "difficulty": POST_MERGE_DIFFICULTY,
+        "extra_data": b"",
+        "gas_limit": BLOCK_GAS_LIMIT,
+        "mix_hash": POST_MERGE_MIX_HASH,
+        "nonce": POST_MERGE_NONCE,
+        "receipt_root": BLANK_ROOT_HASH,
+        "timestamp": now,
+        "transaction_root": BLANK_ROOT_HASH,
+    }
+    evm_class.from_genesis(database, parameters, alloc)
+    database.set_meta("chain_id", int(evm_class.chain_id))
+    database.commit()
+
+
+def _log_rows(block: Block, receipts: Sequence[Receipt]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for index, (transaction, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
+        for log in receipt.logs:
+            topics = [topic.to_bytes(32, "big") for topic in log.topics]
+            rows.append(
+                (
+                    *(block.number, len(rows), index, block.hash, transaction.hash, log.address),
+                    *(*topics, *([None] * (4 - len(topics))), log.data),
+                )
+            )
+    return rows
