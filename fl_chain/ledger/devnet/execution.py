@@ -12,7 +12,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from fl_chain.ledger.devnet.chain import Chain
-from fl_chain.ledger.devnet.evm import Header
+from fl_chain.ledger.devnet.evm import Header, Transaction
 
 ERROR_STRING = bytes.fromhex("08c379a0")  # the selector of Solidity's Error(string)
 ESTIMATE_TOLERANCE_GAS = 500
@@ -61,7 +61,7 @@ def estimate_gas(chain: Chain, header: Header, request: Call) -> int:
     ceiling = min(request.gas or header.gas_limit, header.gas_limit)
     computation = _run(chain, header, request, ceiling)
     _raise_if_failed(computation)
-    too_little, enough = int(computation.get_gas_used()), ceiling
+    too_little, enough = _gas_used(chain, request, computation), ceiling
     if _succeeds(chain, header, request, too_little):
         return too_little
     while enough - too_little > ESTIMATE_TOLERANCE_GAS:
@@ -84,21 +84,32 @@ def _succeeds(chain: Chain, header: Header, request: Call, gas: int) -> bool:
 def _run(chain: Chain, header: Header, request: Call, gas: int) -> Any:
     # Nobody pays for a call, so it runs in a block without a base fee.
     state = chain.state(header.copy(base_fee_per_gas=0))
-    transaction = chain.transaction_builder().new_unsigned_dynamic_fee_transaction(
-        chain_id=chain.chain_id,
-        nonce=state.get_nonce(request.sender),
-        max_priority_fee_per_gas=0,
-        max_fee_per_gas=0,
-        gas=min(gas, header.gas_limit),
-        to=request.to,
-        value=request.value_wei,
-        data=request.data,
-        access_list=(),
+    transaction = _transaction(
+        chain, request, nonce=state.get_nonce(request.sender), gas=min(gas, header.gas_limit)
     )
     try:
         return state.apply_transaction(SpoofTransaction(transaction, from_=request.sender))
     except Exception as error:  # validation errors of several libraries: money, intrinsic gas
         raise Reverted(str(error), b"") from error
+
+
+def _transaction(chain: Chain, request: Call, *, nonce: int, gas: int) -> Transaction:
+    return chain.transaction_builder().new_unsigned_dynamic_fee_transaction(
+        chain_id=chain.chain_id,
+        nonce=nonce,
+        max_priority_fee_per_gas=0,
+        max_fee_per_gas=0,
+        gas=gas,
+        to=request.to,
+        value=request.value_wei,
+        data=request.data,
+        access_list=(),
+    )
+
+
+def _gas_used(chain: Chain, request: Call, computation: Any) -> int:
+    transaction = _transaction(chain, request, nonce=0, gas=0)
+    return int(transaction.intrinsic_gas + computation.get_gas_used())
 
 
 def _raise_if_failed(computation: Any) -> None:
