@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import "./LedgerTest.sol";
+
+contract VoidRoundTest is LedgerTest {
+    function testVoidsWhatNobodyPostedAndGoesOn() public {
+        close(3);
+        pass(110);
+        expectEvent();
+        emit ITrainingLedger.RoundVoided(1, VoidReason.NotPosted);
+        expectEvent();
+        emit ITrainingLedger.RoundOpened(2, 0, "genesis", 1, uint40(block.timestamp + 100), 3);
+        vm.prank(STRANGER);
+        ledger.voidRound(1);
+        vm.assertEq(uint256(ledger.roundOf(1).status), uint256(RoundStatus.Void));
+        vm.assertEq(ledger.runState().poolWei, POOL - 1100);
+        vm.assertEq(ledger.runState().tip, 0);
+        vm.assertEq(round().lastClosed, 1);
+    }
+
+    function testRefusesBeforeTheDeadline(uint256 wait) public {
+        close(2);
+        pass(bound(wait, 0, 109));
+        expectError(abi.encodeWithSelector(ITrainingLedger.DeadlineNotPassed.selector, 1, START + 110));
+        ledger.voidRound(1);
+    }
+
+    function testRefusesARoundThatIsNotClosed(uint32 number) public {
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongStatus.selector, number, RoundStatus.None));
+        ledger.voidRound(number);
+        open(2);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongStatus.selector, 1, RoundStatus.Open));
+        ledger.voidRound(1);
+    }
+}
