@@ -68,11 +68,27 @@ class ModelError(FlChainError):
 
 
 class NonFiniteValue(ModelError):
-    """A tensor holds NaN or infinity."""
+    """A tensor holds NaN or infinity.
+
+    Attributes:
+        index: of the first such value in the flat vector; None where that is not known.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class ValueOutOfRange(ModelError):
-    """A value does not fit the fixed-point format."""
+    """A value does not fit the fixed-point format.
+
+    Attributes:
+        index: of the first such value in the flat vector; None where that is not known.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class UnsupportedModel(ModelError):

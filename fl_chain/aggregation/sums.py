@@ -1,0 +1,153 @@
+"""Exact sums of updates, group by group, while the updates stream past.
+
+Addition modulo 2^32 is associative, so a sum is the same on every machine and in every order. What the lanes
+mean is not looked at: they may be masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_blocks, verify_lanes
+from fl_chain.commitment.partial_sums import FAN_IN
+from fl_chain.commitment.pool import HashingPool
+
+BLOCK_LANES = 1 << 15  # a block of the sum and one of the summand stay in a core's own cache
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSum:
+    """The sum of a group that is complete."""
+
+    level: int  # from 1
+    position: int  # from 0 in its level
+    lanes: Lanes  # read-only; valid until the next call to the `PartialSums` that made it
+
+
+class _Accumulator:
+    """The group of one level that is being added up."""
+
+    def __init__(self, level: int, lanes: Lanes) -> None:
+        self.level = level
+        self.position = 0
+        self.children = 0
+        self.wire = lanes
+        self._native: npt.NDArray[np.uint32] = lanes.view(np.uint32)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.children == FAN_IN
+
+    def add(self, lanes: Lanes | None) -> None:
+        for block in lane_blocks(self.wire.size, BLOCK_LANES):
+            if self.children:
+                if lanes is not None:
+                    self._native[block] += lanes[block].astype(np.uint32)
+            else:
+                self._native[block] = 0 if lanes is None else lanes[block]
+        self.children += 1
+
+    def sealed(self) -> PartialSum:
+        """Return the sum in wire order; nothing can be added before `restart`."""
+        if not LANE.isnative:
+            self._native.byteswap(inplace=True)
+        lanes = self.wire.view()
+        lanes.flags.writeable = False
+        return PartialSum(self.level, self.position, lanes)
+
+    def restart(self) -> None:
+        self.position += 1
+        self.children = 0
+
+
+class PartialSums:
+    """Adds up a round's submissions in the ledger's order, with memory for one vector a level.
+
+    Each call returns the groups that it completed. Roots of all of them, level 1 first and each level from
+    left to right, are what a posting lists.
+
+    Args:
+        dimension: lanes of every vector.
+        pool: where the sums are to be hashed, so that they lie in memory that its processes share.
+
+    Raises:
+        ValueError: if the dimension is out of range.
+    """
+
+    def __init__(self, dimension: int, *, pool: HashingPool | None = None) -> None:
+        chunk_count(dimension)
+        self._dimension = dimension
+        self._pool = pool
+        self._levels: list[_Accumulator] = []
+        self._is_finished = False
+
+    def add(self, lanes: Lanes | None) -> list[PartialSum]:
+        """Add the next submission's update; None for one that is excluded.
+
+        Args:
+            lanes: shape (dimension,), big-endian.
+
+        Raises:
+            ValueError: if the lanes are of another form, or everything is added up already.
+        """
+        self._verify_unfinished()
+        if lanes is not None:
+            verify_lanes(lanes)
+            if lanes.size != self._dimension:
+                raise ValueError(f"an update has {lanes.size} lanes, the sum {self._dimension}")
+        return self._add(0, lanes)
+
+    def finish(self) -> list[PartialSum]:
+        """Close the groups that are not full; afterwards `total` is the sum of everything.
+
+        Raises:
+            ValueError: if nothing was added, or everything is added up already.
+        """
+        self._verify_unfinished()
+        if not self._levels:
+            raise ValueError("nothing was added; a round that closes has at least one submission")
+        self._is_finished = True
+        completed: list[PartialSum] = []
+        for depth, group in enumerate(self._levels):  # grows while a level hands its last group up
+            if not group.is_complete:
+                completed.append(group.sealed())
+            if group.position == 0:
+                break
+            completed += self._add(depth + 1, group.wire)
+        return completed
+
+    @property
+    def total(self) -> Lanes:
+        """The sum of everything, big-endian lanes, shape (dimension,).
+
+        Raises:
+            ValueError: before `finish`.
+        """
+        if not self._is_finished:
+            raise ValueError("the total is known after finish()")
+        return self._levels[-1].wire
+
+    def _add(self, depth: int, lanes: Lanes | None) -> list[PartialSum]:
+        if depth == len(self._levels):
+            self._levels.append(_Accumulator(depth + 1, self._new_vector()))
+        group = self._levels[depth]
+        completed: list[PartialSum] = []
+        if group.is_complete:  # handed up only now, because the only group of a level has no parent
+            completed += self._add(depth + 1, group.wire)
+            group.restart()
+        group.add(lanes)
+        if group.is_complete:
+            completed.append(group.sealed())
+        return completed
+
+    def _new_vector(self) -> Lanes:
+        if self._pool is not None:
+            return self._pool.lanes(self._dimension)
+        return np.empty(self._dimension, dtype=LANE)
+
+    def _verify_unfinished(self) -> None:
+        if self._is_finished:
+            raise ValueError("this round is added up already; take a new PartialSums for another one")
