@@ -20,6 +20,8 @@
     |   `-- BlobMissing           no copy of a blob can be read
     `-- LedgerError           the chain or its node
         |-- LedgerUnavailable     the node does not answer
+        |-- RequestRefused        the node answers a request with an error
+        |-- MalformedResponse     the node's answer is not of the promised form
         |-- WrongChain            another chain id than the settings name
         |-- WrongCode             no contract there, or not this one
         |-- TransactionRejected   the node does not take it: too little money, wrong nonce, malformed
@@ -151,6 +153,24 @@ class LedgerError(FlChainError):
 
 class LedgerUnavailable(LedgerError):
     """The node does not answer."""
+
+
+class RequestRefused(LedgerError):
+    """The node answers a request with an error.
+
+    Attributes:
+        code: the error code of JSON-RPC.
+        data: what a reverted call returned; empty where the node says nothing.
+    """
+
+    def __init__(self, message: str, *, code: int, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+class MalformedResponse(LedgerError):
+    """The node's answer is not of the promised form: ask another node."""
 
 
 class WrongChain(LedgerError):

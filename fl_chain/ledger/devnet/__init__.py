@@ -3,6 +3,6 @@
 from fl_chain.ledger.devnet.chain import Chain, open_chain
 from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID
 from fl_chain.ledger.devnet.keys import dev_keys
-from fl_chain.ledger.devnet.server import run_server, serve
+from fl_chain.ledger.devnet.server import background_server, serve
 
-__all__ = ["DEFAULT_CHAIN_ID", "Chain", "dev_keys", "open_chain", "run_server", "serve"]
+__all__ = ["DEFAULT_CHAIN_ID", "Chain", "background_server", "dev_keys", "open_chain", "serve"]

@@ -281,7 +281,8 @@ def _log_rows(block: Block, receipts: Sequence[Receipt]) -> list[tuple[Any, ...]
             topics = [topic.to_bytes(32, "big") for topic in log.topics]
             rows.append(
                 (
-                    *(block.number, len(rows), index, block.hash, transaction.hash, log.address),
+                    *(block.number, len(rows), block.header.timestamp, index, block.hash),
+                    *(transaction.hash, log.address),
                     *(*topics, *([None] * (4 - len(topics))), log.data),
                 )
             )

@@ -36,7 +36,8 @@ BEGIN;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE logs (
-    block INTEGER, position INTEGER, transaction_index INTEGER, block_hash BLOB, transaction_hash BLOB,
+    block INTEGER, position INTEGER, timestamp INTEGER, transaction_index INTEGER, block_hash BLOB,
+    transaction_hash BLOB,
     address BLOB, topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB,
     PRIMARY KEY (block, position)
 ) WITHOUT ROWID;
@@ -117,7 +118,7 @@ class ChainDatabase(BaseAtomicDB):
             self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", written)
             self._connection.executemany("DELETE FROM state WHERE key = ?", removed)
             self._connection.executemany(
-                "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._pending_logs
+                "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._pending_logs
             )
             self._connection.executemany("INSERT INTO meta VALUES (?, ?)", self._pending_meta.items())
         for (key,) in removed:

@@ -117,6 +117,7 @@ def receipt_json(
             log_json(
                 block=header.block_number,
                 position=logs_before + position,
+                timestamp=header.timestamp,
                 transaction_index=index,
                 block_hash=header.hash,
                 transaction_hash=transaction.hash,
@@ -133,6 +134,7 @@ def log_json(
     *,
     block: int,
     position: int,
+    timestamp: int,
     transaction_index: int,
     block_hash: bytes,
     transaction_hash: bytes,
@@ -147,6 +149,7 @@ def log_json(
         "data": data_hex(data),
         "blockNumber": hex(block),
         "blockHash": data_hex(block_hash),
+        "blockTimestamp": hex(timestamp),
         "transactionHash": data_hex(transaction_hash),
         "transactionIndex": hex(transaction_index),
         "logIndex": hex(position),

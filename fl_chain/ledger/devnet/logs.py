@@ -19,7 +19,7 @@ MAX_LOGS = 20_000
 MAX_ALTERNATIVES = 1000  # addresses, or values of one topic, in one filter
 
 _SELECT = (
-    "SELECT block, position, transaction_index, block_hash, transaction_hash, address, data,"
+    "SELECT block, position, timestamp, transaction_index, block_hash, transaction_hash, address, data,"
     " topic0, topic1, topic2, topic3 FROM logs"
 )
 
@@ -84,10 +84,11 @@ def _add_choice(conditions: list[str], values: list[Any], column: str, choices: 
 
 
 def _row_json(row: tuple[Any, ...]) -> Json:
-    block, position, transaction_index, block_hash, transaction_hash, address, data, *topics = row
+    block, position, timestamp, transaction_index, block_hash, transaction_hash, address, data, *topics = row
     return log_json(
         block=block,
         position=position,
+        timestamp=timestamp,
         transaction_index=transaction_index,
         block_hash=block_hash,
         transaction_hash=transaction_hash,

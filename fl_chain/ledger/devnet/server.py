@@ -8,11 +8,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from aiohttp import web
 
 from fl_chain.errors import ConfigError, PortInUse
-from fl_chain.ledger.devnet.chain import Chain
+from fl_chain.ledger.devnet.chain import Chain, open_chain
 from fl_chain.ledger.devnet.rpc import Dispatcher
 
 HOST = "127.0.0.1"
@@ -56,17 +57,35 @@ async def start_server(chain: Chain, port: int = 0) -> tuple[web.AppRunner, str]
     return runner, f"http://{HOST}:{runner.addresses[0][1]}"
 
 
-def run_server(chain: Chain, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve a chain until this process is told to stop by SIGTERM or SIGINT; in the main thread only.
+def serve(
+    folder: Path,
+    *,
+    port: int,
+    announce: Callable[[str], None],
+    chain_id: int | None = None,
+    accounts: int = 10,
+    seed: bytes | None = None,
+) -> None:
+    """Serve the chain in a folder until SIGTERM or SIGINT tells this process to stop; main thread only.
 
     Args:
-        chain: what is served; the caller closes it.
+        folder: where the state is kept, made where it is missing.
         port: 0 takes a free one.
-        on_ready: called with the URL when requests are answered.
+        announce: called with the URL when requests are answered.
+        chain_id: see `open_chain`, like the two that follow.
+        accounts: how many accounts a new chain funds.
+        seed: what their keys are derived from.
 
     Raises:
         PortInUse: another process listens on the port.
+        StateInUse: another process has the folder open.
+        ConfigError: the folder holds something else.
     """
+    with open_chain(folder, chain_id=chain_id, accounts=accounts, seed=seed) as chain:
+        _run_until_told(chain, port, announce)
+
+
+def _run_until_told(chain: Chain, port: int, announce: Callable[[str], None]) -> None:
 
     async def run() -> None:
         stopped = asyncio.Event()
@@ -74,7 +93,7 @@ def run_server(chain: Chain, port: int, on_ready: Callable[[str], None]) -> None
             asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
         runner, url = await start_server(chain, port)
         try:
-            on_ready(url)
+            announce(url)
             await stopped.wait()
         finally:
             await runner.cleanup()
@@ -83,7 +102,7 @@ def run_server(chain: Chain, port: int, on_ready: Callable[[str], None]) -> None
 
 
 @contextmanager
-def serve(chain: Chain, port: int = 0) -> Iterator[str]:
+def background_server(chain: Chain, port: int = 0) -> Iterator[str]:
     """Serve a chain from a thread of this process while the context lasts; gives the URL.
 
     Raises:

@@ -19,15 +19,14 @@ from chains import RECIPIENT, dump, signed
 from web3 import Web3
 
 from fl_chain.errors import ConfigError, PortInUse
-from fl_chain.ledger.devnet import DEFAULT_CHAIN_ID, open_chain, serve
+from fl_chain.ledger.devnet import DEFAULT_CHAIN_ID, background_server, open_chain
 from fl_chain.ledger.devnet.server import HOST, MAX_REQUEST_BYTES
 
 DEVNET = """
 import sys
 from pathlib import Path
-from fl_chain.ledger.devnet import open_chain, run_server
-with open_chain(Path(sys.argv[1])) as chain:
-    run_server(chain, 0, lambda url: print(url, flush=True))
+from fl_chain.ledger.devnet import serve
+serve(Path(sys.argv[1]), port=0, announce=lambda url: print(url, flush=True))
 print("stopped", flush=True)
 """
 
@@ -106,7 +105,7 @@ def test_a_devnet_stops_cleanly_when_told(tmp_path: Path, stop: signal.Signals) 
 
 
 def test_web3_and_batches_over_http() -> None:
-    with open_chain() as chain, serve(chain) as url:
+    with open_chain() as chain, background_server(chain) as url:
         web3 = Web3(Web3.HTTPProvider(url))
         sent = web3.eth.send_raw_transaction(signed(chain.chain_id, 0))
         assert web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.01)["status"] == 1
@@ -118,37 +117,37 @@ def test_web3_and_batches_over_http() -> None:
 
 
 def test_a_busy_port_is_named() -> None:
-    with open_chain() as first, open_chain() as second, serve(first) as url:
+    with open_chain() as first, open_chain() as second, background_server(first) as url:
         port = int(url.rsplit(":", 1)[1])
-        with pytest.raises(PortInUse, match=str(port)), serve(second, port):
+        with pytest.raises(PortInUse, match=str(port)), background_server(second, port):
             pass
         assert request(url, "eth_chainId") == hex(first.chain_id)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
-    with open_chain() as chain, pytest.raises(ConfigError, match=str(port)), serve(chain, port):
+    with open_chain() as chain, pytest.raises(ConfigError, match=str(port)), background_server(chain, port):
         pass
 
 
 def test_a_port_is_free_again_afterwards() -> None:
     with open_chain() as chain:
-        with serve(chain) as url:
+        with background_server(chain) as url:
             port = int(url.rsplit(":", 1)[1])
-        with serve(chain, port) as again:
+        with background_server(chain, port) as again:
             assert again == url
 
 
 def test_only_the_loopback_interface_is_listened_on() -> None:
     assert HOST == "127.0.0.1"
-    with open_chain() as chain, serve(chain) as url:
+    with open_chain() as chain, background_server(chain) as url:
         port = int(url.rsplit(":", 1)[1])
         with socket.socket() as probe, pytest.raises(OSError, match="refused"):
             probe.connect(("127.0.0.2", port))
 
 
 def test_a_request_that_is_too_large_is_refused() -> None:
-    with open_chain() as chain, serve(chain) as url:
+    with open_chain() as chain, background_server(chain) as url:
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
         try:
             connection.putrequest("POST", "/")
