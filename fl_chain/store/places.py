@@ -7,11 +7,12 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from aiohttp import ClientTimeout
+from aiohttp import ClientError, ClientResponseError, ClientTimeout
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
@@ -154,9 +155,13 @@ class RemotePlace:
 
     def has(self, path: str) -> bool:
         """See `Place.has`."""
-        with _translated(f"{self.url}/{path}"):
-            self._filesystem.invalidate_cache()
-            return bool(self._filesystem.exists(f"{self._root}/{path}"))
+        try:
+            with _translated(f"{self.url}/{path}"):
+                self._filesystem.invalidate_cache()
+                self._filesystem.info(f"{self._root}/{path}")
+        except BlobMissing:
+            return False
+        return True
 
     def write(self, path: str, pieces: Sequence[memoryview]) -> None:
         """Put an object, or write a temporary file and rename it where a put is not atomic."""
@@ -227,9 +232,18 @@ def _translated(where: str) -> Iterator[None]:
     except FlChainError:
         raise
     except FileNotFoundError as error:
+        if _is_failure(error.__cause__):
+            raise StoreError(f"{where}: {error.__cause__}") from error
         raise BlobMissing(f"{where}: not there") from error
     except Exception as error:  # each backend of fsspec has errors of its own
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _is_failure(cause: BaseException | None) -> bool:
+    """Return whether a web server failed; fsspec reports that as a missing file as well."""
+    if isinstance(cause, ClientResponseError):
+        return cause.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+    return isinstance(cause, ClientError | TimeoutError)
 
 
 def _make_folders(folder: Path) -> list[Path]:
