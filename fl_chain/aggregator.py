@@ -1,7 +1,7 @@
 """The aggregator: reads and checks every update of a closed round, sums, applies, posts.
 
-It keeps nothing that it could not derive again, so it can be stopped at any moment and started again, by itself or
-by anyone else with a bond.
+It keeps nothing that it could not derive again, so it can be stopped at any moment and started again, by
+itself or by anyone else with a bond.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Aggregator:
     def __init__(self, parts: AggregatorParts) -> None:
         self._parts = parts
         self._patience = Patience(parts.ledger, parts.account, rank=0)
-        self._reader: RoundReader | None = None
-        self._models: ModelChain | None = None
+        self._reader = RoundReader(parts.ledger.sync(), parts.store)
+        self._models = ModelChain(self._reader)
         self._said = ""
 
     def step(self) -> bool:
@@ -53,9 +53,6 @@ class Aggregator:
             LedgerError: if the ledger cannot be reached or refuses what it should accept.
         """
         history = self._parts.ledger.sync()
-        if self._reader is None:
-            self._reader = RoundReader(history, self._parts.store)
-            self._models = ModelChain(self._reader)
         return self._post(history) or self._patience.step(history) or self._take_out(history)
 
     def is_done(self) -> bool:
@@ -69,7 +66,11 @@ class Aggregator:
 
     def _post(self, history: History) -> bool:
         current = active_round(history)
-        if current is None or current.status is not RoundStatus.CLOSED or not self._may_post(history, current):
+        if (
+            current is None
+            or current.status is not RoundStatus.CLOSED
+            or not self._may_post(history, current)
+        ):
             return False
         exclusions = self._exclusions(history, current)
         if exclusions is None or len(exclusions) > current.submissions - max(1, history.policy.quorum):
@@ -95,7 +96,6 @@ class Aggregator:
 
     def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
         """Return what to leave out; None while a missing update may still come."""
-        assert self._reader is not None
         missing = [
             s
             for s in history.submissions[current.id]
@@ -112,8 +112,6 @@ class Aggregator:
         return tuple(found)
 
     def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
-        assert self._reader is not None
-        assert self._models is not None
         return self._reader.aggregate(current.id, self._models.model(current.base_round), exclusions)
 
     def _publish(self, aggregate: Aggregate) -> None:

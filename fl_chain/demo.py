@@ -147,7 +147,12 @@ def start_demo(folder: Path, settings: RunSettings, *, force: bool) -> Iterator[
             arguments = ["worker", "--config", str(home / "fl_chain.toml")]
             _write_settings(home, url, run, folder, owner)
             processes[f"participants/{owner}"] = _start(
-                folder, f"participants/{owner}", arguments, key, stack, secret=_derived(settings.seed, f"secret {owner}")
+                folder,
+                f"participants/{owner}",
+                arguments,
+                key,
+                stack,
+                secret=_derived(settings.seed, f"secret {owner}"),
             )
         _write_settings(folder / AGGREGATOR, url, run, folder, "")
         processes[AGGREGATOR] = _start(
@@ -211,7 +216,13 @@ def _log_path(folder: Path, name: str) -> Path:
 
 
 def _start(
-    folder: Path, name: str, arguments: list[str], key: bytes | None, stack: ExitStack, *, secret: bytes | None = None
+    folder: Path,
+    name: str,
+    arguments: list[str],
+    key: bytes | None,
+    stack: ExitStack,
+    *,
+    secret: bytes | None = None,
 ) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
     if key is not None:
@@ -241,7 +252,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start_devnet(folder: Path, stack: ExitStack) -> tuple[subprocess.Popen[bytes], str]:
-    process = _start(folder, "devnet", ["devnet", "--state", str(folder / "chain"), "--port", "0"], None, stack)
+    process = _start(
+        folder, "devnet", ["devnet", "--state", str(folder / "chain"), "--port", "0"], None, stack
+    )
     log_path = _log_path(folder, "devnet")
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:

@@ -96,9 +96,13 @@ def _ledger_policy(chosen: PolicySettings) -> LedgerPolicy:
     if chosen.close_at and chosen.close_at < chosen.quorum:
         raise ConfigError(f"close_at is {chosen.close_at}, below the quorum of {chosen.quorum}: raise it")
     if chosen.publication_s >= chosen.posting_s + chosen.takeover_s:
-        raise ConfigError("publication_s must be less than posting_s + takeover_s, or no posting could exclude")
+        raise ConfigError(
+            "publication_s must be less than posting_s + takeover_s, or no posting could exclude"
+        )
     if chosen.challenge_reward_wei > chosen.bond_wei // 10:
-        raise ConfigError("challenge_reward_wei is at most a tenth of bond_wei, or challenging oneself would pay")
+        raise ConfigError(
+            "challenge_reward_wei is at most a tenth of bond_wei, or challenging oneself would pay"
+        )
     return LedgerPolicy(
         fraction_bits=chosen.fraction_bits,
         scale_bits=scale_bits,
@@ -157,7 +161,9 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
         constants["reward_split"] = RewardSplit(constants["reward_split"])
         ledger = LedgerPolicy(**constants)
     except (ValidationError, TypeError, ValueError, KeyError) as error:
-        raise MalformedBlob(f"the policy document is not of the form that this version reads: {error}") from error
+        raise MalformedBlob(
+            f"the policy document is not of the form that this version reads: {error}"
+        ) from error
     if (parsed.version, parsed.rule) != (DOCUMENT_VERSION, RULE):
         raise MalformedBlob(
             f"the policy document is version {parsed.version} with rule {parsed.rule!r}; "

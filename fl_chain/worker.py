@@ -1,7 +1,8 @@
 """A participant's worker: trains beside its own data, submits, publishes after close, claims.
 
-Each call of ``Worker.step`` looks at the ledger and does the one thing that is due next. Whatever it did before is
-read from the ledger and from the worker's own folder, so it can be stopped at any moment and started again.
+Each call of ``Worker.step`` looks at the ledger and does the one thing that is due next. Whatever it did
+before is read from the ledger and from the worker's own folder, so it can be stopped at any moment and
+started again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.aggregation.quantise import declared_weight, model_values, quantise_update
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import salt, sealed_root
-from fl_chain.commitment.tree import Lanes, vector_root
+from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import BlobMissing, StoreError, VerificationError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
@@ -53,11 +55,8 @@ class LocalUpdate(Protocol):
 class Learner(Protocol):
     """The model and the data beside it."""
 
-    def train(self, base_values: npt.NDArray[np.float32], *, round: int, seed: int) -> LocalUpdate:  # noqa: A002
-        """Train from ``base_values``; the same arguments give the same bytes."""
-
-    def evaluate(self, values: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Return metrics on the participant's own held-out rows."""
+    def train(self, base: npt.NDArray[np.float32], *, round_id: int) -> LocalUpdate:
+        """Train from ``base``; the same arguments give the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,10 @@ class Worker:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
-        self._patience = Patience(parts.ledger, parts.account, rank=1 + int(parts.account.address[2:6], 16) % 16)
-        self._models: ModelChain | None = None
+        self._patience = Patience(
+            parts.ledger, parts.account, rank=1 + int(parts.account.address[2:6], 16) % 16
+        )
+        self._models = ModelChain(RoundReader(parts.ledger.sync(), parts.store))
         self._published: set[int] = set()
         self._refused: dict[int, str] = {}
 
@@ -94,8 +95,6 @@ class Worker:
             ModelError: if the trained model cannot be represented.
         """
         history = self._parts.ledger.sync()
-        if self._models is None:
-            self._models = ModelChain(RoundReader(history, self._parts.store))
         return (
             self._register(history)
             or self._publish(history)
@@ -124,7 +123,12 @@ class Worker:
     def _register(self, history: History) -> bool:
         participant = history.participants.get(self._identity(history))
         now = self._parts.ledger.head().timestamp
-        if participant is None or not participant.admitted or participant.registered or has_ended(history, now):
+        if (
+            participant is None
+            or not participant.admitted
+            or participant.registered
+            or has_ended(history, now)
+        ):
             return False
         self._parts.ledger.register(self._parts.account, self._parts.payout)
         log.info("registered as %s", self._parts.account.address)
@@ -144,7 +148,9 @@ class Worker:
             sealed_root=prepared.sealed_root,
             weight=prepared.weight,
         )
-        log.info("round %d: submitted 0x%s, weight %d", current.id, prepared.sealed_root.hex(), prepared.weight)
+        log.info(
+            "round %d: submitted 0x%s, weight %d", current.id, prepared.sealed_root.hex(), prepared.weight
+        )
         return True
 
     def _open_round(self, history: History) -> Round | None:
@@ -161,8 +167,7 @@ class Worker:
         return latest if now < latest.since + history.policy.submission_s else None
 
     def _prepared(self, current: Round, history: History) -> PreparedUpdate | None:
-        """Return the update for a round: the one on disk, or a new one; None while its base is not verified."""
-        assert self._models is not None
+        """Return a round's update: the one on disk, or a new one; None while its base is not verified."""
         base_root = history.model_root(current.base_round)
         kept = self._parts.outbox.load(current.id)
         if kept is not None and kept.base_model_root == base_root:
@@ -184,10 +189,12 @@ class Worker:
     def _trained(self, current: Round, history: History, base: Lanes) -> PreparedUpdate:
         quantisation = history.policy.quantisation
         base_values = model_values(base, quantisation.fraction_bits)
-        update = self._parts.learner.train(base_values, round=current.step, seed=self._parts.policy.seed)
+        update = self._parts.learner.train(base_values, round_id=current.step)
         identity = self._identity(history)
         weight = declared_weight(
-            update.n_examples, self._parts.policy.examples_per_weight, history.participants[identity].weight_cap
+            update.n_examples,
+            self._parts.policy.examples_per_weight,
+            history.participants[identity].weight_cap,
         )
         lanes = quantise_update(update.values, base_values, weight, quantisation)
         root = vector_root(lanes)
@@ -212,11 +219,18 @@ class Worker:
                 continue
             kept = self._parts.outbox.load(submission.round)
             if kept is None or kept.sealed_root != submission.sealed_root:
-                self._refuse(submission.round, BlobMissing("the update is not in this worker's folder any more"))
+                self._refuse(
+                    submission.round, BlobMissing("the update is not in this worker's folder any more")
+                )
                 self._published.add(submission.round)
                 continue
             self._parts.store.write_update(
-                submission.participant, submission.sealed_root, kept.opening, kept.lanes
+                submission.participant,
+                submission.sealed_root,
+                kept.opening,
+                kept.lanes,
+                run=history.run,
+                round=submission.round,
             )
             self._published.add(submission.round)
             log.info("round %d: update published", submission.round)

@@ -54,8 +54,8 @@ def worker(
     )
     if learner.manifest != read_manifest(definition, store):
         raise ConfigError(
-            "the model that this task builds is not the one that the run was deployed with: take the operator's "
-            "task file and the same release of fl_chain"
+            "the model that this task builds is not the one that the run was deployed with: take the "
+            "operator's task file and the same release of fl_chain"
         )
     log.info("%d rows to train on", learner.n_examples)
     parts = WorkerParts(

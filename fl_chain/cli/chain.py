@@ -44,7 +44,9 @@ def deploy(
         list[str] | None, typer.Option(help="ADDRESS=WEIGHT_CAP of a participant; can be repeated.")
     ] = None,
     aggregator: Annotated[str | None, typer.Option(help="Who posts first; the operator by default.")] = None,
-    fund: Annotated[int | None, typer.Option(help="Wei for the pool; enough for every round by default.")] = None,
+    fund: Annotated[
+        int | None, typer.Option(help="Wei for the pool; enough for every round by default.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="A folder to write run.json to.")] = None,
 ) -> None:
     """Publish the task and its first model, deploy the ledger, admit participants, fund the rewards."""
@@ -80,7 +82,9 @@ def deploy(
     typer.echo(f"block           {deployed.deployed_block}")
     typer.echo(f"genesis model   0x{deployed.definition.genesis_model_root.hex()}")
     typer.echo(f"policy          0x{deployed.definition.policy_hash.hex()}")
-    typer.echo("Give the participants ledger, chain id, RPC and store URLs: these four go into their settings.")
+    typer.echo(
+        "Give the participants ledger, chain id, RPC and store URLs: these four go into their settings."
+    )
 
 
 def _admission(text: str) -> tuple[Address, int]:

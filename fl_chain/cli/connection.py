@@ -54,7 +54,9 @@ def open_node(chain: ChainSettings) -> Node:
 def open_ledger(chain: ChainSettings) -> Ledger:
     """Connect to the ledger that the settings name, and check that it is one."""
     if chain.ledger is None:
-        raise ConfigError("the settings name no ledger: set `ledger` in [chain] to what `fl-chain deploy` printed")
+        raise ConfigError(
+            "the settings name no ledger: set `ledger` in [chain] to what `fl-chain deploy` printed"
+        )
     try:
         ledger = address(chain.ledger)
     except ValueError as error:
@@ -73,7 +75,8 @@ def load_key(keys: KeySettings) -> bytes:
     value = environment(PRIVATE_KEY_VARIABLE)
     if value is None:
         raise KeyUnavailable(
-            f"no signing key: name a keystore in [keys] (`fl-chain key new` makes one) or set {PRIVATE_KEY_VARIABLE}"
+            "no signing key: name a keystore in [keys] (`fl-chain key new` makes one) or set "
+            f"{PRIVATE_KEY_VARIABLE}"
         )
     try:
         key = bytes.fromhex(value.removeprefix("0x"))
@@ -89,10 +92,14 @@ def _password(keys: KeySettings) -> str:
         try:
             return keys.password_file.read_text(encoding="utf-8").rstrip("\n")
         except OSError as error:
-            raise KeyUnavailable(f"cannot read the password file {keys.password_file}: {error.strerror}") from error
+            raise KeyUnavailable(
+                f"cannot read the password file {keys.password_file}: {error.strerror}"
+            ) from error
     password = environment(PASSWORD_VARIABLE)
     if password is None:
-        raise KeyUnavailable(f"{keys.keystore} needs its password: set {PASSWORD_VARIABLE} or `password_file`")
+        raise KeyUnavailable(
+            f"{keys.keystore} needs its password: set {PASSWORD_VARIABLE} or `password_file`"
+        )
     return password
 
 

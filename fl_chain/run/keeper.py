@@ -1,7 +1,7 @@
 """The steps that a run needs after a deadline, and that anyone may take.
 
-Nobody's absence may stop a run, so every worker and aggregator looks for a due step, each with a patience of its
-own: the first to lose patience sends the transaction, the others see that it is done.
+Nobody's absence may stop a run, so every worker and aggregator looks for a due step, each with a patience of
+its own: the first to lose patience sends the transaction, the others see that it is done.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def is_over(history: History, now: int) -> bool:
     """Return whether no round can ever open again."""
     state = history.state
     last_step = history.rounds[state.tip].step if state.tip else 0
-    return (
-        state.latest >= state.ends_after or now >= state.ends_at or last_step >= history.policy.max_rounds
-    )
+    return state.latest >= state.ends_after or now >= state.ends_at or last_step >= history.policy.max_rounds
 
 
 def has_ended(history: History, now: int) -> bool:

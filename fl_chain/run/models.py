@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fl_chain.commitment.tree import Lanes
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import StoreError
 from fl_chain.records import Posting, RoundStatus
 from fl_chain.run.rounds import RoundReader, verify_posting
@@ -11,8 +11,8 @@ from fl_chain.run.rounds import RoundReader, verify_posting
 class ModelChain:
     """Global models that were verified here, not merely downloaded.
 
-    A model of a round that is final is taken from the store by its root; one that can still fall is derived from
-    the updates and compared with the posting. Only the newest models are kept in memory.
+    A model of a round that is final is taken from the store by its root; one that can still fall is derived
+    from the updates and compared with the posting. Only the newest models are kept in memory.
     """
 
     def __init__(self, reader: RoundReader, *, keep: int = 2) -> None:

@@ -1,7 +1,7 @@
 """A worker's own folder: its secret, and each update from before its submission until its round is final.
 
-    secret              32 random bytes, readable by the owner only
-    updates/<round>     base model root, sealed root, weight, vector root, salt, lanes
+secret              32 random bytes, readable by the owner only
+updates/<round>     base model root, sealed root, weight, vector root, salt, lanes
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fl_chain.commitment.tree import LANE, Lanes
+from fl_chain.commitment.chunks import LANE, Lanes, lane_bytes
 from fl_chain.errors import ConfigError, KeyUnavailable
 from fl_chain.records import Digest, Opening
 
@@ -68,7 +68,7 @@ class Outbox:
             prepared.opening.vector_root,
             prepared.opening.salt,
         )
-        self._write(self._updates / str(prepared.round), header, memoryview(prepared.lanes).cast("B"))
+        self._write(self._updates / str(prepared.round), header, lane_bytes(prepared.lanes))
 
     def load(self, round_id: int) -> PreparedUpdate | None:
         """Return the update that was saved for a round; None where there is none."""
@@ -116,4 +116,6 @@ class Outbox:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror}. Free some space and start again.") from error
+            raise ConfigError(
+                f"cannot write {path}: {error.strerror}. Free some space and start again."
+            ) from error

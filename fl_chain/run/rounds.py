@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
-from fl_chain.commitment.seals import sealed_root
-from fl_chain.commitment.tree import Lanes
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import DigestMismatch, StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
-from fl_chain.records import Digest, Exclusion, ExclusionReason, Posting, RunId, Submission
+from fl_chain.records import Digest, Exclusion, ExclusionReason, Posting, Submission
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -28,11 +27,6 @@ class RoundReader:
     history: History
     store: Store
 
-    @property
-    def run(self) -> RunId:
-        """The run that every sealed root is bound to."""
-        return self.history.run
-
     def update(self, submission: Submission) -> Lanes:
         """Return a submission's update, checked against its commitment and its bounds.
 
@@ -43,19 +37,17 @@ class RoundReader:
             StoreError: if no copy can be read.
             VerificationError: if what is there is not what was committed to, or is out of range.
         """
-        dimension = self.history.definition.dimension
-        opening, lanes = self.store.read_update(submission.participant, submission.sealed_root, dimension)
-        actual = sealed_root(
-            opening.vector_root, opening.salt, self.run, submission.round, submission.participant
+        history = self.history
+        dimension = history.definition.dimension
+        update = self.store.read_update(
+            submission.participant,
+            submission.sealed_root,
+            dimension,
+            run=history.run,
+            round=submission.round,
         )
-        if actual != submission.sealed_root:
-            raise DigestMismatch(
-                f"the opening of {submission.participant} in round {submission.round}",
-                expected=submission.sealed_root,
-                actual=actual,
-            )
-        verify_update(lanes, submission.weight, self.history.policy.quantisation, dimension)
-        return lanes
+        verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
+        return update.lanes
 
     def problem(self, submission: Submission) -> ExclusionReason | None:
         """Return why a submission cannot be included; None where it can."""
@@ -78,7 +70,8 @@ class RoundReader:
             exclusions: the submissions that are left out.
 
         Raises:
-            StoreError, VerificationError: if an included update cannot be read or is not what was committed to.
+            StoreError: if an included update cannot be read.
+            VerificationError: if one is not what was committed to.
         """
         excluded = {exclusion.index for exclusion in exclusions}
         submissions = self.history.submissions[round_id]

@@ -1,0 +1,217 @@
+"""``fl-chain audit``, ``status`` and ``rewards``: what anyone can see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fl_chain.cli.connection import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    open_account,
+    open_ledger,
+    settings_of,
+)
+from fl_chain.config import ChainSettings
+from fl_chain.errors import ConfigError
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.history import History
+from fl_chain.records import Address, RoundStatus, address
+from fl_chain.store import Store
+
+EXIT_FINDINGS = 1
+
+rewards_app = typer.Typer(help="What was earned, and how to take it out.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("audit")(audit)
+    app.command("status")(status)
+    app.add_typer(rewards_app, name="rewards")
+
+
+RunOption = Annotated[Path | None, typer.Option("--run", help="A run's folder; its saved chain is opened.")]
+
+
+@contextmanager
+def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
+    """Open a run's folder without changing a byte of it: its saved chain, and its store."""
+    from fl_chain.ledger.node import saved_chain
+    from fl_chain.run.folder import read_run_folder
+
+    folder = read_run_folder(run)
+    with saved_chain(folder.chain_path, chain_id=folder.chain_id) as node:
+        ledger = Ledger.open(node, folder.run_id.ledger, deployed_block=folder.deployed_block)
+        yield ledger, Store(folder.store_urls)
+
+
+def audit(
+    run: RunOption = None,
+    rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC node; can be repeated.")] = None,
+    ledger: Annotated[str | None, typer.Option(help="The ledger's address.")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(help="A store's URL or folder; can be repeated. Instead of the run's own."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+) -> None:
+    """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
+    if run is not None:
+        if rpc or ledger:
+            raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
+        with opened_run(run) as (opened, own_store):
+            _audit(opened, Store(store) if store else own_store, json_file)
+        return
+    if not (rpc and ledger and store):
+        raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
+    _audit(open_ledger(ChainSettings(rpc=tuple(rpc), ledger=ledger)), Store(store), json_file)
+
+
+def _audit(ledger: Ledger, store: Store, json_file: Path | None) -> None:
+    from fl_chain.audit import audit_run
+    from fl_chain.cli.audit_screen import print_report
+
+    report = audit_run(ledger, store)
+    if json_file is not None:
+        try:
+            json_file.write_text(report.to_json(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write the report to {json_file}: {error.strerror}") from error
+    print_report(Console(), report)
+    if report.findings:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def status(
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: RunOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show where a run stands."""
+    if run is not None:
+        with opened_run(run) as (ledger, _store):
+            _status(ledger, as_json)
+        return
+    _status(open_ledger(settings_of(config).chain), as_json)
+
+
+def _status(ledger: Ledger, as_json: bool) -> None:
+    from fl_chain.run.keeper import has_ended
+
+    history, head = ledger.sync(), ledger.head()
+    state = history.state
+    summary = {
+        "ledger": history.run.ledger,
+        "chain_id": history.run.chain_id,
+        "block": head.number,
+        "participants": state.registered,
+        "rounds": state.latest,
+        "settled": state.settled,
+        "models": history.rounds[state.tip].step if state.tip else 0,
+        "max_rounds": history.policy.max_rounds,
+        "pool_wei": state.pool_wei,
+        "ended": has_ended(history, head.timestamp),
+    }
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    console = Console()
+    for name, value in summary.items():
+        console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False)
+    table = Table("round", "status", "submissions", "weight", "base", "model", box=None)
+    for round_id in range(max(1, state.latest - 14), state.latest + 1):
+        current = history.rounds[round_id]
+        posting = history.postings.get(round_id)
+        table.add_row(
+            str(round_id),
+            current.status.name.lower(),
+            f"{current.submissions}",
+            str(current.total_weight),
+            str(current.base_round),
+            "0x" + posting.model_root.hex()[:16] + "…" if posting else "",
+        )
+    console.print(table)
+
+
+def _earnings(history: History) -> list[tuple[Address, int, int, int]]:
+    """Return participant, rounds that it was included in, claimed and unclaimed wei."""
+    rows = []
+    for participant in sorted(history.participants):
+        unclaimed = history.unclaimed_rewards(participant)
+        claimed = [claim for claim in history.claims if claim.participant == participant]
+        rows.append(
+            (
+                participant,
+                len(unclaimed) + len(claimed),
+                sum(claim.amount_wei for claim in claimed),
+                sum(history.reward_wei(s) for s in unclaimed),
+            )
+        )
+    return rows
+
+
+@rewards_app.command("list")
+def rewards_list(config: ConfigOption = DEFAULT_CONFIG, run: RunOption = None) -> None:
+    """List what every participant has earned."""
+    if run is not None:
+        with opened_run(run) as (ledger, _store):
+            _print_rewards(ledger.sync())
+        return
+    _print_rewards(open_ledger(settings_of(config).chain).sync())
+
+
+def _print_rewards(history: History) -> None:
+    table = Table("participant", "rewarded rounds", "claimed (wei)", "unclaimed (wei)", box=None)
+    for participant, rounds, claimed, unclaimed in _earnings(history):
+        table.add_row(participant, str(rounds), str(claimed), str(unclaimed))
+    Console(width=130).print(table)
+    pending = [r for r in history.rounds.values() if r.status in (RoundStatus.CLOSED, RoundStatus.POSTED)]
+    if pending:
+        typer.echo(f"{len(pending)} rounds are not final yet; their rewards come later")
+
+
+@rewards_app.command("claim")
+def rewards_claim(
+    config: ConfigOption = DEFAULT_CONFIG,
+    participant: Annotated[str | None, typer.Option(help="For whom; oneself by default.")] = None,
+) -> None:
+    """Claim every reward of final rounds; it is paid to the participant's payout address."""
+    settings = settings_of(config)
+    ledger = open_ledger(settings.chain)
+    account = open_account(settings, ledger.node)
+    history = ledger.sync()
+    identity = _participant(participant) if participant else history.identity_of(account.address)
+    due = history.unclaimed_rewards(identity)
+    if not due:
+        typer.echo("nothing to claim")
+        return
+    amount_wei = sum(history.reward_wei(submission) for submission in due)
+    for first in range(0, len(due), 64):
+        ledger.claim(account, identity, due[first : first + 64])
+    typer.echo(f"claimed {amount_wei} wei of {len(due)} rounds")
+
+
+@rewards_app.command("withdraw")
+def rewards_withdraw(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Take out deposits, bonds and aggregator rewards that are due."""
+    settings = settings_of(config)
+    ledger = open_ledger(settings.chain)
+    account = open_account(settings, ledger.node)
+    identity = ledger.sync().identity_of(account.address)
+    ledger.withdraw(account, identity)
+    typer.echo("withdrawn")
+
+
+def _participant(text: str) -> Address:
+    try:
+        return address(text)
+    except ValueError as error:
+        raise ConfigError(f"--participant: {error}") from error

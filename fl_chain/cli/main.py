@@ -1,0 +1,61 @@
+"""All command groups put together. The single ``except`` of the program is in ``main``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+from fl_chain.cli import actors, chain, demo, inspection, setup
+from fl_chain.errors import FlChainError
+
+EXIT_ERROR = 2  # 1 is kept for an audit that has findings
+
+app = typer.Typer(
+    name="fl-chain",
+    help="Federated learning on an EVM ledger, open to anyone's audit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (setup, chain, actors, inspection, demo):
+    group.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Federated learning on an EVM ledger, open to anyone's audit."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for foreign in ("web3", "urllib3", "eth", "asyncio", "aiohttp", "websockets", "fsspec"):
+        logging.getLogger(foreign).setLevel(logging.WARNING)
+    if show_version:
+        typer.echo(version("fl-chain"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, 1 for audit findings, 2 for an error."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except FlChainError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"fl-chain: {error}")
+        code = EXIT_ERROR
+    sys.exit(code if isinstance(code, int) else 0)
