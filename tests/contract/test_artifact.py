@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from contract_run import Run
+
+from fl_chain.errors import WrongCode
+from fl_chain.ledger.artifact import training_ledger
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "compile_contracts.py"
+ARTIFACT = ROOT / "fl_chain" / "ledger" / "artifacts" / "TrainingLedger.json"
+
+
+@pytest.fixture(scope="module")
+def deployed() -> bytes:
+    run = Run()
+    return bytes(run.w3.eth.get_code(run.ledger.address))
+
+
+@pytest.mark.node
+@pytest.mark.slow
+def test_the_committed_artifact_is_what_the_sources_compile_to() -> None:
+    assert shutil.which("node"), (
+        "node is missing: install Node.js 20 or later, then run `npm ci` in contracts/"
+    )
+    check = subprocess.run(
+        [sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False, timeout=280
+    )
+    assert check.returncode == 0, check.stderr
+
+
+def test_the_artifact_names_no_folder_of_this_machine() -> None:
+    text = ARTIFACT.read_text(encoding="utf-8")
+    assert str(ROOT) not in text
+    assert all(not unit.startswith("/") for unit in json.loads(text)["sources"])
+
+
+def test_a_deployment_is_recognised_whatever_its_policy_is(deployed: bytes) -> None:
+    artifact = training_ledger()
+    artifact.verify_code(deployed)
+    assert deployed != artifact.template
+
+
+def test_no_code_is_refused() -> None:
+    with pytest.raises(WrongCode, match="no contract"):
+        training_ledger().verify_code(b"")
+
+
+def test_other_code_is_refused(deployed: bytes) -> None:
+    artifact = training_ledger()
+    in_immutables = {start + i for start, length in artifact.immutables for i in range(length)}
+    position = next(i for i in range(1000, len(deployed)) if i not in in_immutables)
+    altered = bytearray(deployed)
+    altered[position] ^= 1
+    for code in (bytes(altered), deployed[:-1], deployed + b"\x00", b"\x60"):
+        with pytest.raises(WrongCode, match="another contract"):
+            artifact.verify_code(code)
+
+
+def test_only_immutable_values_may_differ(deployed: bytes) -> None:
+    artifact = training_ledger()
+    altered = bytearray(deployed)
+    start, length = artifact.immutables[0]
+    altered[start : start + length] = bytes(range(length))
+    artifact.verify_code(bytes(altered))
+    assert sum(length for _, length in artifact.immutables) < len(deployed) // 5
+
+
+def test_the_code_leaves_room_below_the_limit() -> None:
+    assert len(training_ledger().template) <= 24_576

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from contract_gas import GAS_FILE, encode, measure
+
+from fl_chain.ledger.artifact import training_ledger
+
+
+@pytest.fixture(scope="module")
+def gas() -> dict[str, int]:
+    return measure()
+
+
+@pytest.mark.slow
+def test_the_committed_figures_are_current(gas: dict[str, int]) -> None:
+    advice = "run `python tests/contract/contract_gas.py` and look at the difference"
+    assert GAS_FILE.read_text(encoding="utf-8") == encode(gas), advice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [("submit", 70_000), ("post_64", 200_000), ("post_64_settling_1", 200_000), ("claim_1", 90_000)],
+)
+def test_the_calls_of_every_round_stay_cheap(gas: dict[str, int], call: str, limit: int) -> None:
+    assert gas[call] <= limit
+
+
+@pytest.mark.slow
+def test_every_transaction_has_a_figure(gas: dict[str, int]) -> None:
+    calls = {
+        entry["name"]
+        for entry in training_ledger().abi
+        if entry["type"] == "function" and entry["stateMutability"] in ("nonpayable", "payable")
+    }
+    assert calls == {name.split("_")[0] for name in gas} - {"deploy"}
+
+
+def test_the_figures_are_stored_in_order() -> None:
+    stored = json.loads(GAS_FILE.read_text(encoding="utf-8"))
+    assert list(stored) == sorted(stored)
