@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, average_precision_score, log_loss, roc_auc_score
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,6 +24,8 @@ def binary_metrics(labels: npt.NDArray[Any], logits: npt.NDArray[np.floating[Any
     Returns:
         Some of ``auroc``, ``average_precision``, ``accuracy``, ``loss``, by name.
     """
+    from sklearn.metrics import accuracy_score, average_precision_score, log_loss, roc_auc_score
+
     if len(labels) == 0:
         _LOG.warning("no metrics: there are no held-out rows")
         return {}

@@ -125,6 +125,7 @@ class LocalLearner:
         self._training = training
         self._owner = owner
         self._source = source
+        self._seed = seed
 
     @property
     def manifest(self) -> Manifest:
@@ -144,8 +145,8 @@ class LocalLearner:
         """Return the untrained model's parameters; see `ModelDefinition.genesis_values`."""
         return self.definition.genesis_values()
 
-    def train(self, base_values: Values, *, round: int, seed: int) -> LocalUpdate:  # noqa: A002
-        """Return this participant's model of a round, trained from ``base_values`` on.
+    def train(self, base: Values, *, round_id: int) -> LocalUpdate:
+        """Return this participant's model of a round, trained from ``base`` on.
 
         Batches follow from run seed, round and owner alone (`derive_seed`): the same call gives the same
         bytes.
@@ -155,8 +156,8 @@ class LocalLearner:
             NonFiniteValue: if training diverges.
             UnsupportedModel: if training changes a buffer that is not aggregated.
         """
-        batch_seed = derive_seed(seed, round, self._owner)
-        return self.definition.train(base_values, self._data.train, self._training, seed=batch_seed)
+        seed = derive_seed(self._seed, round_id, self._owner)
+        return self.definition.train(base, self._data.train, self._training, seed=seed)
 
     def evaluate(self, values: Values) -> dict[str, float]:
         """Return a model's metrics on this participant's held-out rows."""
