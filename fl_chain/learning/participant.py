@@ -148,8 +148,8 @@ class LocalLearner:
     def train(self, base: Values, *, round_id: int) -> LocalUpdate:
         """Return this participant's model of a round, trained from ``base`` on.
 
-        Batches follow from run seed, round and owner alone (`derive_seed`): the same call gives the same
-        bytes.
+        Batches follow from run seed, round and owner alone (`derive_seed`), so the same call gives the
+        same bytes.
 
         Raises:
             InputDataError: if the rows cannot be read.
@@ -208,8 +208,8 @@ class Comparison:
     def train_alone(self, owners: Sequence[str], *, rounds: int) -> Values:
         """Return the model that these owners' pooled rows give without federation.
 
-        It starts from the same first model and sees ``rounds * local_epochs`` epochs, as in the federated
-        run.
+        It starts from the same first model and sees as many epochs as a federated participant, ``rounds *
+        local_epochs``.
         """
         examples = _joined([self._data[owner].train for owner in owners])
         training = self._training.model_copy(update={"local_epochs": rounds * self._training.local_epochs})

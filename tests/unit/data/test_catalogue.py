@@ -1,11 +1,18 @@
 import hashlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from fl_chain.config import NumericColumn
 from fl_chain.data import orange_juice
 from fl_chain.data.catalogue import DATASETS, builtin_csv, is_builtin, verify_dataset
 from fl_chain.errors import DigestMismatch, InputDataError
 from fl_chain.learning.table import column_statistics, read_table
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "column_statistics.py"
 
 
 def test_the_embedded_file_is_the_published_one() -> None:
@@ -38,6 +45,21 @@ def test_the_public_means_and_deviations_are_those_of_the_file() -> None:
     for column in orange_juice.FEATURES:
         mean, std = statistics[column.name]
         assert (f"{column.mean:.4g}", f"{column.std:.4g}") == (f"{mean:.4g}", f"{std:.4g}")
+
+
+def test_the_command_prints_settings_that_can_be_pasted() -> None:
+    names = [column.name for column in orange_juice.FEATURES]
+    command = [sys.executable, str(SCRIPT), orange_juice.SOURCE, *names]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    columns = tomllib.loads(result.stdout)["run"]["task"]["numeric"]
+    assert tuple(NumericColumn(**column) for column in columns) == orange_juice.FEATURES
+
+
+def test_the_command_names_a_column_that_is_not_there() -> None:
+    command = [sys.executable, str(SCRIPT), orange_juice.SOURCE, "Taste"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("builtin:orange_juice has no column 'Taste'")
 
 
 def test_the_owners_are_the_stores_of_the_file() -> None:
