@@ -1,0 +1,175 @@
+"""The main job as a user runs it: real chain, real processes, real store."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import run_command
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+Demo = tuple[Path, str]
+
+
+def test_the_demo_passes_its_audit(demo_run: Demo) -> None:
+    out, _ = demo_run
+    report = json.loads((out / "audit.json").read_text())
+    assert report["verdict"] == "pass"
+    assert report["findings"] == []
+    assert len(report["rounds"]) == 10
+    assert len(report["participants"]) == 5
+    assert all(item["verified"] and item["included"] == 5 for item in report["rounds"])
+    assert report["blobs"]["updates"] == 50
+    assert len(report["chain"]["block_hash"]) == 66
+    assert len(report["chain"]["code_hash"]) == 66
+
+
+def test_federated_beats_the_mean_of_the_stores_alone(demo_run: Demo) -> None:
+    out, _ = demo_run
+    summary = json.loads((out / "summary.json").read_text())
+    local = [score["auroc"] for score in summary["local"].values()]
+    assert len(local) == 5
+    assert summary["federated"]["auroc"] > sum(local) / len(local)
+    assert 0.5 < summary["pooled"]["auroc"] < 1
+
+
+def test_the_demo_names_the_flipped_bit(demo_run: Demo) -> None:
+    out, said = demo_run
+    assert "update_altered" in said
+    assert "round" in said
+    report_before = json.loads((out / "audit.json").read_text())
+    tampered = run_command(
+        "audit", "--run", str(out), "--store", str(out / "store-tampered"), "--json", str(out / "t.json")
+    )
+    assert tampered.returncode == 1
+    findings = json.loads((out / "t.json").read_text())["findings"]
+    altered = [finding for finding in findings if finding["kind"] == "update_altered"]
+    assert len(altered) == 1
+    addresses = {participant["participant"] for participant in report_before["participants"]}
+    assert altered[0]["participant"] in addresses
+    assert 1 <= altered[0]["round"] <= 10
+    assert altered[0]["expected"] != altered[0]["actual"]
+    assert altered[0]["participant"] in said
+
+
+def test_every_reward_is_claimed(demo_run: Demo) -> None:
+    out, _ = demo_run
+    report = json.loads((out / "audit.json").read_text())
+    assert {p["claimed_wei"] for p in report["participants"]} == {10 * (10**16 // 5)}
+    assert all(p["unclaimed_wei"] == 0 for p in report["participants"])
+
+
+def digest_of_folder(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def test_a_moved_folder_audits_the_same_and_stays_untouched(demo_run: Demo, tmp_path: Path) -> None:
+    out, _ = demo_run
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("run.json", "chain", "store"):
+        source = out / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, moved / name)
+    before = digest_of_folder(moved)
+
+    reports = []
+    for name in ("first.json", "second.json"):
+        result = run_command("audit", "--run", str(moved), "--json", str(tmp_path / name))
+        assert result.returncode == 0, result.stderr
+        assert "PASS" in result.stdout
+        reports.append((tmp_path / name).read_bytes())
+
+    assert reports[0] == reports[1]
+    assert digest_of_folder(moved) == before
+
+
+def test_a_run_is_not_overwritten_without_being_asked(demo_run: Demo) -> None:
+    out, _ = demo_run
+    result = run_command("demo", "--out", str(out))
+    assert result.returncode == 2
+    assert "--force" in result.stderr
+    assert (out / "audit.json").exists()
+
+
+def test_status_and_rewards_read_a_finished_run(demo_run: Demo) -> None:
+    out, _ = demo_run
+    status = run_command("status", "--run", str(out), "--json")
+    assert status.returncode == 0, status.stderr
+    shown = json.loads(status.stdout)
+    assert (shown["models"], shown["settled"], shown["ended"]) == (10, 10, True)
+    rewards = run_command("rewards", "list", "--run", str(out))
+    assert rewards.returncode == 0, rewards.stderr
+    assert rewards.stdout.count("20000000000000000") == 5
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+    roots = []
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        result = run_command("demo", "--out", str(tmp_path / name), "--rounds", "2", "--seed", seed)
+        assert result.returncode == 0, result.stdout + result.stderr
+        roots.append(json.loads((tmp_path / name / "summary.json").read_text())["model_root"])
+    assert roots[0] == roots[1]
+    assert roots[0] != roots[2]
+
+
+@pytest.mark.parametrize("missing", ["chain", "run.json"])
+def test_a_run_that_is_not_whole_cannot_be_audited(demo_run: Demo, tmp_path: Path, missing: str) -> None:
+    out, _ = demo_run
+    shutil.copytree(out / "store", tmp_path / "store")
+    shutil.copytree(out / "chain", tmp_path / "chain")
+    shutil.copy(out / "run.json", tmp_path / "run.json")
+    path = tmp_path / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = run_command("audit", "--run", str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr.startswith("fl-chain: ")
+
+
+def test_missing_blobs_are_findings_that_say_who_holds_them(demo_run: Demo, tmp_path: Path) -> None:
+    out, _ = demo_run
+    store = tmp_path / "store"
+    shutil.copytree(out / "store", store)
+    victim = sorted((store / "updates").iterdir())[0]
+    for path in victim.iterdir():
+        path.unlink()
+    result = run_command(
+        "audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json")
+    )
+    assert result.returncode == 1
+    findings = json.loads((tmp_path / "r.json").read_text())["findings"]
+    missing = [finding for finding in findings if finding["kind"] == "update_missing"]
+    assert {finding["participant"] for finding in missing} == {victim.name}
+    assert len(missing) == 10
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("documents", {"policy_altered", "manifest_altered"}),
+        ("models", {"model_blob_altered", "genesis_altered"}),
+        ("sums", {"sum_blob_altered"}),
+        ("updates", {"update_altered"}),
+    ],
+)
+def test_each_kind_of_altered_blob_has_its_finding(
+    demo_run: Demo, tmp_path: Path, folder: str, kind: set[str]
+) -> None:
+    out, _ = demo_run
+    store = tmp_path / "store"
+    shutil.copytree(out / "store", store)
+    for path in (store / folder).rglob("*"):
+        if path.is_file():
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+    result = run_command(
+        "audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json")
+    )
+    assert result.returncode == 1
+    found = {finding["kind"] for finding in json.loads((tmp_path / "r.json").read_text())["findings"]}
+    assert kind <= found

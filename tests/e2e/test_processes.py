@@ -1,0 +1,100 @@
+"""Processes that die: a worker for good, and the chain for longer than a deadline."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fl_chain.audit import audit_run
+from fl_chain.config import RunSettings
+from fl_chain.demo import Demo, demo_settings, start_demo
+from fl_chain.errors import LedgerUnavailable
+from fl_chain.ledger.history import History
+from fl_chain.records import RoundStatus
+from fl_chain.run.keeper import has_ended
+from fl_chain.store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SUBMISSION_S = 8
+
+
+def settings(*, rounds: int) -> RunSettings:
+    run = demo_settings(seed=1, rounds=rounds)
+    return run.model_copy(
+        update={"policy": run.policy.model_copy(update={"submission_s": SUBMISSION_S, "publication_s": 4})}
+    )
+
+
+def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 120.0) -> History:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        try:
+            history = demo.run.ledger.sync()
+        except LedgerUnavailable:
+            continue
+        if until(history):
+            return history
+        time.sleep(0.1)
+    raise AssertionError(f"the run did not get there in time: {demo.run.ledger.sync().state}")
+
+
+def run_to_its_end(demo: Demo) -> History:
+    return follow(demo, lambda history: has_ended(history, demo.run.ledger.head().timestamp))
+
+
+def assert_audit_passes(demo: Demo) -> None:
+    report = audit_run(demo.run.ledger, Store([str(demo.folder / "store")]))
+    assert report.findings == []
+
+
+def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
+    with start_demo(tmp_path / "run", settings(rounds=3), force=False) as demo:
+        demo.processes["participants/7"].kill()
+
+        history = run_to_its_end(demo)
+
+        assert history.state.latest == 3
+        assert [history.rounds[i].submissions for i in (1, 2, 3)] == [4, 4, 4]
+        assert all(history.rounds[i].status is RoundStatus.FINAL for i in (1, 2, 3))
+        opened = {i: history.opened_at(i) for i in (1, 2, 3)}
+        assert opened[2] - opened[1] >= SUBMISSION_S
+        assert opened[3] - opened[2] < SUBMISSION_S
+        assert_audit_passes(demo)
+
+
+def test_a_chain_that_was_down_for_longer_than_a_deadline_goes_on(tmp_path: Path) -> None:
+    with start_demo(tmp_path / "run", settings(rounds=6), force=False) as demo:
+        follow(demo, lambda history: history.state.latest >= 2)
+        before = demo.run.ledger.head()
+        port = demo.node.name.rsplit(":", 1)[1].rstrip("/")
+        demo.processes["devnet"].send_signal(signal.SIGKILL)
+        demo.processes["devnet"].wait()
+        time.sleep(SUBMISSION_S + 2)
+        restarted = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "fl_chain",
+                "devnet",
+                "--state",
+                str(demo.folder / "chain"),
+                "--port",
+                port,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            history = run_to_its_end(demo)
+
+            assert demo.node.block_hash(before.number) == before.hash
+            assert history.rounds[history.state.tip].step == 6
+            assert_audit_passes(demo)
+        finally:
+            restarted.terminate()
+            restarted.wait()
