@@ -8,6 +8,7 @@ started again.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from fl_chain.aggregation.quantise import declared_weight, model_values, quantis
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import salt, sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.errors import BlobMissing, StoreError, VerificationError
+from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -34,6 +35,7 @@ from fl_chain.store import Store
 log = logging.getLogger(__name__)
 
 CLAIM_BATCH = 64  # rewards per claim transaction
+REPUBLICATION_S = 30.0  # between two looks whether a published update is still there
 
 
 class LocalUpdate(Protocol):
@@ -81,7 +83,7 @@ class Worker:
             parts.ledger, parts.account, rank=1 + int(parts.account.address[2:6], 16) % 16
         )
         self._models = ModelChain(RoundReader(parts.ledger.sync(), parts.store))
-        self._published: set[int] = set()
+        self._published_at: dict[int, float] = {}  # monotonic seconds, by round
         self._refused: dict[int, str] = {}
 
     def step(self) -> bool:
@@ -215,14 +217,12 @@ class Worker:
             current = history.rounds[submission.round]
             if current.status not in (RoundStatus.CLOSED, RoundStatus.POSTED):
                 continue
-            if submission.round in self._published:
+            if not self._is_publication_due(submission):
                 continue
+            self._published_at[submission.round] = time.monotonic()
             kept = self._parts.outbox.load(submission.round)
             if kept is None or kept.sealed_root != submission.sealed_root:
-                self._refuse(
-                    submission.round, BlobMissing("the update is not in this worker's folder any more")
-                )
-                self._published.add(submission.round)
+                log.warning("round %d: the update is not in this worker's folder any more", submission.round)
                 continue
             self._parts.store.write_update(
                 submission.participant,
@@ -232,10 +232,19 @@ class Worker:
                 run=history.run,
                 round=submission.round,
             )
-            self._published.add(submission.round)
             log.info("round %d: update published", submission.round)
             return True
         return False
+
+    def _is_publication_due(self, submission: Submission) -> bool:
+        """Return whether an update has not been published yet, or has gone missing since."""
+        published_at = self._published_at.get(submission.round)
+        if published_at is None:
+            return True
+        if time.monotonic() - published_at < REPUBLICATION_S:
+            return False
+        self._published_at[submission.round] = time.monotonic()
+        return not self._parts.store.has_update(submission.participant, submission.sealed_root)
 
     def _own_submissions(self, history: History) -> list[Submission]:
         identity = self._identity(history)
