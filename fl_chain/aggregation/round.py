@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fl_chain.aggregation.apply import apply_sum
-from fl_chain.aggregation.sums import PartialSums
+from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.tree import VectorTree, vector_root, vector_tree
@@ -47,13 +47,17 @@ def aggregate_round(
         ValueError: if there is no submission, a vector is of another form, or the weight is out of range.
         HashingProcessDied: if a process of the pool ended.
     """
-    sums = PartialSums(base.size, pool=pool)
     levels: list[list[VectorTree]] = []
+
+    def keep_tree(completed: PartialSum) -> None:
+        if completed.level > len(levels):
+            levels.append([])
+        levels[completed.level - 1].append(vector_tree(completed.lanes, pool=pool))
+
+    sums = PartialSums(base.size, keep_tree, pool=pool)
     for update in updates:
-        for completed in sums.add(update):
-            _append(levels, completed.level, vector_tree(completed.lanes, pool=pool))
-    for completed in sums.finish():
-        _append(levels, completed.level, vector_tree(completed.lanes, pool=pool))
+        sums.add(update)
+    sums.finish()
     model, clamped = apply_sum(base, sums.total, included_weight, quantisation)
     trees = [tree for level in levels for tree in level]
     return Aggregate(
@@ -64,9 +68,3 @@ def aggregate_round(
         model_root=vector_root(model, pool=pool),
         clamped=clamped,
     )
-
-
-def _append(levels: list[list[VectorTree]], level: int, tree: VectorTree) -> None:
-    if level > len(levels):
-        levels.append([])
-    levels[level - 1].append(tree)

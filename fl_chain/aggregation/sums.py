@@ -6,6 +6,7 @@ mean is not looked at: they may be masked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class PartialSum:
 
     level: int  # from 1
     position: int  # from 0 in its level
-    lanes: Lanes  # read-only; valid until the next call to the `PartialSums` that made it
+    lanes: Lanes  # read-only; the memory is used again for the next group
 
 
 class _Accumulator:
@@ -66,25 +67,33 @@ class _Accumulator:
 class PartialSums:
     """Adds up a round's submissions in the ledger's order, with memory for one vector a level.
 
-    Each call returns the groups that it completed. Roots of all of them, level 1 first and each level from
-    left to right, are what a posting lists.
+    Each level is completed from left to right. The roots of all sums, level 1 first, are what a posting
+    lists.
 
     Args:
         dimension: lanes of every vector.
-        pool: where the sums are to be hashed, so that they lie in memory that its processes share.
+        on_complete: is called with each sum as soon as it is complete. Its lanes are valid during the call
+        only. pool: where the sums are to be hashed, so that they lie in memory that its processes share.
 
     Raises:
         ValueError: if the dimension is out of range.
     """
 
-    def __init__(self, dimension: int, *, pool: HashingPool | None = None) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        on_complete: Callable[[PartialSum], None],
+        *,
+        pool: HashingPool | None = None,
+    ) -> None:
         chunk_count(dimension)
         self._dimension = dimension
+        self._on_complete = on_complete
         self._pool = pool
         self._levels: list[_Accumulator] = []
         self._is_finished = False
 
-    def add(self, lanes: Lanes | None) -> list[PartialSum]:
+    def add(self, lanes: Lanes | None) -> None:
         """Add the next submission's update; None for one that is excluded.
 
         Args:
@@ -98,9 +107,9 @@ class PartialSums:
             verify_lanes(lanes)
             if lanes.size != self._dimension:
                 raise ValueError(f"an update has {lanes.size} lanes, the sum {self._dimension}")
-        return self._add(0, lanes)
+        self._add(0, lanes)
 
-    def finish(self) -> list[PartialSum]:
+    def finish(self) -> None:
         """Close the groups that are not full; afterwards `total` is the sum of everything.
 
         Raises:
@@ -110,14 +119,12 @@ class PartialSums:
         if not self._levels:
             raise ValueError("nothing was added; a round that closes has at least one submission")
         self._is_finished = True
-        completed: list[PartialSum] = []
         for depth, group in enumerate(self._levels):  # grows while a level hands its last group up
             if not group.is_complete:
-                completed.append(group.sealed())
+                self._on_complete(group.sealed())
             if group.position == 0:
-                break
-            completed += self._add(depth + 1, group.wire)
-        return completed
+                return
+            self._add(depth + 1, group.wire)
 
     @property
     def total(self) -> Lanes:
@@ -130,18 +137,16 @@ class PartialSums:
             raise ValueError("the total is known after finish()")
         return self._levels[-1].wire
 
-    def _add(self, depth: int, lanes: Lanes | None) -> list[PartialSum]:
+    def _add(self, depth: int, lanes: Lanes | None) -> None:
         if depth == len(self._levels):
             self._levels.append(_Accumulator(depth + 1, self._new_vector()))
         group = self._levels[depth]
-        completed: list[PartialSum] = []
         if group.is_complete:  # handed up only now, because the only group of a level has no parent
-            completed += self._add(depth + 1, group.wire)
+            self._add(depth + 1, group.wire)
             group.restart()
         group.add(lanes)
         if group.is_complete:
-            completed.append(group.sealed())
-        return completed
+            self._on_complete(group.sealed())
 
     def _new_vector(self) -> Lanes:
         if self._pool is not None:
