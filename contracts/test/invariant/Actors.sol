@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import "../LedgerTest.sol";
+
+/// @notice Everyone who can act on a ledger, and what each of them remembers. No action may revert.
+/// @dev Who is expected is kept here as plain lists per round, the way the protocol says it in words.
+contract Actors is LedgerTest {
+    uint256 public constant WORKERS = 5;
+    uint256 public constant AGGREGATORS = 2;
+
+    struct Life {
+        bool admitted;
+        bool barred;
+        bool registered;
+        bool hasLeft;
+        address key;
+        uint32 cap;
+    }
+
+    struct Sent {
+        uint256 worker;
+        uint32 weight;
+        bytes32 sealedRoot;
+    }
+
+    Life[WORKERS] public lives;
+    mapping(uint256 round => Sent[]) public sent;
+    mapping(uint256 round => mapping(uint256 worker => bool)) public hasSent;
+    /// @notice Who was admitted, reinstated or came back while `round` was the newest that had closed.
+    mapping(uint256 round => mapping(uint256 worker => bool)) public hasJoinedAfter;
+    mapping(uint256 round => mapping(uint256 index => bool)) public isLeftOut;
+    mapping(uint256 round => uint256) public progress;
+    mapping(uint256 round => bytes32[]) public leaves;
+    mapping(bytes32 action => uint256) public done;
+    uint256 public newestClosed;
+    uint256 private keys;
+
+    function start(Policy memory policy) external {
+        vm.warp(START);
+        deploy(policy, address(0));
+        fund(POOL);
+        for (uint256 i; i < AGGREGATORS; ++i) {
+            bond(aggregator(i), 3 * policy.bondWei);
+        }
+        for (uint256 i; i < 3; ++i) {
+            this.admitOne(i, 50);
+            this.registerOne(i);
+        }
+        ledger.openRound();
+    }
+
+    function theLedger() external view returns (ITrainingLedger) {
+        return ledger;
+    }
+
+    function aggregator(uint256 i) public pure returns (address) {
+        return i == 0 ? AGGREGATOR : address(uint160(0x6000 + i));
+    }
+
+    /// @notice In the ledger's words: may take part from now on and is not barred.
+    function isStanding(uint256 i) public view returns (bool) {
+        return lives[i].admitted && !lives[i].barred && !lives[i].hasLeft;
+    }
+
+    function isMember(uint256 i) public view returns (bool) {
+        if (!isStanding(i)) return false;
+        for (uint256 number = newestClosed; number <= latest(); ++number) {
+            if (hasSent[number][i]) return true;
+        }
+        return hasJoinedAfter[newestClosed][i];
+    }
+
+    function sentCount(uint256 number) external view returns (uint256) {
+        return sent[number].length;
+    }
+
+    function leafCount(uint256 number) external view returns (uint256) {
+        return leaves[number].length;
+    }
+
+    /// @dev What was stored only grows: checked after every action, for every round.
+    modifier growing(bytes32 action) {
+        _;
+        ++done[action];
+        uint32 newest = latest();
+        if (ledger.runState().lastClosed > newestClosed) newestClosed = ledger.runState().lastClosed;
+        for (uint32 number = 1; number <= newest; ++number) {
+            Round memory current = ledger.roundOf(number);
+            uint256 rank = uint256(current.postingNumber) << 8 | uint256(current.status);
+            vm.assertGe(rank, progress[number], "status went back");
+            progress[number] = rank;
+            bytes32[] storage known = leaves[number];
+            for (uint16 index; index < current.submissions; ++index) {
+                if (index == known.length) known.push(ledger.leafOf(number, index));
+                else vm.assertEq(ledger.leafOf(number, index), known[index]);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------ operator
+
+    function admitOne(uint256 seed, uint32 cap) external growing("admit") {
+        uint256 i = seed % WORKERS;
+        Life storage life = lives[i];
+        uint32 barredFrom = ledger.participantOf(worker(i)).barredFrom;
+        bool isPending = barredFrom > latest() && round().status == RoundStatus.Open;
+        if (life.admitted && !life.barred) return;
+        if (life.barred && life.registered && isPending) return;
+
+        cap = uint32(bound(cap, 1, 50));
+        vm.prank(OPERATOR);
+        ledger.admit(worker(i), cap);
+        if (life.key == address(0)) life.key = worker(i);
+        life.admitted = true;
+        life.barred = false;
+        life.hasLeft = false;
+        life.cap = cap;
+        hasJoinedAfter[newestClosed][i] = true;
+    }
+
+    function suspendOne(uint256 seed) external growing("suspend") {
+        uint256 i = seed % WORKERS;
+        if (seed % 3 != 0 || !lives[i].admitted || lives[i].barred) return;
+
+        suspend(i);
+        lives[i].barred = true;
+    }
+
+    function fundMore(uint256 amountWei) external growing("fund") {
+        if (ledger.runState().endsAfter != NEVER) return;
+
+        fund(bound(amountWei, 0, 5000));
+    }
+
+    function announceEnd(uint256 seed) external growing("announceEnd") {
+        if (seed % 40 != 0 || ledger.runState().endsAfter != NEVER) return;
+
+        vm.prank(OPERATOR);
+        ledger.announceEnd();
+    }
+
+    // ------------------------------------------------------------------ participants
+
+    function registerOne(uint256 seed) external growing("register") {
+        uint256 i = seed % WORKERS;
+        Life storage life = lives[i];
+        if (!life.admitted || life.barred || life.registered) return;
+
+        uint256 depositWei = ledger.policy().depositWei;
+        bool wasMember = isMember(i);
+        vm.deal(life.key, depositWei);
+        vm.prank(life.key);
+        ledger.register{ value: depositWei }(payoutOf(i));
+        life.registered = true;
+        life.hasLeft = false;
+        if (!wasMember) hasJoinedAfter[newestClosed][i] = true;
+    }
+
+    function leaveOne(uint256 seed) external growing("leave") {
+        uint256 i = seed % WORKERS;
+        if (seed % 3 != 0 || !lives[i].registered) return;
+
+        vm.prank(lives[i].key);
+        ledger.leave();
+        lives[i].registered = false;
+        lives[i].hasLeft = true;
+        for (uint256 number; number <= latest(); ++number) {
+            hasJoinedAfter[number][i] = false;
+        }
+    }
+
+    function rotateOne(uint256 seed) external growing("rotate") {
+        uint256 i = seed % WORKERS;
+        if (!lives[i].registered) return;
+
+        address next = address(uint160(0x70000 + ++keys));
+        vm.prank(lives[i].key);
+        ledger.requestSignerRotation(next);
+        pass(ledger.policy().unbondingSeconds);
+        vm.prank(next);
+        ledger.rotateSigner(worker(i));
+        lives[i].key = next;
+    }
+
+    function submitOne(uint256 seed, uint32 weight) public growing("submit") {
+        uint32 number = latest();
+        Round memory current = round();
+        if (current.status != RoundStatus.Open) return;
+        if (block.timestamp >= current.since + ledger.policy().submissionSeconds) return;
+
+        for (uint256 k; k < WORKERS; ++k) {
+            uint256 i = (seed % WORKERS + k) % WORKERS;
+            Life storage life = lives[i];
+            if (!life.registered || hasSent[number][i]) continue;
+            if (life.barred && ledger.participantOf(worker(i)).barredFrom <= number) continue;
+
+            weight = uint32(bound(weight, 1, life.cap));
+            bytes32 root = sealedRoot(i);
+            bytes32 base = ledger.modelRootOf(current.baseRound);
+            vm.prank(life.key);
+            ledger.submit(number, base, root, weight);
+            sent[number].push(Sent(i, weight, root));
+            hasSent[number][i] = true;
+            return;
+        }
+    }
+
+    function submitSecondTime(uint256 seed) external growing("submitSecondTime") {
+        uint256 i = seed % WORKERS;
+        uint32 number = latest();
+        if (!hasSent[number][i]) return;
+
+        bytes32 base = ledger.modelRootOf(round().baseRound);
+        vm.prank(lives[i].key);
+        try ledger.submit(number, base, "second", 1) {
+            vm.assertTrue(false, "submitted twice");
+        } catch { }
+    }
+
+    // ------------------------------------------------------------------ aggregators
+
+    function postOne(uint256 seed, uint256 mask) external growing("post") {
+        uint32 number = latest();
+        Round memory current = round();
+        Policy memory policy = ledger.policy();
+        uint256 age = block.timestamp - current.since;
+        if (current.status != RoundStatus.Closed || age >= policy.postingSeconds + policy.takeoverSeconds) return;
+        address poster = age < policy.postingSeconds ? ledger.runState().aggregator : aggregator(seed % AGGREGATORS);
+        if (ledger.accountOf(poster).freeBondWei < policy.bondWei) return;
+
+        bool mayExclude = age >= policy.publicationSeconds && mask % 4 == 0;
+        post(poster, mayExclude ? allButTheLast(number, current.submissions) : new Exclusion[](0));
+    }
+
+    function allButTheLast(uint32 number, uint16 submissions) private returns (Exclusion[] memory exclusions) {
+        exclusions = new Exclusion[](submissions - 1);
+        for (uint16 k; k < exclusions.length; ++k) {
+            Sent memory one = sent[number][k];
+            exclusions[k] = Exclusion(k, 3, one.weight, worker(one.worker), one.sealedRoot);
+            isLeftOut[number][k] = true;
+        }
+    }
+
+    function depositBond(uint256 seed, uint256 amountWei) external growing("depositBond") {
+        bond(aggregator(seed % AGGREGATORS), bound(amountWei, 0, 2 * ledger.policy().bondWei));
+    }
+
+    function requestBond(uint256 seed, uint256 amountWei) external growing("requestBond") {
+        address account = aggregator(seed % AGGREGATORS);
+        uint256 freeWei = ledger.accountOf(account).freeBondWei;
+        if (freeWei == 0 || seed % 2 == 0) return;
+
+        amountWei = bound(amountWei, 1, freeWei);
+        vm.prank(account);
+        ledger.requestBond(amountWei);
+    }
+
+    // ------------------------------------------------------------------ strangers
+
+    function pushOn(uint256 seed) public growing("pushOn") {
+        Round memory current = round();
+        Policy memory policy = ledger.policy();
+        uint256 age = block.timestamp - current.since;
+        vm.startPrank(STRANGER);
+        if (current.status == RoundStatus.Open) {
+            if (age >= policy.submissionSeconds) ledger.closeRound(latest());
+        } else if (current.status == RoundStatus.Closed) {
+            if (age >= policy.postingSeconds + policy.takeoverSeconds) ledger.voidRound(latest());
+        } else if (seed % 2 == 0) {
+            try ledger.openRound() { } catch { }
+        }
+        vm.stopPrank();
+    }
+
+    function settle() public growing("settle") {
+        uint32 next = ledger.runState().settled + 1;
+        RoundStatus status = ledger.roundOf(next).status;
+        bool isDue = status == RoundStatus.Posted && block.timestamp >= ledger.postingOf(next).finalizableAt;
+        if (!isDue && status != RoundStatus.Void) return;
+
+        vm.prank(STRANGER);
+        ledger.finalize();
+    }
+
+    function claimOne(uint256 seed) external growing("claim") {
+        uint32 number = uint32(1 + seed % (latest() + 1));
+        if (sent[number].length != 0) claimIfDue(number, uint16((seed >> 8) % sent[number].length));
+    }
+
+    function withdrawOne(uint256 seed) external growing("withdraw") {
+        withdrawIfAny(seed % 2 == 0 ? aggregator(seed % AGGREGATORS) : worker(seed % WORKERS));
+    }
+
+    function wait(uint256 periodSeconds) external growing("wait") {
+        pass(bound(periodSeconds, 1, 40));
+    }
+
+    function waitLong(uint256 seed) external growing("waitLong") {
+        if (seed % 4 == 0) pass(ledger.policy().submissionSeconds);
+        pushOn(1);
+    }
+
+    // ------------------------------------------------------------------ all together
+
+    /// @notice One step of a round's life, so that a campaign reaches many rounds; some workers stay silent.
+    function advance(uint256 seed) public growing("advance") {
+        RoundStatus status = round().status;
+        if (status == RoundStatus.Open) {
+            for (uint256 i; i < WORKERS; ++i) {
+                if (seed >> i & 1 == 1) submitOne(i, uint32(seed));
+            }
+            if (seed % 5 == 0) pass(ledger.policy().submissionSeconds);
+            pushOn(1);
+        } else if (status == RoundStatus.Closed) {
+            if (seed % 7 == 0) pass(ledger.policy().postingSeconds);
+            if (seed % 11 == 0) pass(ledger.policy().takeoverSeconds);
+            this.postOne(seed, seed >> 8);
+            pushOn(1);
+        } else {
+            if (seed % 3 == 0) pass(ledger.policy().challengeSeconds);
+            settle();
+            pushOn(0);
+        }
+    }
+
+    /// @notice The same under another name: it is drawn twice as often.
+    function advanceAgain(uint256 seed) external {
+        advance(seed);
+    }
+
+    // ------------------------------------------------------------------ the way out
+
+    function claimIfDue(uint32 number, uint16 index) public {
+        if (ledger.roundOf(number).status != RoundStatus.Final) return;
+        if (isLeftOut[number][index] || ledger.isClaimed(number, index)) return;
+
+        Sent memory one = sent[number][index];
+        Claim[] memory claims = new Claim[](1);
+        claims[0] = Claim(number, index, one.weight, one.sealedRoot);
+        vm.prank(STRANGER);
+        ledger.claim(worker(one.worker), claims);
+    }
+
+    function withdrawIfAny(address account) public {
+        Account memory held = ledger.accountOf(account);
+        bool isDue = held.unbondingWei != 0 && block.timestamp >= held.releasableAt;
+        if (held.creditWei == 0 && !isDue) return;
+
+        vm.prank(STRANGER);
+        ledger.withdraw(account);
+    }
+
+    /// @notice From here everyone takes out what is theirs; nobody but strangers, time and the owners is needed.
+    function windUp() external {
+        Policy memory policy = ledger.policy();
+        if (ledger.runState().endsAfter == NEVER) {
+            vm.prank(OPERATOR);
+            ledger.announceEnd();
+        }
+        for (uint256 i; i < 8; ++i) {
+            pass(policy.submissionSeconds + policy.postingSeconds + policy.takeoverSeconds + policy.challengeSeconds);
+            pushOn(1);
+            settle();
+        }
+        vm.assertTrue(ledger.hasEnded(), "the run does not end");
+        for (uint256 i; i < WORKERS; ++i) {
+            if (!lives[i].registered) continue;
+            vm.prank(lives[i].key);
+            ledger.leave();
+        }
+        for (uint256 i; i < AGGREGATORS; ++i) {
+            uint256 freeWei = ledger.accountOf(aggregator(i)).freeBondWei;
+            if (freeWei == 0) continue;
+            vm.prank(aggregator(i));
+            ledger.requestBond(freeWei);
+        }
+        pass(policy.unbondingSeconds);
+        for (uint32 number = 1; number <= latest(); ++number) {
+            for (uint16 index; index < sent[number].length; ++index) {
+                claimIfDue(number, index);
+            }
+        }
+        for (uint256 i; i < WORKERS; ++i) {
+            withdrawIfAny(worker(i));
+        }
+        for (uint256 i; i < AGGREGATORS; ++i) {
+            withdrawIfAny(aggregator(i));
+        }
+        if (ledger.runState().poolWei == 0) return;
+        vm.prank(OPERATOR);
+        ledger.withdrawPool(address(0x8000));
+    }
+}
