@@ -1,0 +1,195 @@
+"""Every transaction that the ledger takes, typed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.account import Account, Receipt
+from fl_chain.ledger.gas import gas_limit
+from fl_chain.records import (
+    ZERO_ADDRESS,
+    ZERO_DIGEST,
+    Address,
+    Digest,
+    Exclusion,
+    LedgerPolicy,
+    RunId,
+    Submission,
+)
+
+
+class LedgerCalls(ABC):
+    """The ledger's transactions; each waits until it is mined and returns its receipt.
+
+    Each raises ``LedgerReverted`` where the contract refuses (its ``name`` is the custom error's),
+    ``TransactionFailed`` or ``TransactionRejected`` where it does not get that far, and ``LedgerUnavailable``
+    where no node answers.
+    """
+
+    run: RunId
+
+    @abstractmethod
+    def policy(self) -> LedgerPolicy:
+        """Return the rules."""
+
+    @abstractmethod
+    def token(self) -> Address:
+        """Return what amounts are in; zero for the native coin."""
+
+    # ------------------------------------------------------------------ operator
+
+    def fund(self, account: Account, amount_wei: int) -> Receipt:
+        """Add money to the pool."""
+        return self._send(account, "fund", amount_wei, value_wei=amount_wei)
+
+    def admit(self, account: Account, participant: Address, weight_cap: int) -> Receipt:
+        """Admit a participant, or reinstate a suspended one."""
+        return self._send(account, "admit", participant, weight_cap)
+
+    def suspend(self, account: Account, participant: Address) -> Receipt:
+        """Bar a participant from the next round on."""
+        return self._send(account, "suspend", participant)
+
+    def announce_end(self, account: Account) -> Receipt:
+        """Announce the end: one more round may open."""
+        return self._send(account, "announceEnd")
+
+    def withdraw_pool(self, account: Account, to: Address) -> Receipt:
+        """Pay out what the pool has left, after the last round is settled."""
+        return self._send(account, "withdrawPool", to)
+
+    # ------------------------------------------------------------------ participant
+
+    def register(self, account: Account, payout: Address) -> Receipt:
+        """Register the account, which the operator has admitted.
+
+        Args:
+            account: signs, and is the identity unless its key was rotated.
+            payout: where rewards and the deposit go.
+        """
+        return self._send(account, "register", payout, value_wei=self.policy().deposit_wei)
+
+    def change_payout(self, account: Account, payout: Address) -> Receipt:
+        """Change where rewards and the deposit go."""
+        return self._send(account, "changePayout", payout)
+
+    def request_signer_rotation(self, account: Account, signer: Address) -> Receipt:
+        """Ask for another signing key; the key in use cancels."""
+        return self._send(account, "requestSignerRotation", signer)
+
+    def rotate_signer(self, account: Account, participant: Address) -> Receipt:
+        """Put the requested key in force; that key signs."""
+        return self._send(account, "rotateSigner", participant)
+
+    def leave(self, account: Account) -> Receipt:
+        """Leave the run."""
+        return self._send(account, "leave")
+
+    # ------------------------------------------------------------------ rounds
+
+    def open_round(self, account: Account) -> Receipt:
+        """Open the next round."""
+        return self._send(account, "openRound")
+
+    def submit(
+        self,
+        account: Account,
+        *,
+        round: int,  # noqa: A002
+        base_model_root: Digest,
+        sealed_root: Digest,
+        weight: int,
+    ) -> Receipt:
+        """Submit an update.
+
+        Args:
+            account: a registered participant's signing key.
+            round: the open round.
+            base_model_root: the model that the update starts from.
+            sealed_root: the commitment to the update.
+            weight: the declared weight, 1 to the participant's cap.
+        """
+        return self._send(account, "submit", round, base_model_root, sealed_root, weight)
+
+    def close_round(self, account: Account, round_id: int) -> Receipt:
+        """Close a round after its deadline, or void it below the quorum."""
+        return self._send(account, "closeRound", round_id)
+
+    def post(
+        self,
+        account: Account,
+        *,
+        round: int,  # noqa: A002
+        digest: Digest,
+        exclusions: Sequence[tuple[Exclusion, Submission]],
+        partial_sum_roots: Sequence[Digest],
+        model_root: Digest,
+        result_root: Digest = ZERO_DIGEST,
+        state_root: Digest = ZERO_DIGEST,
+    ) -> Receipt:
+        """Publish a closed round's aggregate.
+
+        Args:
+            account: holds a free bond.
+            round: the closed round.
+            digest: its digest as it was read.
+            exclusions: what is left out, each with its submission, ascending by index.
+            partial_sum_roots: level 1 first, left to right, the total last.
+            model_root: the new global model.
+            result_root: zero, unless the rule in force has one.
+            state_root: zero, unless the rule in force has one.
+        """
+        excluded = [
+            (one.index, int(one.reason), submission.weight, submission.participant, submission.sealed_root)
+            for one, submission in exclusions
+        ]
+        return self._send(
+            account,
+            "post",
+            *(round, digest, excluded, list(partial_sum_roots), result_root, state_root, model_root),
+            exclusions=len(excluded),
+        )
+
+    def void_round(self, account: Account, round_id: int) -> Receipt:
+        """Void a closed round that nobody posted in time."""
+        return self._send(account, "voidRound", round_id)
+
+    def finalize(self, account: Account) -> Receipt:
+        """Settle every round whose challenge window is over."""
+        return self._send(account, "finalize", rounds=self.policy().max_unfinal_rounds)
+
+    # ------------------------------------------------------------------ money
+
+    def deposit_bond(self, account: Account, amount_wei: int) -> Receipt:
+        """Add to the account's free bond."""
+        return self._send(account, "depositBond", amount_wei, value_wei=amount_wei)
+
+    def request_bond(self, account: Account, amount_wei: int) -> Receipt:
+        """Ask free bond back."""
+        return self._send(account, "requestBond", amount_wei)
+
+    def withdraw(self, account: Account, holder: Address) -> Receipt:
+        """Pay an account its credit and whatever it asked back that is due."""
+        return self._send(account, "withdraw", holder)
+
+    def claim(self, account: Account, participant: Address, rewards: Sequence[Submission]) -> Receipt:
+        """Pay a participant's rewards of final rounds to its payout address.
+
+        Args:
+            account: anyone's.
+            participant: whose.
+            rewards: its submissions to those rounds, see ``History.unclaimed_rewards``.
+        """
+        claims = [(one.round, one.index, one.weight, one.sealed_root) for one in rewards]
+        return self._send(account, "claim", participant, claims, claims=len(claims))
+
+    def _send(
+        self, account: Account, name: str, *arguments: Any, value_wei: int = 0, **items: int
+    ) -> Receipt:
+        data = ledger_abi().functions[name].encode(arguments)
+        gas = gas_limit(name, data_bytes=len(data), **items)
+        travels = value_wei > 0 and self.token() == ZERO_ADDRESS
+        return account.send(self.run.ledger, data, gas=gas, value_wei=value_wei if travels else 0)

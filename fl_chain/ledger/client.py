@@ -1,0 +1,280 @@
+"""The ledger of one run, opened and checked: typed views, transactions, and its history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from fl_chain.errors import MalformedResponse, RequestRefused
+from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.calls import LedgerCalls
+from fl_chain.ledger.decoding import decode_logs
+from fl_chain.ledger.events import Event
+from fl_chain.ledger.history import History
+from fl_chain.ledger.node import Head, Node, data_bytes, parse_head, quantity
+from fl_chain.ledger.reverts import decode_revert
+from fl_chain.ledger.views import AccountBalance, Participant, RunState
+from fl_chain.records import (
+    ZERO_ADDRESS,
+    Address,
+    Digest,
+    LedgerPolicy,
+    RewardSplit,
+    Round,
+    RoundStatus,
+    RunDefinition,
+    RunId,
+    address,
+)
+
+BLOCKS_PER_REQUEST = 10_000  # of logs; halved where a node refuses so many
+RECEIPTS_PER_BATCH = 200
+
+
+class Ledger(LedgerCalls):
+    """One run's ledger on one node. Made by `Ledger.open`.
+
+    Attributes:
+        node: where it is asked.
+        run: which chain and address.
+        code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
+    """
+
+    def __init__(self, node: Node, run: RunId, *, confirmations: int, deployed_block: int) -> None:
+        self.node = node
+        self.run = run
+        self.code_hash: Digest = training_ledger().code_hash
+        self._confirmations = confirmations
+        self._deployed_block = deployed_block
+        self._history = History(run)
+        self._synced: Head | None = None
+        self._blocks_per_request = BLOCKS_PER_REQUEST
+        self._policy: LedgerPolicy | None = None
+        self._token: Address | None = None
+
+    @classmethod
+    def open(
+        cls,
+        node: Node,
+        ledger: Address,
+        *,
+        chain_id: int | None = None,
+        confirmations: int = 0,
+        deployed_block: int = 0,
+    ) -> Ledger:
+        """Open a ledger after checking that it is one.
+
+        Args:
+            node: where it is asked.
+            ledger: its address.
+            chain_id: which chain it has to be on; None trusts the node's.
+            confirmations: blocks on top of a block before its events count.
+            deployed_block: no event is older.
+
+        Raises:
+            WrongChain: the node serves another chain.
+            WrongCode: the address holds no contract, or another one.
+            LedgerUnavailable: no node answers.
+        """
+        node.verify_chain(chain_id)
+        training_ledger().verify_code(node.code(ledger))
+        run = RunId(node.chain_id, ledger)
+        return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
+
+    # ------------------------------------------------------------------ views
+
+    def head(self) -> Head:
+        """Return the newest block."""
+        return self.node.head()
+
+    def definition(self) -> RunDefinition:
+        """Return what is trained."""
+        policy_hash, manifest_hash, genesis_model_root, dimension = self._view("definition")[0]
+        return RunDefinition(
+            Digest(policy_hash), Digest(manifest_hash), Digest(genesis_model_root), dimension
+        )
+
+    def policy(self) -> LedgerPolicy:
+        """Return the rules."""
+        if self._policy is None:
+            values = self._view("policy")[0]
+            self._policy = LedgerPolicy(*[*values[:-1], RewardSplit(values[-1])])
+        return self._policy
+
+    def operator(self) -> Address:
+        """Return who deployed the run."""
+        return address(self._view("operator")[0])
+
+    def token(self) -> Address:
+        """Return what amounts are in; zero for the native coin."""
+        if self._token is None:
+            self._token = address(self._view("token")[0])
+        return self._token
+
+    def state(self) -> RunState:
+        """Return where the run stands."""
+        values = self._view("runState")[0]
+        return RunState(*[*values[:-2], address(values[-2]), values[-1]])
+
+    def has_ended(self) -> bool:
+        """Return whether no round can open and every round is settled."""
+        return bool(self._view("hasEnded")[0])
+
+    def round(self, round_id: int) -> Round:
+        """Return a round; its status is NONE where there is no such round."""
+        values = self._view("roundOf", round_id)[0]
+        digest = Digest(self._view("digestOf", round_id)[0])
+        return Round(*[round_id, RoundStatus(values[0]), *values[1:], digest])
+
+    def model_root(self, round_id: int) -> Digest:
+        """Return the root of the model that a round made; 0 stands for genesis, a zero digest for none."""
+        return Digest(self._view("modelRootOf", round_id)[0])
+
+    def sums_hash(self, round_id: int) -> Digest:
+        """Return the hash of the posted list of partial sums."""
+        return Digest(self._view("sumsHashOf", round_id)[0])
+
+    def leaf(self, round_id: int, index: int) -> Digest:
+        """Return what is stored of a submission."""
+        return Digest(self._view("leafOf", round_id, index)[0])
+
+    def posting_summary(self, round_id: int) -> tuple[Address, int, int, int]:
+        """Return poster, chain time of finality, included weight and included number of a round's posting."""
+        poster, finalizable_at, included_weight, included = self._view("postingOf", round_id)[0]
+        return address(poster), finalizable_at, included_weight, included
+
+    def is_excluded(self, round_id: int, index: int) -> bool:
+        """Return whether the standing posting leaves a submission out."""
+        return bool(self._view("isExcluded", round_id, index)[0])
+
+    def is_claimed(self, round_id: int, index: int) -> bool:
+        """Return whether a submission's reward was paid."""
+        return bool(self._view("isClaimed", round_id, index)[0])
+
+    def participant(self, identity: Address) -> Participant:
+        """Return a participant; all zero for an address that was never admitted."""
+        signer, payout, *rest = self._view("participantOf", identity)[0]
+        return Participant(address(signer), address(payout), *rest)
+
+    def identity_of(self, signer: Address) -> Address:
+        """Return the participant that a key signs for; zero where it signs for none."""
+        return address(self._view("identityOf", signer)[0])
+
+    def account(self, holder: Address) -> AccountBalance:
+        """Return an account's bonds and credits."""
+        return AccountBalance(*self._view("accountOf", holder)[0])
+
+    def balance(self) -> int:
+        """Return what the contract holds, in the run's coin."""
+        if self.token() == ZERO_ADDRESS:
+            return self.node.balance_wei(self.run.ledger)
+        # balanceOf(address), ERC-20
+        data = bytes.fromhex("70a08231") + bytes(12) + bytes.fromhex(self.run.ledger[2:])
+        return int.from_bytes(self.node.call(self.token(), data), "big")
+
+    def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
+        function = ledger_abi().functions[name]
+        try:
+            return function.decode(self.node.call(self.run.ledger, function.encode(arguments)))
+        except RequestRefused as error:
+            raise decode_revert(error.data) or error from error
+
+    # ------------------------------------------------------------------ history
+
+    def sync(self) -> History:
+        """Bring the history up to the newest block that is deep enough, and return it.
+
+        It is the same object each time. Where the chain was reorganised behind it, it is built anew.
+
+        Raises:
+            LedgerUnavailable: no node answers.
+            MalformedResponse: what the node says cannot have come from one ledger.
+        """
+        target = self._confirmed_head()
+        if target is None or target == self._synced:
+            return self._history
+        first = self._deployed_block if self._synced is None else self._synced.number + 1
+        self._history.extend(self._read_events(first, target.number))
+        self._settle_voids(target)
+        self._synced = target
+        return self._history
+
+    def _confirmed_head(self) -> Head | None:
+        """Return the newest block that counts; forget the history if its own last block is gone."""
+        requests: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ["latest", False])]
+        if self._synced is not None:
+            requests.append(("eth_getBlockByNumber", [hex(self._synced.number), False]))
+        answers = self.node.batch(requests)
+        head = parse_head(answers[0])
+        if self._synced is not None and (answers[1] is None or parse_head(answers[1]) != self._synced):
+            self._history.__init__(self.run)  # type: ignore[misc]
+            self._synced = None
+        if self._confirmations == 0:
+            return head
+        number = head.number - self._confirmations
+        if number < self._deployed_block or (self._synced is not None and number <= self._synced.number):
+            return self._synced
+        return parse_head(self.node.request("eth_getBlockByNumber", hex(number), False))
+
+    def _settle_voids(self, target: Head) -> None:
+        state = self._history.state
+        following = self._history.rounds.get(state.settled + 1)
+        if following is None or following.status is not RoundStatus.VOID:
+            return
+        function = ledger_abi().functions["runState"]
+        output = self.node.call(self.run.ledger, function.encode(()), block=hex(target.number))
+        self._history.settle_void_rounds(function.decode(output)[0][1])
+
+    def events(self, first_block: int, last_block: int) -> list[Event]:
+        """Return the ledger's events in a range of blocks, in the chain's order."""
+        return self._read_events(first_block, last_block)
+
+    def _read_events(self, first: int, last: int) -> list[Event]:
+        found: list[Event] = []
+        while first <= last:
+            end = min(last, first + self._blocks_per_request - 1)
+            criteria = {"address": self.run.ledger, "fromBlock": hex(first), "toBlock": hex(end)}
+            try:
+                logs = self.node.request("eth_getLogs", criteria)
+            except RequestRefused:
+                if end == first:
+                    raise
+                self._blocks_per_request = max(1, (end - first + 1) // 2)
+                continue
+            if not isinstance(logs, list):
+                raise MalformedResponse("expected a list of logs")
+            found += decode_logs(logs, self._missing_timestamps(logs))
+            first = end + 1
+        return found
+
+    def _missing_timestamps(self, logs: Sequence[dict[str, Any]]) -> dict[int, int]:
+        numbers = sorted({quantity(log["blockNumber"]) for log in logs if "blockTimestamp" not in log})
+        blocks = self._in_batches("eth_getBlockByNumber", [[hex(number), False] for number in numbers])
+        return {number: parse_head(block).timestamp for number, block in zip(numbers, blocks, strict=True)}
+
+    def _in_batches(self, method: str, parameters: Sequence[Sequence[Any]]) -> list[Any]:
+        answers: list[Any] = []
+        for start in range(0, len(parameters), RECEIPTS_PER_BATCH):
+            part = parameters[start : start + RECEIPTS_PER_BATCH]
+            answers += self.node.batch([(method, one) for one in part])
+        return answers
+
+    def gas_by_call(self) -> dict[str, tuple[int, int]]:
+        """Return how often each call of the ledger succeeded and the gas of all of them, by its name.
+
+        The deployment is called ``deploy``.
+        """
+        events = self._read_events(self._deployed_block, self.head().number)
+        hashes = list(dict.fromkeys("0x" + event.place.transaction_hash.hex() for event in events))
+        receipts = self._in_batches("eth_getTransactionReceipt", [[shown] for shown in hashes])
+        transactions = self._in_batches("eth_getTransactionByHash", [[shown] for shown in hashes])
+        counts: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
+        for receipt, transaction in zip(receipts, transactions, strict=True):
+            selector = data_bytes(transaction["input"])[:4]
+            name = ledger_abi().name_of(selector) if receipt["to"] else "deploy"
+            counts[name or "other"] += 1
+            totals[name or "other"] += quantity(receipt["gasUsed"])
+        return {name: (counts[name], totals[name]) for name in sorted(counts)}

@@ -1,0 +1,293 @@
+"""A JSON-RPC node, or several that serve the same chain: requests, bounded retries, fail-over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fl_chain.errors import ConfigError, LedgerUnavailable, MalformedResponse, RequestRefused, WrongChain
+from fl_chain.ledger.keccak import use_fast_keccak
+from fl_chain.ledger.transport import Json, Transport, TransportFailed, open_transport
+from fl_chain.records import Address
+
+if TYPE_CHECKING:
+    from fl_chain.ledger.devnet.chain import Chain
+
+ATTEMPTS = 4  # per request, over all URLs
+FIRST_PAUSE_S = 0.1  # doubled after each attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest block."""
+
+    number: int
+    hash: bytes  # 32 bytes
+    timestamp: int  # chain time, seconds
+
+
+class Node:
+    """Asks the first of its transports that answers. Made by `connect`, `embedded` or `saved_chain`."""
+
+    def __init__(self, transports: Sequence[tuple[str, Transport]], chain_id: int | None) -> None:
+        self._transports = list(transports)
+        self._next_id = 0
+        self.chain_id = quantity(self.request("eth_chainId"))
+        try:
+            self.verify_chain(chain_id)
+        except WrongChain:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """Where the node is, for messages."""
+        return ", ".join(name for name, _ in self._transports)
+
+    def verify_chain(self, chain_id: int | None) -> None:
+        """Check which chain is served; None accepts any.
+
+        Raises:
+            WrongChain: it is another one.
+        """
+        if chain_id is not None and chain_id != self.chain_id:
+            raise WrongChain(
+                f"{self.name} serves chain {self.chain_id}, expected {chain_id}: "
+                "correct `chain_id` in [chain], or the node's address"
+            )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for _, transport in self._transports:
+            transport.close()
+
+    def request(self, method: str, *parameters: Json) -> Json:
+        """Return the result of one request.
+
+        Raises:
+            LedgerUnavailable: no node answers.
+            RequestRefused: the node answers with an error.
+        """
+        self._next_id += 1
+        request_id = self._next_id
+        answer = self._exchange(_envelope(request_id, method, parameters))
+        return _result(answer, request_id)
+
+    def batch(self, requests: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+        """Return the results of several requests in one exchange, in their order.
+
+        Raises:
+            LedgerUnavailable: no node answers.
+            RequestRefused: the node refuses one of them.
+        """
+        results = self.batch_with_errors(requests)
+        for result in results:
+            if isinstance(result, RequestRefused):
+                raise result
+        return results
+
+    def batch_with_errors(self, requests: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+        """Return the results of several requests; one that was refused has its `RequestRefused` instead.
+
+        Raises:
+            LedgerUnavailable: no node answers.
+        """
+        first = self._next_id + 1
+        self._next_id += len(requests)
+        envelopes = [
+            _envelope(first + position, method, parameters)
+            for position, (method, parameters) in enumerate(requests)
+        ]
+        answers = self._exchange(envelopes)
+        if not isinstance(answers, list):
+            _result(answers, None)
+            raise MalformedResponse(f"{self.name} answered a batch with something else")
+        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+        return [_result_or_error(by_id.get(envelope["id"]), envelope["id"]) for envelope in envelopes]
+
+    def call(
+        self,
+        to: Address | None,
+        data: bytes,
+        *,
+        sender: Address | None = None,
+        block: str = "latest",
+        **fields: int,
+    ) -> bytes:
+        """Return what a call without a transaction returns.
+
+        Args:
+            to: the contract; None runs ``data`` as a deployment.
+            data: the encoded call.
+            sender: as whom.
+            block: in the context of which block.
+            fields: ``gas`` and ``value``.
+
+        Raises:
+            RequestRefused: it reverts; ``data`` of the error is what it returned.
+        """
+        request: dict[str, str] = {"data": "0x" + data.hex()}
+        if to is not None:
+            request["to"] = to
+        if sender is not None:
+            request["from"] = sender
+        request |= {name: hex(value) for name, value in fields.items()}
+        return data_bytes(self.request("eth_call", request, block))
+
+    def head(self) -> Head:
+        """Return the newest block."""
+        return parse_head(self.request("eth_getBlockByNumber", "latest", False))
+
+    def code(self, address: Address) -> bytes:
+        """Return an account's code; empty where there is none."""
+        return data_bytes(self.request("eth_getCode", address, "latest"))
+
+    def balance_wei(self, address: Address) -> int:
+        """Return an account's balance in the native coin."""
+        return quantity(self.request("eth_getBalance", address, "latest"))
+
+    def _exchange(self, request: Json) -> Json:
+        failures: list[str] = []
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
+            for position, (name, transport) in enumerate(self._transports):
+                try:
+                    answer = transport.exchange(request)
+                except TransportFailed as error:
+                    failures.append(f"{name}: {error}")
+                    continue
+                if position:  # the one that answers is asked first from now on
+                    self._transports.insert(0, self._transports.pop(position))
+                return answer
+        raise LedgerUnavailable(
+            f"no node answers ({'; '.join(dict.fromkeys(failures))}): check its address, or start it"
+        )
+
+
+def connect(urls: Sequence[str], *, chain_id: int | None = None) -> Node:
+    """Connect to the first node that answers.
+
+    Args:
+        urls: addresses of nodes of one chain: http, https, ws, wss, or the path of an ``.ipc`` socket.
+        chain_id: what the chain has to be; None takes whatever is served.
+
+    Raises:
+        ConfigError: there is no URL, or one of an unknown kind.
+        LedgerUnavailable: no node answers.
+        WrongChain: another chain is served.
+    """
+    if not urls:
+        raise ConfigError("the settings name no node: set `rpc` in [chain]")
+    use_fast_keccak()
+    return Node([(url, open_transport(url)) for url in urls], chain_id)
+
+
+def embedded(chain: Chain, *, chain_id: int | None = None) -> Node:
+    """Return a node for a development chain of this process; the caller closes the chain.
+
+    Raises:
+        WrongChain: its id is another one.
+    """
+    from fl_chain.ledger.devnet.rpc import Dispatcher
+
+    class _Embedded:
+        def __init__(self) -> None:
+            self._dispatcher = Dispatcher(chain)
+
+        def exchange(self, request: Json) -> Json:
+            return self._dispatcher.answer(request)
+
+        def close(self) -> None:
+            pass
+
+    return Node([("the chain of this process", _Embedded())], chain_id)
+
+
+@contextmanager
+def saved_chain(folder: Path, *, chain_id: int | None = None) -> Iterator[Node]:
+    """Open a saved chain for reading only, after checking the whole of it.
+
+    Raises:
+        ConfigError: the folder holds no chain, or an altered one.
+        StateInUse: a devnet serves the chain at this moment.
+        WrongChain: its id is another one.
+        DigestMismatch: its state was altered.
+    """
+    from fl_chain.ledger.devnet.chain import open_chain
+
+    with open_chain(folder, read_only=True) as chain:
+        yield embedded(chain, chain_id=chain_id)
+
+
+def quantity(value: Json) -> int:
+    """Return a JSON-RPC quantity as an integer.
+
+    Raises:
+        MalformedResponse: it is none.
+    """
+    try:
+        return int(value, 16)
+    except (TypeError, ValueError) as error:
+        raise MalformedResponse(f"expected a quantity, the node answered {value!r}"[:200]) from error
+
+
+def data_bytes(value: Json) -> bytes:
+    """Return JSON-RPC data as bytes.
+
+    Raises:
+        MalformedResponse: it is none.
+    """
+    try:
+        return bytes.fromhex(value.removeprefix("0x"))
+    except (AttributeError, ValueError) as error:
+        raise MalformedResponse(f"expected data, the node answered {value!r}"[:200]) from error
+
+
+def parse_head(block: Json) -> Head:
+    """Return number, hash and time of a block in JSON.
+
+    Raises:
+        MalformedResponse: it is no block.
+    """
+    if not isinstance(block, dict):
+        raise MalformedResponse(f"expected a block, the node answered {block!r}"[:200])
+    return Head(
+        quantity(block.get("number")), data_bytes(block.get("hash")), quantity(block.get("timestamp"))
+    )
+
+
+def _envelope(request_id: int, method: str, parameters: Sequence[Json]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(parameters)}
+
+
+def _result(answer: Json, request_id: int | None) -> Json:
+    result = _result_or_error(answer, request_id)
+    if isinstance(result, RequestRefused):
+        raise result
+    return result
+
+
+def _result_or_error(answer: Json, request_id: int | None) -> Json:
+    if not isinstance(answer, dict):
+        raise MalformedResponse(f"the node did not answer request {request_id}")
+    error = answer.get("error")
+    if error is None:
+        if answer.get("id") != request_id or "result" not in answer:
+            raise MalformedResponse(f"the node answered another request than {request_id}")
+        return answer["result"]
+    if not isinstance(error, dict):
+        raise MalformedResponse(f"the node answered with an error of no form: {error!r}"[:200])
+    data = error.get("data")
+    if isinstance(data, dict):  # some nodes wrap it
+        data = data.get("data")
+    is_hex = isinstance(data, str) and data.startswith("0x")
+    return RequestRefused(
+        str(error.get("message", "no message")),
+        code=int(error.get("code", 0)),
+        data=data_bytes(data) if is_hex else b"",
+    )

@@ -1,0 +1,330 @@
+"""How each event changes a run's history: the contract's rules, once more.
+
+The contract emits an event right after the change that it stands for, and derives a few counters by itself,
+such as who is expected in a round. Those are derived here by the same rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import singledispatch
+
+from fl_chain.commitment.seals import fold, initial_digest, leaf
+from fl_chain.ledger import events as e
+from fl_chain.ledger.tables import Tables
+from fl_chain.ledger.views import (
+    NEVER,
+    ClaimedReward,
+    Participant,
+    Settlement,
+    SignerRotation,
+)
+from fl_chain.records import (
+    ZERO_ADDRESS,
+    Address,
+    Posting,
+    Round,
+    RoundStatus,
+    Submission,
+    VoidReason,
+)
+
+
+@singledispatch
+def apply_event(event: e.Event, tables: Tables) -> None:
+    """Change the tables as an event says.
+
+    Raises:
+        KeyError, ValueError, AttributeError: it does not follow from the events before it.
+    """
+    raise ValueError(f"{type(event).__name__} has no rule")
+
+
+# ---------------------------------------------------------------------- the run
+
+
+@apply_event.register
+def _(event: e.RunDeployed, tables: Tables) -> None:
+    if hasattr(tables, "policy"):
+        raise ValueError("a ledger is deployed once")
+    tables.operator, tables.token = event.operator, event.token
+    tables.definition, tables.policy = event.definition, event.policy
+    tables.deployed_at = event.place.timestamp
+    tables.update_state(aggregator=event.aggregator)
+
+
+@apply_event.register
+def _(event: e.PoolFunded, tables: Tables) -> None:
+    tables.update_state(pool_wei=tables.state.pool_wei + event.amount_wei)
+
+
+@apply_event.register
+def _(event: e.PoolWithdrawn, tables: Tables) -> None:
+    tables.update_state(pool_wei=tables.state.pool_wei - event.amount_wei)
+
+
+@apply_event.register
+def _(event: e.EndAnnounced, tables: Tables) -> None:
+    tables.update_state(ends_after=event.ends_after, ends_at=event.ends_at)
+
+
+@apply_event.register
+def _(event: e.AggregatorNamed, tables: Tables) -> None:
+    tables.update_state(aggregator=event.aggregator)
+
+
+# ---------------------------------------------------------------------- participants
+
+
+@apply_event.register
+def _(event: e.ParticipantAdmitted, tables: Tables) -> None:
+    who = event.participant
+    if who not in tables.participants:
+        tables.participants[who] = Participant(who, ZERO_ADDRESS, 0, 0, 0, False, False, 0)
+        tables.identities[who] = who
+    if tables.participants[who].barred_from == 0:
+        tables.departed.discard(who)
+    else:
+        tables.update_participant(who, barred_from=NEVER)
+        tables.update_state(registered=tables.state.registered + 1)
+    tables.update_participant(who, admitted=True, weight_cap=event.weight_cap)
+    _count_in(tables, who)
+
+
+@apply_event.register
+def _(event: e.ParticipantRegistered, tables: Tables) -> None:
+    who = event.participant
+    is_counted = who not in tables.departed and tables.participants[who].last_seen >= tables.state.last_closed
+    tables.departed.discard(who)
+    tables.update_participant(
+        who, payout=event.payout, deposit_wei=event.deposit_wei, barred_from=NEVER, registered=True
+    )
+    tables.update_state(registered=tables.state.registered + 1)
+    if not is_counted:
+        _count_in(tables, who)
+
+
+@apply_event.register
+def _(event: e.ParticipantSuspended, tables: Tables) -> None:
+    who = event.participant
+    tables.update_participant(who, admitted=False)
+    if tables.participants[who].barred_from != 0:
+        tables.update_participant(who, barred_from=event.from_round)
+        tables.update_state(registered=tables.state.registered - 1)
+    if who not in tables.departed:
+        _count_out(tables, who)
+
+
+@apply_event.register
+def _(event: e.ParticipantLeft, tables: Tables) -> None:
+    who = event.participant
+    was_in_good_standing = tables.participants[who].barred_from == NEVER
+    tables.departed.add(who)
+    tables.update_participant(who, deposit_wei=0, barred_from=0, registered=False)
+    _unbond(tables, who, event.deposit_wei, event.place.timestamp + tables.policy.unbonding_s, event)
+    if was_in_good_standing:
+        tables.update_state(registered=tables.state.registered - 1)
+        _count_out(tables, who)
+
+
+@apply_event.register
+def _(event: e.PayoutChanged, tables: Tables) -> None:
+    tables.update_participant(event.participant, payout=event.payout)
+
+
+@apply_event.register
+def _(event: e.SignerRotationRequested, tables: Tables) -> None:
+    if event.signer == tables.participants[event.participant].signer:
+        tables.rotations.pop(event.participant, None)
+    else:
+        tables.rotations[event.participant] = SignerRotation(event.signer, event.effective_at)
+
+
+@apply_event.register
+def _(event: e.SignerRotated, tables: Tables) -> None:
+    tables.rotations.pop(event.participant, None)
+    del tables.identities[event.previous_signer]
+    tables.identities[event.signer] = event.participant
+    tables.update_participant(event.participant, signer=event.signer)
+
+
+def _count_in(tables: Tables, who: Address) -> None:
+    """Expect a participant in the round that is open, else in the next one."""
+    state, participant = tables.state, tables.participants[who]
+    latest = tables.round_or_genesis(state.latest)
+    if latest.status is RoundStatus.OPEN and participant.last_seen != state.latest:
+        tables.update_round(state.latest, remaining=latest.remaining + 1)
+    else:
+        tables.update_round(state.latest, returning=latest.returning + 1)
+    tables.update_participant(who, last_seen=max(participant.last_seen, state.last_closed))
+
+
+def _count_out(tables: Tables, who: Address) -> None:
+    """Expect a participant no longer; that the open round closes by it is an event of its own."""
+    state, participant = tables.state, tables.participants[who]
+    if participant.last_seen < state.last_closed:
+        return
+    latest = tables.round_or_genesis(state.latest)
+    if latest.status is RoundStatus.OPEN and participant.last_seen != state.latest:
+        tables.update_round(state.latest, remaining=latest.remaining - 1)
+    else:
+        tables.update_round(state.latest, returning=latest.returning - 1)
+
+
+# ---------------------------------------------------------------------- rounds
+
+
+@apply_event.register
+def _(event: e.RoundOpened, tables: Tables) -> None:
+    if event.round != tables.state.latest + 1:
+        raise ValueError("round ids are contiguous")
+    policy = tables.policy
+    tables.rounds[event.round] = Round(
+        id=event.round,
+        status=RoundStatus.OPEN,
+        posting_number=0,
+        since=event.deadline - policy.submission_s,
+        submissions=0,
+        remaining=event.expected,
+        returning=0,
+        total_weight=0,
+        last_closed=tables.state.last_closed,
+        base_round=event.base_round,
+        step=event.step,
+        digest=initial_digest(tables.run, event.round, event.base_model_root),
+    )
+    tables.submissions[event.round] = []
+    reserved_wei = policy.reward_wei + policy.aggregator_reward_wei
+    tables.update_state(latest=event.round, pool_wei=tables.state.pool_wei - reserved_wei)
+
+
+@apply_event.register
+def _(event: e.UpdateSubmitted, tables: Tables) -> None:
+    current, participant = tables.rounds[event.round], tables.participants[event.participant]
+    if current.status is not RoundStatus.OPEN or event.index != current.submissions:
+        raise ValueError("submissions to an open round are contiguous")
+    submission = Submission(
+        round=event.round,
+        index=event.index,
+        participant=event.participant,
+        weight=event.weight,
+        sealed_root=event.sealed_root,
+        leaf=leaf(event.sealed_root, event.weight, event.participant),
+    )
+    is_counted = participant.barred_from == NEVER
+    was_expected = is_counted and participant.last_seen >= current.last_closed
+    tables.submissions[event.round].append(submission)
+    tables.caps_at_submission[event.round, event.index] = participant.weight_cap
+    tables.update_participant(event.participant, last_seen=event.round)
+    tables.update_round(
+        event.round,
+        submissions=current.submissions + 1,
+        remaining=current.remaining - was_expected,
+        returning=current.returning + is_counted,
+        total_weight=current.total_weight + event.weight,
+        digest=fold(current.digest, submission.leaf),
+    )
+
+
+@apply_event.register
+def _(event: e.RoundClosed, tables: Tables) -> None:
+    tables.seeds[event.round] = event.seed
+    tables.update_round(event.round, status=RoundStatus.CLOSED, since=event.place.timestamp)
+    tables.update_state(last_closed=event.round)
+
+
+@apply_event.register
+def _(event: e.RoundPosted, tables: Tables) -> None:
+    posting = Posting(
+        round=event.round,
+        posting_number=event.posting_number,
+        poster=event.poster,
+        digest=tables.rounds[event.round].digest,
+        exclusions=event.exclusions,
+        partial_sum_roots=event.partial_sum_roots,
+        result_root=event.result_root,
+        state_root=event.state_root,
+        model_root=event.model_root,
+        included=event.included,
+        included_weight=event.included_weight,
+        finalizable_at=event.finalizable_at,
+    )
+    tables.postings[event.round] = posting
+    tables.all_postings.append(posting)
+    tables.update_round(event.round, status=RoundStatus.POSTED, since=event.place.timestamp)
+    tables.update_state(tip=event.round)
+    _move_bond(tables, event.poster, -tables.policy.bond_wei)
+
+
+@apply_event.register
+def _(event: e.RoundVoided, tables: Tables) -> None:
+    current, policy = tables.rounds[event.round], tables.policy
+    if event.reason is VoidReason.BELOW_QUORUM:
+        # It never closed, so whoever it expected is expected again.
+        tables.update_round(event.round, returning=current.returning + current.remaining, remaining=0)
+    tables.voids[event.round] = event.reason
+    tables.update_round(event.round, status=RoundStatus.VOID, since=event.place.timestamp)
+    freed_wei = policy.reward_wei + policy.aggregator_reward_wei
+    tables.update_state(pool_wei=tables.state.pool_wei + freed_wei)
+
+
+@apply_event.register
+def _(event: e.RoundFinalized, tables: Tables) -> None:
+    posting = tables.postings[event.round]
+    tables.settlements[event.round] = Settlement(
+        event.round, event.reward_wei, event.aggregator_reward_wei, event.dust_wei
+    )
+    tables.update_round(event.round, status=RoundStatus.FINAL, since=event.place.timestamp)
+    tables.update_state(settled=event.round, pool_wei=tables.state.pool_wei + event.dust_wei)
+    _move_bond(tables, posting.poster, tables.policy.bond_wei)
+    credit_wei = tables.account(posting.poster).credit_wei + event.aggregator_reward_wei
+    tables.update_account(posting.poster, credit_wei=credit_wei)
+    excluded = {exclusion.index for exclusion in posting.exclusions}
+    for submission in tables.submissions[event.round]:
+        if submission.index not in excluded:
+            tables.unclaimed[submission.participant][event.round] = submission
+
+
+# ---------------------------------------------------------------------- money
+
+
+@apply_event.register
+def _(event: e.BondDeposited, tables: Tables) -> None:
+    free_wei = tables.account(event.account).free_bond_wei
+    tables.update_account(event.account, free_bond_wei=free_wei + event.amount_wei)
+
+
+@apply_event.register
+def _(event: e.BondRequested, tables: Tables) -> None:
+    free_wei = tables.account(event.account).free_bond_wei
+    tables.update_account(event.account, free_bond_wei=free_wei - event.amount_wei)
+    _unbond(tables, event.account, event.amount_wei, event.releasable_at, event)
+
+
+@apply_event.register
+def _(event: e.Withdrawn, tables: Tables) -> None:
+    released = tables.account(event.account).with_released(event.place.timestamp)
+    tables.accounts[event.account] = replace(released, credit_wei=released.credit_wei - event.amount_wei)
+
+
+@apply_event.register
+def _(event: e.RewardClaimed, tables: Tables) -> None:
+    tables.claims.append(ClaimedReward(event.round, event.participant, event.to, event.amount_wei))
+    # Whether it was earned is for an audit to say.
+    tables.unclaimed[event.participant].pop(event.round, None)
+
+
+def _move_bond(tables: Tables, account: Address, to_free_wei: int) -> None:
+    held = tables.account(account)
+    tables.update_account(
+        account,
+        free_bond_wei=held.free_bond_wei + to_free_wei,
+        locked_bond_wei=held.locked_bond_wei - to_free_wei,
+    )
+
+
+def _unbond(tables: Tables, account: Address, amount_wei: int, releasable_at: int, event: e.Event) -> None:
+    released = tables.account(account).with_released(event.place.timestamp)
+    tables.accounts[account] = replace(
+        released, unbonding_wei=released.unbonding_wei + amount_wei, releasable_at=releasable_at
+    )

@@ -1,0 +1,79 @@
+"""What the ledger refuses, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from fl_chain.errors import LedgerReverted
+from fl_chain.ledger.abi import ledger_abi
+
+ADVICE = {
+    "AlreadyAdmitted": "Nothing is left to do",
+    "AlreadyClaimed": "The reward is paid already",
+    "AlreadyRegistered": "Nothing is left to do",
+    "AlreadySubmitted": "One submission a round counts; wait for the next round",
+    "AlreadySuspended": "Nothing is left to do",
+    "AmountTooLarge": "Send less at once",
+    "BelowQuorum": "Leave out fewer submissions, or wait until the round becomes void",
+    "BondTooSmall": "Deposit more bond first, or ask less back",
+    "DeadlineNotPassed": "Wait until the chain's time has passed the deadline",
+    "DeadlinePassed": "It came too late for this round; wait for the next one",
+    "EndAlreadyAnnounced": "Nothing is left to do",
+    "ExcludedFromReward": "The posting left this submission out; its exclusion names the reason",
+    "ExclusionsNotAscending": "Name each submission once, in the round's order",
+    "ExclusionsTooEarly": "Give the participants time to publish; post without exclusions or wait",
+    "IndexOutOfBounds": "The round has fewer submissions; read it again",
+    "LeafMismatch": "These are not index, weight, sealed root and participant of one submission",
+    "NoRotationPending": "Ask for the rotation first, with the key in use",
+    "NotAdmitted": "Ask the operator to admit this address",
+    "NotFinal": "Wait until the round is final; anyone may call finalize after its challenge window",
+    "NotOperator": "Sign with the operator's key",
+    "NotRegistered": "Register first, with the key that the operator admitted",
+    "NotRequestedSigner": "Sign with the key that is to take over",
+    "NotYourTurn": "The named aggregator posts first; wait until others may",
+    "NothingIncluded": "A posting includes one submission at least",
+    "NothingToFinalize": "No round's challenge window has ended; try again later",
+    "NothingToWithdraw": "Nothing is due; what was asked back waits for the unbonding time",
+    "ParticipantSuspendedFrom": "The operator has suspended this participant; ask it why",
+    "PolicyOutOfBounds": "Change this constant of the policy; its bounds stand in the interface",
+    "PoolTooSmall": "Fund the pool: the next round's rewards are reserved before it opens",
+    "RotationNotDue": "Wait until the chain's time has reached it",
+    "RoundInProgress": "The next round opens when this one is posted or void",
+    "RunEnded": "No further round opens",
+    "RunNotEnded": "Wait until the last round is settled; anyone may call finalize",
+    "SignerTaken": "Choose a key that no participant uses",
+    "SuspensionPending": "Wait until the open round has closed",
+    "TooFewParticipants": "More participants have to register",
+    "TooManyParticipants": "No further participant fits this run",
+    "TooManyUnfinalRounds": "Finalize rounds first; anyone may after their challenge windows",
+    "TotalWeightExceeded": "The round is full; wait for the next one, and ask the operator to lower the caps",
+    "TransferFailed": "The receiver refuses the money; name another payout address",
+    "UnexpectedRoot": "No rule in force takes this root; leave it zero",
+    "UnknownReason": "Reasons are 1 unreadable, 2 out of range, 3 by rule",
+    "WeightCapOutOfBounds": "Choose a cap from 1 to max_total_weight",
+    "WeightOutOfBounds": "Declare a weight from 1 to this participant's cap",
+    "WrongBaseModel": "The round starts from another model; read it again and train from that one",
+    "WrongDigest": "The round's submissions are not those that were read; read it again",
+    "WrongPartialSumCount": "The list has one root for each partial sum of the round's submissions",
+    "WrongPayment": "Send exactly the amount that the call names, in the run's coin",
+    "WrongStatus": "The round has moved on, or does not exist; read it again",
+    "ZeroAddress": "Give an address other than zero",
+    "ReentrancyGuardReentrantCall": "A receiver called back into the ledger; name another payout address",
+    "SafeERC20FailedOperation": "The token refused the transfer; check balance and allowance",
+}
+
+
+def decode_revert(data: bytes) -> LedgerReverted | None:
+    """Return the custom error in a revert's data; None where it is none of the ledger's."""
+    error = ledger_abi().errors.get(data[:4])
+    if error is None:
+        return None
+    try:
+        values: tuple[Any, ...] = decode(error.types, data[4:])
+    except DecodingError:
+        return None
+    shown = ("0x" + value.hex() if isinstance(value, bytes) else value for value in values)
+    return LedgerReverted(error.name, dict(zip(error.fields, shown, strict=True)), ADVICE.get(error.name, ""))

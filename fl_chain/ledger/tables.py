@@ -1,0 +1,116 @@
+"""The tables of a run's history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+from fl_chain.ledger.views import (
+    NEVER,
+    NO_END_TIME,
+    AccountBalance,
+    ClaimedReward,
+    Participant,
+    RunState,
+    Settlement,
+    SignerRotation,
+)
+from fl_chain.records import (
+    ZERO_ADDRESS,
+    ZERO_DIGEST,
+    Address,
+    Digest,
+    LedgerPolicy,
+    Posting,
+    Round,
+    RoundStatus,
+    RunDefinition,
+    RunId,
+    Submission,
+    VoidReason,
+)
+
+
+class Tables:
+    """Everything that is known of a run, by round and by address.
+
+    Attributes:
+        run: which chain and ledger.
+        definition: what is trained.
+        policy: the rules.
+        operator: who deployed.
+        token: what amounts are in; zero for the native coin.
+        deployed_at: chain time of the deployment, seconds.
+        state: where the run stands.
+        participants: by identity.
+        rounds: by id, from 1.
+        submissions: by round, in the ledger's order; empty for a round that has none.
+        postings: the one that stands, by round.
+        all_postings: in their order, those that fell included.
+        seeds: by round, fixed when it closed.
+        voids: why a round is void.
+        settlements: by round that is final.
+        claims: rewards paid, in their order.
+        unclaimed: rewarded submissions by participant and round.
+        accounts: bonds and credits by address.
+        rotations: signing keys that were asked for, by participant.
+        identities: participant by the key that signs for it now.
+        caps_at_submission: weight cap by round and index.
+        departed: participants that left and have not come back.
+    """
+
+    definition: RunDefinition
+    policy: LedgerPolicy
+    operator: Address
+    token: Address
+    deployed_at: int
+
+    def __init__(self, run: RunId) -> None:
+        self.run = run
+        self.state = RunState(0, 0, 0, 0, NEVER, NO_END_TIME, 0, ZERO_ADDRESS, 0)
+        # Round 0 is genesis: never opened, its `returning` is what the first round expects.
+        self.genesis = Round(0, RoundStatus.NONE, 0, 0, 0, 0, 0, 0, 0, 0, 0, ZERO_DIGEST)
+        self.participants: dict[Address, Participant] = {}
+        self.rounds: dict[int, Round] = {}
+        self.submissions: dict[int, list[Submission]] = {}
+        self.postings: dict[int, Posting] = {}
+        self.all_postings: list[Posting] = []
+        self.seeds: dict[int, Digest] = {}
+        self.voids: dict[int, VoidReason] = {}
+        self.settlements: dict[int, Settlement] = {}
+        self.claims: list[ClaimedReward] = []
+        self.unclaimed: dict[Address, dict[int, Submission]] = defaultdict(dict)
+        self.accounts: dict[Address, AccountBalance] = {}
+        self.rotations: dict[Address, SignerRotation] = {}
+        self.identities: dict[Address, Address] = {}
+        self.caps_at_submission: dict[tuple[int, int], int] = {}
+        self.departed: set[Address] = set()
+
+    def update_state(self, **changes: Any) -> None:
+        """Replace fields of the run's state."""
+        self.state = replace(self.state, **changes)
+
+    def round_or_genesis(self, round_id: int) -> Round:
+        """Return a round; 0 stands for genesis."""
+        return self.rounds[round_id] if round_id else self.genesis
+
+    def update_round(self, round_id: int, **changes: Any) -> None:
+        """Replace fields of a round; 0 stands for genesis."""
+        changed = replace(self.round_or_genesis(round_id), **changes)
+        if round_id:
+            self.rounds[round_id] = changed
+        else:
+            self.genesis = changed
+
+    def update_participant(self, participant: Address, **changes: Any) -> None:
+        """Replace fields of a participant."""
+        self.participants[participant] = replace(self.participants[participant], **changes)
+
+    def account(self, address: Address) -> AccountBalance:
+        """Return an account's bonds and credits; all zero where it has none."""
+        return self.accounts.get(address, AccountBalance())
+
+    def update_account(self, address: Address, **changes: Any) -> None:
+        """Replace fields of an account."""
+        self.accounts[address] = replace(self.account(address), **changes)
