@@ -116,10 +116,11 @@ def read_copies(
     found = copies()
     for copy in found:
         if copy.state in (CopyState.ALTERED, CopyState.MALFORMED):
+            form = f" ({copy.detail})" if copy.state is CopyState.MALFORMED else ""
             report.add(
                 kinds[1],
-                f"{what} at {copy.path} is not what was committed to ({copy.detail}). "
-                f"Replace it by a good copy; {held_by} holds one.",
+                f"{what} is not what was committed to{form}: {copy.url} {copy.path}. "
+                f"Replace it by a good copy; {held_by} should hold one.",
                 expected="0x" + copy.expected.hex() if copy.expected else None,
                 actual="0x" + copy.actual.hex() if copy.actual else None,
                 **where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from fl_chain.aggregation.quantise import verify_update
@@ -165,7 +165,7 @@ class RoundAudit:
             )
         return aggregate
 
-    def _included(self, submissions: tuple[Submission, ...], excluded: set[int]) -> Iterator[Lanes | None]:
+    def _included(self, submissions: Sequence[Submission], excluded: set[int]) -> Iterator[Lanes | None]:
         return _Updates(self, submissions, excluded)
 
     def read_update(self, submission: Submission) -> Lanes | None:
@@ -179,7 +179,7 @@ class RoundAudit:
             lambda: store.update_copies(*key, run=history.run, round=submission.round),
             kinds=(Kind.UPDATE_MISSING, Kind.UPDATE_ALTERED),
             what=f"the update of {submission.participant} in round {submission.round}",
-            held_by="that participant, and the aggregator,",
+            held_by="that participant or the aggregator",
             round=submission.round,
             participant=submission.participant,
         )
@@ -320,7 +320,7 @@ class RoundAudit:
 class _Updates:
     """Yields a round's updates in order; raises at the first that cannot be read, and can go on after it."""
 
-    def __init__(self, audit: RoundAudit, submissions: tuple[Submission, ...], excluded: set[int]) -> None:
+    def __init__(self, audit: RoundAudit, submissions: Sequence[Submission], excluded: set[int]) -> None:
         self._audit = audit
         self._waiting = iter(submissions)
         self._excluded = excluded

@@ -34,13 +34,16 @@ def options(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Federated learning on an EVM ledger, open to anyone's audit."""
+    is_actor = context.invoked_subcommand in ("worker", "aggregator", "devnet")
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
+        level=logging.DEBUG if verbose else logging.INFO if is_actor else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
     for foreign in ("web3", "urllib3", "eth", "asyncio", "aiohttp", "websockets", "fsspec"):
         logging.getLogger(foreign).setLevel(logging.WARNING)
+    if context.invoked_subcommand in ("audit", "demo") and not verbose:
+        logging.getLogger("fl_chain.store").setLevel(logging.ERROR)  # the report says it, with the round
     if show_version:
         typer.echo(version("fl-chain"))
         raise typer.Exit
