@@ -16,7 +16,7 @@ from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_blocks, ve
 from fl_chain.commitment.partial_sums import FAN_IN
 from fl_chain.commitment.pool import HashingPool
 
-BLOCK_LANES = 1 << 15  # a block of the sum and one of the summand stay in a core's own cache
+BLOCK_LANES = 1 << 16  # a block of the sum and one of the summand stay in a core's own cache
 
 
 @dataclass(frozen=True, slots=True)

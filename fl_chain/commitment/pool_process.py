@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -65,7 +66,8 @@ def serve() -> None:
     """Answer requests on the socket that the first argument names, until the pool is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool's end is the signal that counts
     segments: dict[int, mmap.mmap] = {}
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
+    # The pool may end with answers unread: that is no error of this process.
+    with socket.socket(fileno=int(sys.argv[1])) as connection, suppress(ConnectionError, EOFError):
         while True:
             # A file travels with the first byte of its request, so one read never spans two requests.
             message, files, _, _ = socket.recv_fds(connection, _COMMAND.size, 1)

@@ -104,7 +104,7 @@ def is_running(process_id: int) -> bool:
     return True
 
 
-def test_a_dead_process_is_an_error_and_the_next_call_works() -> None:
+def test_a_dead_process_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixture[str]) -> None:
     lanes = random_lanes(LARGE)
     with HashingPool(2) as struck:
         root = vector_root(lanes, pool=struck)
@@ -112,6 +112,23 @@ def test_a_dead_process_is_an_error_and_the_next_call_works() -> None:
         with pytest.raises(HashingProcessDied, match="status -9"):
             vector_root(lanes, pool=struck)
         assert vector_root(lanes, pool=struck) == root
+    assert capfd.readouterr().err == ""
+
+
+def test_an_interrupted_call_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]) -> None:
+    lanes = random_lanes(8 * BLOCK_LANES)
+    with HashingPool(2) as interrupted:
+        root = vector_root(lanes, pool=interrupted)
+
+        def hash_until_interrupted() -> None:
+            threading.Timer(0.02, signal.raise_signal, [signal.SIGINT]).start()
+            while True:
+                vector_root(lanes, pool=interrupted)
+
+        with pytest.raises(KeyboardInterrupt):
+            hash_until_interrupted()
+        assert vector_root(lanes, pool=interrupted) == root
+    assert capfd.readouterr().err == ""
 
 
 def test_memory_is_given_back_with_the_last_array() -> None:

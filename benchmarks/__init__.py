@@ -1,0 +1,1 @@
+"""What the project's speed claims rest on: each benchmark prints ratios against a named peer."""

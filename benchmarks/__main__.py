@@ -1,0 +1,42 @@
+"""Runs every benchmark, or those that are named: ``python -m benchmarks [NAME ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+from benchmarks.harness import Result, table, write
+
+SUPPORT = {"__main__", "harness"}
+
+
+def names() -> list[str]:
+    """Return the benchmarks of this package: every module with a ``results`` function."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in SUPPORT
+    )
+
+
+def main() -> int:
+    """Run, write `benchmarks/results/<name>.json`, print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against named peers.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}; none: all")
+    chosen = parser.parse_args().names or names()
+    unknown = sorted(set(chosen) - set(names()))
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names())}")
+    found: list[Result] = []
+    for name in chosen:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        for result in importlib.import_module(f"benchmarks.{name}").results():
+            write(result)
+            found.append(result)
+    print(table(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
