@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { ERC20 } from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+/// @notice A plain token; anyone may mint.
+contract PlainToken is ERC20 {
+    constructor() ERC20("Plain", "PLN") { }
+
+    function mint(address account, uint256 amountWei) external {
+        _mint(account, amountWei);
+    }
+}
+
+/// @notice A token that keeps one unit of every transfer.
+contract FeeToken is PlainToken {
+    function _update(address from, address to, uint256 amountWei) internal override {
+        bool isTransfer = from != address(0) && to != address(0) && amountWei != 0;
+        super._update(from, to, isTransfer ? amountWei - 1 : amountWei);
+        if (isTransfer) super._update(from, address(0), 1);
+    }
+}
