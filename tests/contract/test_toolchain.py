@@ -12,7 +12,7 @@ ADVICE = "forge is missing: install Node.js 20 or later, then run `npm ci` in co
 
 @pytest.mark.node
 @pytest.mark.parametrize(("option", "is_known"), [("--version", True), ("--no-such-option", False)])
-def test_forge_reports_failure(option: str, is_known: bool) -> None:
+def test_forge_tells_success_from_failure(option: str, is_known: bool) -> None:
     npx = shutil.which("npx")
     assert npx, ADVICE
     assert (CONTRACTS / "node_modules" / ".bin" / "forge").exists(), ADVICE
