@@ -209,7 +209,7 @@ class Ledger(LedgerCalls):
         answers = self.node.batch(requests)
         head = parse_head(answers[0])
         if self._synced is not None and (answers[1] is None or parse_head(answers[1]) != self._synced):
-            self._history.__init__(self.run)  # type: ignore[misc]
+            self._history.restart()
             self._synced = None
         if self._confirmations == 0:
             return head

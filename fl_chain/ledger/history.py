@@ -54,6 +54,12 @@ class History(Tables):
                 ) from error
             self._last = place
 
+    def restart(self) -> None:
+        """Forget every event."""
+        fresh = vars(History(self.run))
+        vars(self).clear()
+        vars(self).update(fresh)
+
     def settle_void_rounds(self, settled: int) -> None:
         """Take over from the contract how many rounds are settled.
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -107,6 +108,7 @@ class WebSocketTransport:
         self._url = url
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._resources = ExitStack()
 
     def exchange(self, request: Json) -> Json:
         """Return the answer to a request."""
@@ -116,7 +118,8 @@ class WebSocketTransport:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = connect(self._url, open_timeout=TIMEOUT_S, max_size=None)
+                    opened = connect(self._url, open_timeout=TIMEOUT_S, max_size=None)
+                    self._connection = self._resources.enter_context(opened)
                 self._connection.send(json.dumps(request))
                 return _parsed(self._connection.recv(TIMEOUT_S))
             except (OSError, WebSocketException) as error:
@@ -129,9 +132,8 @@ class WebSocketTransport:
             self._drop()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._connection = None
+        self._resources.close()
 
 
 class IpcTransport:
