@@ -51,4 +51,5 @@ def test_an_unknown_benchmark_is_refused_with_those_there_are() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "no such benchmark: nonsense; there are aggregation, hashing" in done.stderr
+    assert "no such benchmark: nonsense; there are " in done.stderr
+    assert "hashing" in done.stderr
