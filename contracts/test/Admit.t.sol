@@ -138,4 +138,14 @@ contract AdmitTest is LedgerTest {
         expectError(abi.encodeWithSelector(ITrainingLedger.SignerTaken.selector, worker(9)));
         admit(9);
     }
+
+    function testRefusesMoreThanTheCountersHold() public {
+        bytes32 slot = bytes32(uint256(3));
+        admit(0);
+        vm.assertEq(vm.load(address(ledger), slot), bytes32(uint256(1)));
+        vm.store(address(ledger), slot, bytes32(uint256(type(uint16).max - 1)));
+        admit(1);
+        expectError(abi.encodeWithSelector(ITrainingLedger.TooManyParticipants.selector, type(uint16).max));
+        admit(2);
+    }
 }

@@ -31,6 +31,7 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function expectRevert() external;
     function getCode(string calldata artifact) external view returns (bytes memory);
+    function load(address account, bytes32 slot) external view returns (bytes32);
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
@@ -41,6 +42,7 @@ interface Vm {
     function readFile(string calldata path) external view returns (string memory);
     function startPrank(address sender) external;
     function stopPrank() external;
+    function store(address account, bytes32 slot, bytes32 value) external;
     function toString(bytes32 value) external pure returns (string memory);
     function toString(uint256 value) external pure returns (string memory);
     function warp(uint256 timestamp) external;
