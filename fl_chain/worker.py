@@ -30,7 +30,7 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
 from fl_chain.run.rounds import RoundReader
-from fl_chain.store import Store
+from fl_chain.store import Store, WriteState
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class Worker:
             if kept is None or kept.sealed_root != submission.sealed_root:
                 log.warning("round %d: the update is not in this worker's folder any more", submission.round)
                 continue
-            self._parts.store.write_update(
+            outcomes = self._parts.store.write_update(
                 submission.participant,
                 submission.sealed_root,
                 kept.opening,
@@ -232,8 +232,9 @@ class Worker:
                 run=history.run,
                 round=submission.round,
             )
-            log.info("round %d: update published", submission.round)
-            return True
+            if any(outcome.state is WriteState.WRITTEN for outcome in outcomes):
+                log.info("round %d: update published", submission.round)
+                return True
         return False
 
     def _is_publication_due(self, submission: Submission) -> bool:

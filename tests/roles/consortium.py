@@ -1,0 +1,154 @@
+"""A consortium in one process: real chain, contract, store and training; the clock is turned by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fl_chain.aggregator import Aggregator, AggregatorParts
+from fl_chain.audit import AuditReport, audit_run
+from fl_chain.config import PolicySettings, RunSettings
+from fl_chain.data.orange_juice import OWNERS, logistic_regression
+from fl_chain.learning import LocalLearner, build_task
+from fl_chain.ledger.account import Account
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.devnet.chain import Chain, open_chain
+from fl_chain.ledger.devnet.keys import dev_keys
+from fl_chain.ledger.history import History
+from fl_chain.ledger.node import Node, embedded
+from fl_chain.records import Address
+from fl_chain.run.deployment import DeployedRun, deploy_run
+from fl_chain.run.outbox import Outbox
+from fl_chain.store import Store
+from fl_chain.worker import Worker, WorkerParts
+
+START_S = 1_800_000_000
+MONEY_WEI = 10**20
+SUBMISSION_S, PUBLICATION_S, POSTING_S, TAKEOVER_S, CHALLENGE_S = 100, 20, 50, 200, 30
+
+
+@dataclass
+class Clock:
+    """Wall time that stands still until it is moved."""
+
+    now: float = float(START_S)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def policy(**changes: object) -> PolicySettings:
+    return PolicySettings(
+        rounds=3,
+        quorum=3,
+        max_total_weight=10_000,
+        submission_s=SUBMISSION_S,
+        publication_s=PUBLICATION_S,
+        posting_s=POSTING_S,
+        takeover_s=TAKEOVER_S,
+        challenge_s=CHALLENGE_S,
+        unbonding_s=10,
+    ).model_copy(update=changes)
+
+
+@dataclass
+class Consortium:
+    """Five stores, an aggregator, and whoever else a test needs."""
+
+    folder: Path
+    policy: PolicySettings = field(default_factory=policy)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.chain: Chain = open_chain(None, clock=self.clock)
+        self.node: Node = embedded(self.chain)
+        self.store = Store([str(self.folder / "store")])
+        self.bank = Account(self.node, dev_keys()[0])
+        self.operator = self.account("operator")
+        self.aggregator_account = self.account("aggregator")
+        self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
+        task, model, training = logistic_regression()
+        self.run: DeployedRun = deploy_run(
+            RunSettings(seed=5, task=task, model=model, training=training, policy=self.policy),
+            node=self.node,
+            operator=self.operator,
+            store=self.store,
+            aggregator=self.aggregator_account.address,
+            weight_caps={account.address: 1000 for account in self.accounts.values()},
+            funding_wei=self.policy.rounds * (self.policy.reward_wei + self.policy.aggregator_reward_wei),
+        )
+        self.workers = {owner: self.worker(owner) for owner in OWNERS}
+        self.aggregator = self.new_aggregator(self.aggregator_account)
+
+    def account(self, role: str) -> Account:
+        """Return an account with money."""
+        account = Account(self.node, hashlib.sha256(role.encode()).digest())
+        self.bank.transfer(account.address, MONEY_WEI)
+        return account
+
+    def ledger(self) -> Ledger:
+        """Open the ledger anew, as a process of its own does."""
+        return Ledger.open(self.node, self.run.ledger.run.ledger)
+
+    def worker(self, owner: str) -> Worker:
+        """Start a worker; a second one for the same owner goes on from the first one's folder."""
+        learner = LocalLearner(
+            build_task(self.run.policy.task, self.run.policy.model),
+            self.run.policy.training,
+            owner=owner,
+            seed=self.run.policy.seed,
+        )
+        account = self.accounts[owner]
+        return Worker(
+            WorkerParts(
+                ledger=self.ledger(),
+                account=account,
+                store=self.store,
+                learner=learner,
+                policy=self.run.policy,
+                outbox=Outbox(self.folder / f"worker-{owner}"),
+                payout=account.address,
+            )
+        )
+
+    def new_aggregator(self, account: Account) -> Aggregator:
+        """Start an aggregator."""
+        return Aggregator(AggregatorParts(ledger=self.ledger(), account=account, store=self.store))
+
+    @property
+    def history(self) -> History:
+        """The ledger's history up to now."""
+        return self.run.ledger.sync()
+
+    def address(self, owner: str) -> Address:
+        """Return a store's identity."""
+        return self.accounts[owner].address
+
+    def work(self, owners: tuple[str, ...] = OWNERS, *, with_aggregator: bool = True) -> bool:
+        """Let everyone take one step; return whether anybody did anything."""
+        moved = [self.workers[owner].step() for owner in owners]
+        return any(moved) | (with_aggregator and self.aggregator.step())
+
+    def work_until(
+        self,
+        reached: Callable[[History], bool],
+        owners: tuple[str, ...] = OWNERS,
+        *,
+        with_aggregator: bool = True,
+        pause_s: float = 5.0,
+        limit: int = 400,
+    ) -> History:
+        """Work, and let time pass whenever nobody has anything to do, until the ledger says that it is so."""
+        for _ in range(limit):
+            if reached(self.history):
+                return self.history
+            if not self.work(owners, with_aggregator=with_aggregator):
+                self.clock.now += pause_s
+                self.chain.catch_up()
+        raise AssertionError(f"never reached; the run stands at {self.history.state}")
+
+    def audit(self) -> AuditReport:
+        """Audit the run as somebody else would."""
+        return audit_run(self.ledger(), self.store)
