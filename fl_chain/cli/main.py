@@ -7,7 +7,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -52,13 +51,7 @@ def options(
 def main() -> None:
     """Run the command line; the exit code is 0, 1 for audit findings, 2 for an error."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = EXIT_ERROR
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
+        app()
     except FlChainError as error:
         Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"fl-chain: {error}")
-        code = EXIT_ERROR
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(EXIT_ERROR)
