@@ -86,7 +86,7 @@ class RunId:
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """The integer constants of the arithmetic; see ``aggregation.check_bounds`` for their limits."""
+    """The integer constants of the arithmetic; see ``aggregation.bounds`` for their limits."""
 
     fraction_bits: int  # model lanes are value * 2**fraction_bits
     scale_bits: int  # update lanes are change * 2**scale_bits * weight
