@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from runs import Run, deployed_run
+from deployed_runs import Run, deployed_run
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chains import LOGGER_CREATION, RECIPIENT, signed
-from runs import DEFINITION, POLICY, Run, deployed_run, digest_of
+from deployed_runs import DEFINITION, POLICY, Run, deployed_run, digest_of
 
 from fl_chain.errors import (
     LedgerReverted,

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from deployed_runs import Run, deployed_run
 from hexbytes import HexBytes
-from runs import Run, deployed_run
 from web3 import Web3
 
 from fl_chain.errors import MalformedResponse

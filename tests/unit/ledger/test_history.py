@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from runs import DEFINITION, Run, deployed_run, digest_of
+from deployed_runs import DEFINITION, Run, deployed_run, digest_of
 
 from fl_chain.commitment.partial_sums import sums_hash
 from fl_chain.commitment.seals import round_digest
