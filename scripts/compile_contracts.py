@@ -34,14 +34,14 @@ def path_of(unit: str) -> Path:
     return CONTRACTS / ("node_modules" if unit.startswith("@") else "") / unit
 
 
-def read_sources() -> dict[str, str]:
-    """Return every source unit that the contract reaches through its imports, by relative name.
+def read_sources(root: str = SOURCE_UNIT) -> dict[str, str]:
+    """Return every source unit that one reaches through its imports, itself included, by relative name.
 
     Raises:
         SystemExit: if a file is missing.
     """
     sources: dict[str, str] = {}
-    pending = [SOURCE_UNIT]
+    pending = [root]
     while pending:
         unit = pending.pop()
         if unit in sources:
@@ -91,6 +91,43 @@ def find_compiler() -> Path:
     return wrapper
 
 
+def compile_unit(unit: str, sources: dict[str, str], output: dict[str, list[str]]) -> dict[str, Any]:
+    """Compile one source unit and return what the compiler says of it and of all that it reaches.
+
+    Args:
+        unit: its relative name.
+        sources: what ``read_sources`` returned for it.
+        output: what is asked for, by the contract's name.
+
+    Raises:
+        SystemExit: if there is no compiler, another one, or the sources do not compile.
+    """
+    compiler = find_compiler()
+    version = solcx.wrapper.get_solc_version(compiler, with_commit_hash=True)
+    if version.base_version != SOLC_VERSION:
+        raise SystemExit(f"the compiler is {version}, expected {SOLC_VERSION}; run `npm ci` in contracts/")
+    request = {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sources.items()},
+        "settings": SETTINGS | {"outputSelection": {unit: output}},
+    }
+    try:
+        answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=compiler)
+    except solcx.exceptions.SolcError as error:
+        raise SystemExit(f"the contracts do not compile:\n{error}") from error
+    return answer | {"version": str(version)}
+
+
+def creation_code(unit: str, contract: str) -> bytes:
+    """Return what deploys a contract of any source unit.
+
+    Raises:
+        SystemExit: if there is no compiler, or the sources do not compile.
+    """
+    output = compile_unit(unit, read_sources(unit), {contract: ["evm.bytecode"]})
+    return bytes.fromhex(output["contracts"][unit][contract]["evm"]["bytecode"]["object"])
+
+
 def compile_artifact() -> dict[str, Any]:
     """Compile the contract and return its artifact.
 
@@ -98,26 +135,14 @@ def compile_artifact() -> dict[str, Any]:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
     sources = read_sources()
-    compiler = find_compiler()
-    version = solcx.wrapper.get_solc_version(compiler, with_commit_hash=True)
-    if version.base_version != SOLC_VERSION:
-        raise SystemExit(f"the compiler is {version}, expected {SOLC_VERSION}; run `npm ci` in contracts/")
-    request = {
-        "language": "Solidity",
-        "sources": {unit: {"content": text} for unit, text in sources.items()},
-        "settings": SETTINGS,
-    }
-    try:
-        output = solcx.compile_standard(request, solc_binary=compiler)
-    except solcx.exceptions.SolcError as error:
-        raise SystemExit(f"the contracts do not compile:\n{error}") from error
+    output = compile_unit(SOURCE_UNIT, sources, SETTINGS["outputSelection"][SOURCE_UNIT])
     compiled = output["contracts"][SOURCE_UNIT][CONTRACT]
     deployed = compiled["evm"]["deployedBytecode"]
     # The keys are AST ids, which say nothing; where the immutables stand is all that a reader needs.
     positions = [spot for spots in deployed["immutableReferences"].values() for spot in spots]
     return {
         "contractName": CONTRACT,
-        "compiler": {"version": str(version), "settings": SETTINGS},
+        "compiler": {"version": output["version"], "settings": SETTINGS},
         "sources": source_hashes(sources),
         "abi": compiled["abi"],
         "bytecode": "0x" + compiled["evm"]["bytecode"]["object"],

@@ -3,12 +3,16 @@ pragma solidity ^0.8.28;
 
 import { ERC20 } from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @notice A plain token; anyone may mint.
+/// @notice A plain token; anyone may mint, and burn what anybody holds.
 contract PlainToken is ERC20 {
     constructor() ERC20("Plain", "PLN") { }
 
     function mint(address account, uint256 amountWei) external {
         _mint(account, amountWei);
+    }
+
+    function burn(address account, uint256 amountWei) external {
+        _burn(account, amountWei);
     }
 }
 

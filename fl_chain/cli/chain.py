@@ -16,7 +16,7 @@ from fl_chain.cli.connection import (
     settings_of,
 )
 from fl_chain.errors import ConfigError
-from fl_chain.records import Address, address
+from fl_chain.records import ZERO_ADDRESS, Address, address
 
 operator_app = typer.Typer(help="What only the operator of a run can do.", no_args_is_help=True)
 
@@ -40,6 +40,7 @@ def devnet(
 
 def deploy(
     config: ConfigOption = DEFAULT_CONFIG,
+    *,
     admit: Annotated[
         list[str] | None, typer.Option(help="ADDRESS=WEIGHT_CAP of a participant; can be repeated.")
     ] = None,
@@ -47,9 +48,13 @@ def deploy(
     fund: Annotated[
         int | None, typer.Option(help="Wei for the pool; enough for every round by default.")
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="The ERC-20 token that every amount is in; the chain's own coin by default."),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="A folder to write run.json to.")] = None,
 ) -> None:
-    """Publish the task and its first model, deploy the ledger, admit participants, fund the rewards."""
+    """Publish the task and its first model, deploy the ledger, fund the rewards, admit participants."""
     from fl_chain.run.deployment import deploy_run
     from fl_chain.run.folder import RunFolder
     from fl_chain.store import Store
@@ -68,6 +73,7 @@ def deploy(
         aggregator=_address(aggregator, "--aggregator") if aggregator else operator.address,
         weight_caps=weight_caps,
         funding_wei=policy.rounds * per_round_wei if fund is None else fund,
+        token=_address(token, "--token") if token else ZERO_ADDRESS,
     )
     if run is not None:
         run.mkdir(parents=True, exist_ok=True)
@@ -80,6 +86,7 @@ def deploy(
     typer.echo(f"ledger          {deployed.ledger.run.ledger}")
     typer.echo(f"chain id        {deployed.ledger.run.chain_id}")
     typer.echo(f"block           {deployed.deployed_block}")
+    typer.echo(f"coin            {'token ' + token if token else 'native'}")
     typer.echo(f"genesis model   0x{deployed.definition.genesis_model_root.hex()}")
     typer.echo(f"policy          0x{deployed.definition.policy_hash.hex()}")
     typer.echo(

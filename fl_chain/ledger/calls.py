@@ -9,6 +9,7 @@ from typing import Any
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.gas import gas_limit
+from fl_chain.ledger.token import Token
 from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -191,5 +192,7 @@ class LedgerCalls(ABC):
     ) -> Receipt:
         data = ledger_abi().functions[name].encode(arguments)
         gas = gas_limit(name, data_bytes=len(data), **items)
-        travels = value_wei > 0 and self.token() == ZERO_ADDRESS
-        return account.send(self.run.ledger, data, gas=gas, value_wei=value_wei if travels else 0)
+        if value_wei and self.token() != ZERO_ADDRESS:
+            Token(account.node, self.token()).allow(account, self.run.ledger, value_wei)
+            value_wei = 0
+        return account.send(self.run.ledger, data, gas=gas, value_wei=value_wei)

@@ -15,6 +15,7 @@ from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Head, Node, data_bytes, parse_head, quantity
 from fl_chain.ledger.reverts import decode_revert
+from fl_chain.ledger.token import Token
 from fl_chain.ledger.views import AccountBalance, Participant, RunState
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -170,9 +171,7 @@ class Ledger(LedgerCalls):
         """Return what the contract holds, in the run's coin."""
         if self.token() == ZERO_ADDRESS:
             return self.node.balance_wei(self.run.ledger)
-        # balanceOf(address), ERC-20
-        data = bytes.fromhex("70a08231") + bytes(12) + bytes.fromhex(self.run.ledger[2:])
-        return int.from_bytes(self.node.call(self.token(), data), "big")
+        return Token(self.node, self.token()).balance(self.run.ledger)
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         function = ledger_abi().functions[name]

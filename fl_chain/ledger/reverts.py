@@ -58,7 +58,8 @@ ADVICE = {
     "WrongBaseModel": "The round starts from another model; read it again and train from that one",
     "WrongDigest": "The round's submissions are not those that were read; read it again",
     "WrongPartialSumCount": "The list has one root for each partial sum of the round's submissions",
-    "WrongPayment": "Send exactly the amount that the call names, in the run's coin",
+    "WrongPayment": "Exactly the amount that the call names has to arrive, in the run's coin; "
+    "a token that keeps a fee of its transfers is refused",
     "WrongStatus": "The round has moved on, or does not exist; read it again",
     "ZeroAddress": "Give an address other than zero",
     "ReentrancyGuardReentrantCall": "A receiver called back into the ledger; name another payout address",

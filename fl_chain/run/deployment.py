@@ -17,8 +17,9 @@ from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import Node
+from fl_chain.ledger.token import Token
 from fl_chain.policy import RunPolicy, policy_document, run_policy
-from fl_chain.records import Address, RunDefinition
+from fl_chain.records import ZERO_ADDRESS, Address, RunDefinition
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,9 @@ def deploy_run(
     aggregator: Address,
     weight_caps: Mapping[Address, int],
     funding_wei: int,
+    token: Address = ZERO_ADDRESS,
 ) -> DeployedRun:
-    """Publish what is trained, deploy its ledger, admit and fund.
+    """Publish what is trained, deploy its ledger, fund and admit.
 
     Args:
         settings: the operator's choices.
@@ -54,21 +56,25 @@ def deploy_run(
         aggregator: who may post first.
         weight_caps: the participants to admit, each with its largest weight.
         funding_wei: what goes into the pool.
+        token: the ERC-20 token that every amount is in; zero for the native coin.
 
     Raises:
-        ConfigError: if the settings are out of bounds; nothing was deployed then.
+        ConfigError: if the settings are out of bounds, or the token is none; nothing was deployed then.
         ModelError: if the first model cannot be represented.
         LedgerError: if the chain refuses.
     """
     policy = run_policy(_with_task_hash(settings))
     _verify_caps(weight_caps, policy)
+    if token != ZERO_ADDRESS:
+        _verify_token(Token(node, token), operator.address, funding_wei)
     definition = _publish(policy, store)
-    deployed = deploy(node, operator, definition, policy.ledger, aggregator=aggregator)
+    deployed = deploy(node, operator, definition, policy.ledger, aggregator=aggregator, token=token)
     ledger = Ledger.open(node, deployed.address)
-    for participant, weight_cap in weight_caps.items():
-        ledger.admit(operator, participant, weight_cap)
+    # The first payment shows whether the ledger takes the token at all.
     if funding_wei:
         ledger.fund(operator, funding_wei)
+    for participant, weight_cap in weight_caps.items():
+        ledger.admit(operator, participant, weight_cap)
     log.info("deployed %s with %d participants admitted", deployed.address, len(weight_caps))
     return DeployedRun(ledger, deployed.block_number, definition, policy)
 
@@ -92,6 +98,16 @@ def _verify_caps(weight_caps: Mapping[Address, int], policy: RunPolicy) -> None:
         raise ConfigError(
             f"the weight caps sum to {total}, more than max_total_weight, {policy.ledger.max_total_weight}: "
             "a full round would refuse its last participants. Lower the caps, or raise examples_per_weight."
+        )
+
+
+def _verify_token(token: Token, operator: Address, funding_wei: int) -> None:
+    token.verify_token()
+    held = token.balance(operator)
+    if held < funding_wei:
+        raise ConfigError(
+            f"the operator {operator} holds {held} of the token {token.address}, and the pool takes "
+            f"{funding_wei}: send it the difference, or lower --fund"
         )
 
 
