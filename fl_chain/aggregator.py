@@ -1,13 +1,14 @@
 """The aggregator: reads and checks every update of a closed round, sums, applies, posts.
 
-It keeps nothing that it could not derive again, so it can be stopped at any moment and started again, by
-itself or by anyone else with a bond.
+It keeps nothing that it could not derive again but a note of its newest transaction, so it can be killed at
+any moment and started again, by itself or by anyone else with a bond.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.errors import LedgerReverted, StoreError, VerificationError
@@ -18,7 +19,9 @@ from fl_chain.records import Exclusion, ExclusionReason, Round, RoundStatus
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
+from fl_chain.run.payout import Payout, is_paid_out
 from fl_chain.run.rounds import RoundReader
+from fl_chain.run.transactions import TransactionOutbox
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ class AggregatorParts:
     ledger: Ledger
     account: Account
     store: Store
+    state: Path  # a folder for this aggregator alone
 
 
 class Aggregator:
@@ -38,7 +42,9 @@ class Aggregator:
 
     def __init__(self, parts: AggregatorParts) -> None:
         self._parts = parts
-        self._patience = Patience(parts.ledger, parts.account, rank=0)
+        self._transactions = TransactionOutbox(parts.state, parts.account)
+        self._patience = Patience(parts.ledger, parts.account, self._transactions, rank=0)
+        self._payout = Payout(parts.ledger, parts.account, self._transactions)
         self._reader = RoundReader(parts.ledger.sync(), parts.store)
         self._models = ModelChain(self._reader)
         self._said = ""
@@ -51,6 +57,7 @@ class Aggregator:
 
         Raises:
             LedgerError: if the ledger cannot be reached or refuses what it should accept.
+            StateUnwritable: if the aggregator's folder does not take what has to be durable.
         """
         history = self._parts.ledger.sync()
         return self._post(history) or self._patience.step(history) or self._take_out(history)
@@ -58,11 +65,8 @@ class Aggregator:
     def is_done(self) -> bool:
         """Return whether the run has ended and nothing of this account is left in it."""
         history = self._parts.ledger.sync()
-        account = history.accounts.get(self._parts.account.address)
         now = self._parts.ledger.head().timestamp
-        return has_ended(history, now) and (
-            account is None or account.free_bond_wei + account.locked_bond_wei + account.credit_wei == 0
-        )
+        return has_ended(history, now) and is_paid_out(history, self._parts.account.address)
 
     def _post(self, history: History) -> bool:
         current = active_round(history)
@@ -77,10 +81,10 @@ class Aggregator:
             return False
         try:
             aggregate = self._aggregated(current, exclusions)
+            self._publish(aggregate)
         except (StoreError, VerificationError) as error:
             self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
             return False
-        self._publish(aggregate)
         self._ensure_bond(history)
         return self._send(history, current, exclusions, aggregate)
 
@@ -120,28 +124,40 @@ class Aggregator:
         self._parts.store.write_model(aggregate.model_root, aggregate.model)
 
     def _ensure_bond(self, history: History) -> None:
-        account = history.accounts.get(self._parts.account.address)
-        lacking = history.policy.bond_wei - (account.free_bond_wei if account else 0)
-        if lacking > 0:
-            self._parts.ledger.deposit_bond(self._parts.account, lacking)
+        lacking_wei = history.policy.bond_wei - self._free_bond_wei()
+        if lacking_wei > 0:
+            self._transactions.send(
+                "deposit of a bond",
+                is_due=lambda: history.policy.bond_wei - self._free_bond_wei() == lacking_wei,
+                call=lambda: self._parts.ledger.deposit_bond(self._parts.account, lacking_wei),
+            )
+
+    def _free_bond_wei(self) -> int:
+        return self._parts.ledger.account(self._parts.account.address).free_bond_wei
 
     def _send(
         self, history: History, current: Round, exclusions: tuple[Exclusion, ...], aggregate: Aggregate
     ) -> bool:
         submissions = history.submissions[current.id]
         try:
-            self._parts.ledger.post(
-                self._parts.account,
-                round=current.id,
-                digest=current.digest,
-                exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
-                partial_sum_roots=aggregate.partial_sum_roots,
-                model_root=aggregate.model_root,
+            receipt = self._transactions.send(
+                f"posting of round {current.id}",
+                is_due=lambda: self._parts.ledger.round(current.id) == current,
+                call=lambda: self._parts.ledger.post(
+                    self._parts.account,
+                    round=current.id,
+                    digest=current.digest,
+                    exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
+                    partial_sum_roots=aggregate.partial_sum_roots,
+                    model_root=aggregate.model_root,
+                ),
             )
         except LedgerReverted as error:
             if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn"):
                 raise
             log.warning("round %d: not posted: %s", current.id, error)
+            return False
+        if receipt is None:
             return False
         log.info(
             "round %d: posted model 0x%s from %d of %d submissions",
@@ -153,15 +169,8 @@ class Aggregator:
         return True
 
     def _take_out(self, history: History) -> bool:
-        """After the end: ask the bond back, and take out whatever is due."""
-        now = self._parts.ledger.head().timestamp
-        account = history.accounts.get(self._parts.account.address)
-        if account is None or not has_ended(history, now):
+        """After the end: ask the bond back, and take out everything when it is due."""
+        address = self._parts.account.address
+        if address not in history.accounts or not has_ended(history, self._parts.ledger.head().timestamp):
             return False
-        if account.free_bond_wei:
-            self._parts.ledger.request_bond(self._parts.account, account.free_bond_wei)
-            return True
-        if account.credit_wei:
-            self._parts.ledger.withdraw(self._parts.account, self._parts.account.address)
-            return True
-        return False
+        return self._payout.step(address)

@@ -16,6 +16,7 @@
     |   |-- MalformedBlob         the bytes are not of the promised form
     |   `-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
     |-- HashingProcessDied    a process that shared the hashing ended
+    |-- StateUnwritable       an actor's own folder does not take what has to be durable
     |-- StoreError            a blob store failed
     |   `-- BlobMissing           no copy of a blob can be read
     `-- LedgerError           the chain or its node
@@ -26,6 +27,7 @@
         |-- WrongCode             no contract there, or not this one
         |-- TransactionRejected   the node does not take it: too little money, wrong nonce, malformed
         |-- TransactionFailed     mined and reverted, or not mined in time
+        |-- TransactionPending    an earlier transaction of the account is still on its way
         `-- LedgerReverted        the contract refused, by one of its custom errors
 
 A message says what was expected, what was found, and what to do next.
@@ -139,6 +141,10 @@ class HashingProcessDied(FlChainError):
     """A process that shared the hashing of a vector ended before it answered."""
 
 
+class StateUnwritable(FlChainError):
+    """An actor's own folder does not take what has to be durable before the next step."""
+
+
 class StoreError(FlChainError):
     """A blob store failed."""
 
@@ -187,6 +193,10 @@ class TransactionRejected(LedgerError):
 
 class TransactionFailed(LedgerError):
     """A transaction was mined and reverted, or was not mined in time."""
+
+
+class TransactionPending(LedgerError):
+    """An earlier transaction of the account is still on its way; the next one waits for it."""
 
 
 class LedgerReverted(LedgerError):

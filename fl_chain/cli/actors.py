@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,17 @@ from fl_chain.cli.connection import (
     ConfigOption,
     open_account,
     open_ledger,
+    persist,
     run_actor,
     settings_of,
 )
-from fl_chain.config import WORKER_SECRET_VARIABLE, environment
+from fl_chain.config import WORKER_SECRET_VARIABLE, Settings, environment
 from fl_chain.errors import ConfigError, KeyUnavailable
 from fl_chain.records import address
+
+if TYPE_CHECKING:
+    from fl_chain.aggregator import AggregatorParts
+    from fl_chain.worker import WorkerParts
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +38,23 @@ def worker(
     owner: Annotated[str | None, typer.Option(help="Whose rows; instead of [worker] owner.")] = None,
 ) -> None:
     """Take part in a run until it ends: train, submit, publish, claim."""
+    from fl_chain.run.durable import exclusive
+    from fl_chain.worker import Worker
+
+    settings = settings_of(config)
+    with exclusive(settings.worker.state):
+        parts = persist(lambda: _worker_parts(settings, owner), say=log.warning)
+        run_actor(Worker(parts), poll_s=settings.chain.poll_s, say=log.warning)
+    log.info("the run has ended; every reward and the deposit are paid out")
+
+
+def _worker_parts(settings: Settings, owner: str | None) -> WorkerParts:
     from fl_chain.learning import LocalLearner, build_task
     from fl_chain.run.documents import read_manifest, read_policy
     from fl_chain.run.outbox import Outbox
     from fl_chain.store import Store
-    from fl_chain.worker import Worker, WorkerParts
+    from fl_chain.worker import WorkerParts
 
-    settings = settings_of(config)
     ledger = open_ledger(settings.chain)
     account = open_account(settings, ledger.node)
     store = Store(settings.store.urls)
@@ -58,7 +73,7 @@ def worker(
             "operator's task file and the same release of fl_chain"
         )
     log.info("%d rows to train on", learner.n_examples)
-    parts = WorkerParts(
+    return WorkerParts(
         ledger=ledger,
         account=account,
         store=store,
@@ -67,8 +82,6 @@ def worker(
         outbox=Outbox(settings.worker.state, secret=_worker_secret()),
         payout=address(settings.worker.payout) if settings.worker.payout else account.address,
     )
-    run_actor(Worker(parts), poll_s=settings.chain.poll_s, say=log.warning)
-    log.info("the run has ended and every reward is claimed")
 
 
 def _worker_secret() -> bytes | None:
@@ -86,13 +99,24 @@ def _worker_secret() -> bytes | None:
 
 def aggregator(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Aggregate a run's rounds until it ends, with a bond at stake for each."""
-    from fl_chain.aggregator import Aggregator, AggregatorParts
-    from fl_chain.store import Store
+    from fl_chain.aggregator import Aggregator
+    from fl_chain.run.durable import exclusive
 
     settings = settings_of(config)
+    with exclusive(settings.aggregator.state):
+        parts = persist(lambda: _aggregator_parts(settings), say=log.warning)
+        run_actor(Aggregator(parts), poll_s=settings.chain.poll_s, say=log.warning)
+    log.info("the run has ended; bond and rewards are paid out")
+
+
+def _aggregator_parts(settings: Settings) -> AggregatorParts:
+    from fl_chain.aggregator import AggregatorParts
+    from fl_chain.store import Store
+
     ledger = open_ledger(settings.chain)
-    parts = AggregatorParts(
-        ledger=ledger, account=open_account(settings, ledger.node), store=Store(settings.store.urls)
+    return AggregatorParts(
+        ledger=ledger,
+        account=open_account(settings, ledger.node),
+        store=Store(settings.store.urls),
+        state=settings.aggregator.state,
     )
-    run_actor(Aggregator(parts), poll_s=settings.chain.poll_s, say=log.warning)
-    log.info("the run has ended and the bond is taken out")

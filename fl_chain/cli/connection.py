@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 import typer
 
@@ -18,7 +18,16 @@ from fl_chain.config import (
     environment,
     load_settings,
 )
-from fl_chain.errors import ConfigError, KeyUnavailable, LedgerUnavailable
+from fl_chain.errors import (
+    ConfigError,
+    KeyUnavailable,
+    LedgerError,
+    LedgerReverted,
+    StateUnwritable,
+    StoreError,
+    WrongChain,
+    WrongCode,
+)
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.keys import read_keystore
@@ -29,6 +38,13 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="The settings file.", show_default=True, dir_okay=False)
 ]
 DEFAULT_CONFIG = Path("fl_chain.toml")
+
+PATIENCE_S = 600.0  # of failures
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+REFUSALS = 3  # of the contract in a row; each costs gas
+
+Result = TypeVar("Result")
 
 
 class Actor(Protocol):
@@ -108,29 +124,67 @@ def open_account(settings: Settings, node: Node) -> Account:
     return Account(node, load_key(settings.keys))
 
 
-def run_actor(actor: Actor, *, poll_s: float, say: Callable[[str], None], patience_s: float = 600.0) -> None:
-    """Step an actor until it is done; a node that is away for a while is waited for.
+def persist(
+    action: Callable[[], Result],
+    *,
+    say: Callable[[str], None],
+    pause_s: float = FIRST_PAUSE_S,
+    patience_s: float = PATIENCE_S,
+) -> Result:
+    """Try an action until it succeeds, waiting longer each time, while what is in the way may pass.
+
+    A node that is away, refuses or answers nonsense, a transaction that was not taken or not mined in time,
+    a store or a disk that takes nothing: all these may be over in a while. Wrong settings, another chain or
+    contract, and what the contract refuses several times in a row, are not.
+
+    Args:
+        action: is called again after each failure.
+        say: called with a message whenever something else is in the way than before.
+        pause_s: seconds until the second attempt; doubled each time, up to `LONGEST_PAUSE_S`.
+        patience_s: seconds of failures after which the last one is raised.
+
+    Raises:
+        FlChainError: what does not pass.
+    """
+    failing_since = time.monotonic()
+    said, refusals = "", 0
+    while True:
+        try:
+            return action()
+        except (LedgerError, StoreError, StateUnwritable) as error:
+            refusals = refusals + 1 if isinstance(error, LedgerReverted) else 0
+            is_over = time.monotonic() - failing_since >= patience_s
+            if is_over or isinstance(error, WrongChain | WrongCode) or refusals == REFUSALS:
+                raise
+            if str(error) != said:
+                said = str(error)
+                say(f"will try again: {error}")
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def run_actor(
+    actor: Actor, *, poll_s: float, say: Callable[[str], None], patience_s: float = PATIENCE_S
+) -> None:
+    """Step an actor until it is done; what may pass is waited for.
 
     Args:
         actor: worker or aggregator.
         poll_s: seconds between two looks at a quiet chain.
-        say: called with a message when the node goes away.
-        patience_s: seconds without an answer after which the error is raised.
+        say: called with a message when something is in the way.
+        patience_s: seconds of failures after which the last one is raised.
+
+    Raises:
+        FlChainError: see `persist`.
     """
-    silent_since: float | None = None
     while True:
-        try:
-            moved = actor.step()
-            if not moved and actor.is_done():
-                return
-            silent_since = None
-        except LedgerUnavailable as error:
-            moved = False
-            now = time.monotonic()
-            if silent_since is None:
-                silent_since = now
-                say(f"waiting for the node: {error}")
-            if now - silent_since > patience_s:
-                raise
+        moved, is_done = persist(lambda: _stepped(actor), say=say, pause_s=poll_s, patience_s=patience_s)
+        if is_done:
+            return
         if not moved:
             time.sleep(poll_s)
+
+
+def _stepped(actor: Actor) -> tuple[bool, bool]:
+    moved = actor.step()
+    return moved, not moved and actor.is_done()

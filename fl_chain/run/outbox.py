@@ -1,12 +1,16 @@
 """A worker's own folder: its secret, and each update from before its submission until its round is final.
 
-secret              32 random bytes, readable by the owner only
-updates/<round>     base model root, sealed root, weight, vector root, salt, lanes
+secret                              32 random bytes, readable by the owner only
+updates/<round>-<base model root>   base model root, sealed root, weight, vector root, salt, lanes
+
+A round has one base and so one update, which is submitted whatever happens in between. Only where the chain
+is reorganised can a round come to have another base; the update on the old one is kept beside the new one,
+as the chain may change its mind again.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import secrets
 import struct
 from dataclasses import dataclass
@@ -15,8 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from fl_chain.commitment.chunks import LANE, Lanes, lane_bytes
-from fl_chain.errors import ConfigError, KeyUnavailable
+from fl_chain.commitment.tree import vector_root
+from fl_chain.errors import KeyUnavailable
 from fl_chain.records import Digest, Opening
+from fl_chain.run.durable import make_folder, write_durably
+
+log = logging.getLogger(__name__)
 
 _HEADER = struct.Struct(">32s32sQ32s32s")
 SECRET_BYTES = 32
@@ -35,7 +43,12 @@ class PreparedUpdate:
 
 
 class Outbox:
-    """Durable before it returns: a file is complete under its name or not there at all."""
+    """What a worker keeps on its own disk.
+
+    Attributes:
+        folder: for this worker alone.
+        secret: what the salts of its commitments follow from.
+    """
 
     def __init__(self, folder: Path, *, secret: bytes | None = None) -> None:
         """Open a worker's folder, made where it is missing.
@@ -47,19 +60,18 @@ class Outbox:
         Raises:
             ConfigError: if the folder cannot be made.
             KeyUnavailable: if the secret there is not 32 bytes.
+            StateUnwritable: if the disk does not take a new secret.
         """
+        self.folder = folder
         self._updates = folder / "updates"
-        try:
-            self._updates.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make the worker's folder {folder}: {error.strerror}") from error
+        make_folder(self._updates)
         self.secret = secret if secret is not None else self._kept_secret(folder / "secret")
 
     def save(self, prepared: PreparedUpdate) -> None:
         """Write an update to disk, flushed, before its submission is sent.
 
         Raises:
-            ConfigError: if the disk does not take it; nothing was submitted then.
+            StateUnwritable: if the disk does not take it; nothing may be submitted then.
         """
         header = _HEADER.pack(
             prepared.base_model_root,
@@ -68,54 +80,54 @@ class Outbox:
             prepared.opening.vector_root,
             prepared.opening.salt,
         )
-        self._write(self._updates / str(prepared.round), header, lane_bytes(prepared.lanes))
+        write_durably(
+            self._path(prepared.round, prepared.base_model_root), header, lane_bytes(prepared.lanes)
+        )
 
-    def load(self, round_id: int) -> PreparedUpdate | None:
-        """Return the update that was saved for a round; None where there is none."""
+    def load(self, round_id: int, base_model_root: Digest) -> PreparedUpdate | None:
+        """Return the update that was saved for a round on a base; None where there is none that is whole."""
         try:
-            content = (self._updates / str(round_id)).read_bytes()
+            content = self._path(round_id, base_model_root).read_bytes()
         except FileNotFoundError:
             return None
-        base, sealed, weight, root, salt = _HEADER.unpack_from(content)
-        return PreparedUpdate(
-            round=round_id,
-            base_model_root=Digest(base),
-            sealed_root=Digest(sealed),
-            weight=weight,
-            opening=Opening(Digest(root), salt),
-            lanes=np.frombuffer(content, dtype=LANE, offset=_HEADER.size),
-        )
+        prepared = _decoded(round_id, content)
+        if prepared is None or prepared.base_model_root != base_model_root:
+            log.warning("round %d: the saved update is damaged", round_id)
+            return None
+        return prepared
 
     def drop_before(self, round_id: int) -> None:
         """Remove the updates of rounds that are final."""
         for path in self._updates.iterdir():
-            if path.name.isdecimal() and int(path.name) < round_id:
+            number = path.name.partition("-")[0]
+            if number.isdecimal() and int(number) < round_id:
                 path.unlink(missing_ok=True)
+
+    def _path(self, round_id: int, base_model_root: Digest) -> Path:
+        return self._updates / f"{round_id}-{base_model_root.hex()}"
 
     def _kept_secret(self, path: Path) -> bytes:
         if not path.exists():
-            self._write(path, secrets.token_bytes(SECRET_BYTES))
+            write_durably(path, secrets.token_bytes(SECRET_BYTES))
         secret = path.read_bytes()
         if len(secret) != SECRET_BYTES:
             raise KeyUnavailable(f"{path} holds {len(secret)} bytes instead of {SECRET_BYTES}: restore it")
         return secret
 
-    def _write(self, path: Path, *parts: bytes | memoryview) -> None:
-        temporary = path.with_name(path.name + ".part")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write {path}: {error.strerror}. Free some space and start again."
-            ) from error
+
+def _decoded(round_id: int, content: bytes) -> PreparedUpdate | None:
+    """Return the update that a file holds; None if the file is not what was written."""
+    if len(content) <= _HEADER.size or (len(content) - _HEADER.size) % LANE.itemsize:
+        return None
+    base, sealed, weight, root, salt = _HEADER.unpack_from(content)
+    lanes = np.frombuffer(content, dtype=LANE, offset=_HEADER.size)
+    if vector_root(lanes) != root:
+        return None
+    return PreparedUpdate(
+        round=round_id,
+        base_model_root=Digest(base),
+        sealed_root=Digest(sealed),
+        weight=weight,
+        opening=Opening(Digest(root), salt),
+        lanes=lanes,
+    )

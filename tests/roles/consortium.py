@@ -18,7 +18,7 @@ from fl_chain.ledger.devnet.chain import Chain, open_chain
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, embedded
-from fl_chain.records import Address
+from fl_chain.records import ZERO_ADDRESS, Address
 from fl_chain.run.deployment import DeployedRun, deploy_run
 from fl_chain.run.outbox import Outbox
 from fl_chain.store import Store
@@ -78,9 +78,14 @@ class Consortium:
             aggregator=self.aggregator_account.address,
             weight_caps={account.address: 1000 for account in self.accounts.values()},
             funding_wei=self.policy.rounds * (self.policy.reward_wei + self.policy.aggregator_reward_wei),
+            token=self.coin(),
         )
         self.workers = {owner: self.worker(owner) for owner in OWNERS}
         self.aggregator = self.new_aggregator(self.aggregator_account)
+
+    def coin(self) -> Address:
+        """Return the token that amounts are in; zero for the native coin."""
+        return ZERO_ADDRESS
 
     def account(self, role: str) -> Account:
         """Return an account with money."""
@@ -115,7 +120,14 @@ class Consortium:
 
     def new_aggregator(self, account: Account) -> Aggregator:
         """Start an aggregator."""
-        return Aggregator(AggregatorParts(ledger=self.ledger(), account=account, store=self.store))
+        return Aggregator(
+            AggregatorParts(
+                ledger=self.ledger(),
+                account=account,
+                store=self.store,
+                state=self.folder / f"aggregator-{account.address}",
+            )
+        )
 
     @property
     def history(self) -> History:

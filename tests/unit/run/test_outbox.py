@@ -1,4 +1,3 @@
-import os
 import stat
 from pathlib import Path
 
@@ -8,19 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_chain.commitment.chunks import LANE
-from fl_chain.errors import ConfigError, KeyUnavailable
+from fl_chain.commitment.tree import vector_root
+from fl_chain.errors import ConfigError, KeyUnavailable, StateUnwritable
 from fl_chain.records import Digest, Opening
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 
+BASE = Digest(b"b" * 32)
 
-def prepared(round_id: int, lanes: list[int], weight: int = 7) -> PreparedUpdate:
+
+def prepared(round_id: int, lanes: list[int], weight: int = 7, base: Digest = BASE) -> PreparedUpdate:
+    content = np.array(lanes, dtype=LANE)
     return PreparedUpdate(
         round=round_id,
-        base_model_root=Digest(b"b" * 32),
+        base_model_root=base,
         sealed_root=Digest(b"s" * 32),
         weight=weight,
-        opening=Opening(Digest(b"v" * 32), b"t" * 32),
-        lanes=np.array(lanes, dtype=LANE),
+        opening=Opening(vector_root(content), b"t" * 32),
+        lanes=content,
     )
 
 
@@ -43,19 +46,19 @@ def test_an_update_reads_back_after_a_restart(
     folder = tmp_path_factory.mktemp("outbox")
     update = prepared(3, lanes, weight)
     Outbox(folder).save(update)
-    assert_same(Outbox(folder).load(3), update)
+    assert_same(Outbox(folder).load(3, BASE), update)
 
 
 def test_a_round_without_an_update_has_none(tmp_path: Path) -> None:
-    assert Outbox(tmp_path).load(1) is None
+    assert Outbox(tmp_path).load(1, BASE) is None
 
 
 def test_a_half_written_update_does_not_count(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
-    (tmp_path / "updates" / "4.part").write_bytes(b"half")
-    assert outbox.load(4) is None
+    (tmp_path / "updates" / f"4-{BASE.hex()}.part").write_bytes(b"half")
+    assert outbox.load(4, BASE) is None
     outbox.save(prepared(4, [1, 2]))
-    assert_same(outbox.load(4), prepared(4, [1, 2]))
+    assert_same(outbox.load(4, BASE), prepared(4, [1, 2]))
 
 
 def test_the_secret_stays_the_same_and_private(tmp_path: Path) -> None:
@@ -81,9 +84,9 @@ def test_final_rounds_are_dropped(tmp_path: Path) -> None:
     for round_id in (1, 2, 10):
         outbox.save(prepared(round_id, [round_id]))
     outbox.drop_before(3)
-    assert outbox.load(1) is None
-    assert outbox.load(2) is None
-    assert_same(outbox.load(10), prepared(10, [10]))
+    assert outbox.load(1, BASE) is None
+    assert outbox.load(2, BASE) is None
+    assert_same(outbox.load(10, BASE), prepared(10, [10]))
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -95,8 +98,33 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_is_an_error_and_keeps_the_old_update(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     outbox.save(prepared(1, [1]))
-    (tmp_path / "updates" / "1.part").mkdir()  # the temporary file cannot be opened
-    with pytest.raises(ConfigError, match="cannot write"):
+    unfinished = tmp_path / "updates" / f"1-{BASE.hex()}.part"
+    unfinished.mkdir()  # the temporary file cannot be opened
+    with pytest.raises(StateUnwritable, match="cannot write"):
         outbox.save(prepared(1, [2]))
-    assert_same(outbox.load(1), prepared(1, [1]))
-    os.rmdir(tmp_path / "updates" / "1.part")  # noqa: PTH106
+    assert_same(outbox.load(1, BASE), prepared(1, [1]))
+
+
+def test_updates_of_one_round_on_two_bases_are_both_kept(tmp_path: Path) -> None:
+    outbox, other = Outbox(tmp_path), Digest(b"o" * 32)
+    outbox.save(prepared(5, [1, 2]))
+    outbox.save(prepared(5, [3, 4], base=other))
+    assert_same(outbox.load(5, BASE), prepared(5, [1, 2]))
+    assert_same(outbox.load(5, other), prepared(5, [3, 4], base=other))
+    outbox.drop_before(6)
+    assert outbox.load(5, BASE) is None
+    assert outbox.load(5, other) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other base"])
+def test_a_damaged_update_does_not_count(tmp_path: Path, damage: str) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.save(prepared(1, [1, 2, 3]))
+    path = tmp_path / "updates" / f"1-{BASE.hex()}"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[-3:]
+    else:
+        content[-1 if damage == "flipped" else 0] ^= 1
+    path.write_bytes(content)
+    assert outbox.load(1, BASE) is None

@@ -1,0 +1,139 @@
+"""One account's transactions, each sent once: the newest is written down before it leaves.
+
+Whether a transaction is still needed is read from the contract, and whether that answer counts from the
+account's nonce. Before anything is sent, the transaction before it has to be settled:
+
+| the node counts its nonce | so | then |
+|---|---|---|
+| in its newest block | it was mined, and the contract's state shows what it did | go on |
+| among what waits | it is on its way | wait |
+| not at all | it never arrived, or was dropped | go on, with that nonce: at most one is mined |
+| the node is older than its block | the node is behind | wait |
+
+So a process can be killed between any two instructions here and started again; nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fl_chain.errors import TransactionPending
+from fl_chain.ledger.account import Account, Receipt
+from fl_chain.ledger.node import parse_head, quantity
+from fl_chain.run.durable import make_folder, write_durably
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SentTransaction:
+    """The newest transaction of an account."""
+
+    account: str
+    chain_id: int
+    what: str  # in words, for messages
+    nonce: int
+    block_number: int | None  # where it was mined; None while that is not known
+
+
+class TransactionOutbox:
+    """Sends an account's transactions one after the other, over the life of many processes."""
+
+    def __init__(self, folder: Path, account: Account) -> None:
+        """Open an actor's folder, made where it is missing.
+
+        Args:
+            folder: for this account alone.
+            account: signs.
+
+        Raises:
+            ConfigError: if the folder cannot be made.
+        """
+        make_folder(folder)
+        self._path = folder / "transaction"
+        self._account = account
+        self._newest = self._load()
+
+    @property
+    def newest(self) -> SentTransaction | None:
+        """What was written down last; None before the first transaction."""
+        return self._newest
+
+    def send(self, what: str, *, is_due: Callable[[], bool], call: Callable[[], Receipt]) -> Receipt | None:
+        """Send a transaction unless it has been sent already.
+
+        Args:
+            what: what it does, for messages.
+            is_due: asks the contract whether it is still needed.
+            call: sends it and waits until it is mined.
+
+        Returns:
+            The receipt; None where it is not due.
+
+        Raises:
+            TransactionPending: if an earlier transaction has yet to be mined, or the node has yet to see it.
+            StateUnwritable: if the folder does not take it; nothing was sent then.
+            LedgerError: see `Account.send`.
+        """
+        nonce = self._settled_nonce()
+        if not is_due():
+            return None
+        self._save(what, nonce, None)
+        receipt = call()
+        self._save(what, nonce, receipt.block_number)
+        return receipt
+
+    def _settled_nonce(self) -> int:
+        """Return the next nonce, after checking that nothing of this account is on its way."""
+        address = self._account.address
+        mined_count, known_count, newest_block = self._account.node.batch(
+            [
+                ("eth_getTransactionCount", [address, "latest"]),
+                ("eth_getTransactionCount", [address, "pending"]),
+                ("eth_getBlockByNumber", ["latest", False]),
+            ]
+        )
+        mined, known = quantity(mined_count), quantity(known_count)
+        if known > mined:
+            what = "an earlier transaction" if self._newest is None else self._newest.what
+            raise TransactionPending(f"waiting until “{what}” of {address}, nonce {mined}, is mined")
+        self._verify_seen(parse_head(newest_block).number)
+        self._resolve(mined)
+        return known
+
+    def _verify_seen(self, head: int) -> None:
+        newest = self._newest
+        if newest is not None and newest.block_number is not None and head < newest.block_number:
+            raise TransactionPending(
+                f"“{newest.what}” was mined in block {newest.block_number}, the node is at block {head}: "
+                f"waiting for it. If the chain was started anew, remove {self._path}."
+            )
+
+    def _resolve(self, mined: int) -> None:
+        """Say what became of a transaction whose receipt was not seen."""
+        if self._newest is not None and self._newest.block_number is None:
+            outcome = "was mined" if mined > self._newest.nonce else "never reached the chain"
+            log.info("“%s” was interrupted, nonce %d: it %s", self._newest.what, self._newest.nonce, outcome)
+            self._newest = None
+
+    def _save(self, what: str, nonce: int, block_number: int | None) -> None:
+        newest = SentTransaction(
+            self._account.address, self._account.node.chain_id, what, nonce, block_number
+        )
+        write_durably(self._path, json.dumps(asdict(newest)).encode())
+        self._newest = newest
+
+    def _load(self) -> SentTransaction | None:
+        try:
+            newest = SentTransaction(**json.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            log.warning("%s is damaged: going by what the node says alone", self._path)
+            return None
+        is_own = (newest.account, newest.chain_id) == (self._account.address, self._account.node.chain_id)
+        return newest if is_own else None
