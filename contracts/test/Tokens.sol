@@ -24,3 +24,13 @@ contract FeeToken is PlainToken {
         if (isTransfer) super._update(from, address(0), 1);
     }
 }
+
+/// @notice A token that changes an allowance only from or to zero.
+contract StrictToken is PlainToken {
+    error AllowanceNotZero();
+
+    function approve(address spender, uint256 amountWei) public override returns (bool) {
+        if (amountWei != 0 && allowance(msg.sender, spender) != 0) revert AllowanceNotZero();
+        return super.approve(spender, amountWei);
+    }
+}
