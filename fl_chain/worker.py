@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fl_chain.errors import LedgerReverted, StoreError, VerificationError
+from fl_chain.errors import KeyUnavailable, LedgerReverted, StoreError, VerificationError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -75,8 +75,10 @@ class Worker:
             LedgerError: if the ledger cannot be reached or refuses what it should accept.
             ModelError: if the trained model cannot be represented.
             StateUnwritable: if the worker's folder does not take what has to be durable.
+            KeyUnavailable: if another key signs for this participant by now.
         """
         history = self._parts.ledger.sync()
+        self._verify_key(history)
         return (
             self._publication.step(history, self._own_submissions(history))
             or self._register(history)
@@ -103,6 +105,15 @@ class Worker:
     def _identity(self, history: History) -> Address:
         return history.identity_of(self._parts.account.address)
 
+    def _verify_key(self, history: History) -> None:
+        own = self._parts.account.address
+        participant = history.participants.get(self._identity(history))
+        if participant is not None and participant.signer != own:
+            raise KeyUnavailable(
+                f"the key {own} was rotated out: {participant.signer} signs for this participant now. Name "
+                "that key in [keys], keep `state` in [worker] as it is, and start the worker again"
+            )
+
     def _send(self, what: str, is_due: Callable[[], bool], call: Callable[[], Receipt]) -> bool:
         return self._transactions.send(what, is_due=is_due, call=call) is not None
 
@@ -114,6 +125,7 @@ class Worker:
             participant is None
             or not participant.admitted
             or participant.registered
+            or identity in history.departed  # who left comes back by a decision of its own
             or has_ended(history, ledger.head().timestamp)
         ):
             return False
