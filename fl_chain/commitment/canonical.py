@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from fl_chain.records import Digest
 
 INTEGER_LIMIT = 2**256
 MAX_NESTING = 64
+
+_BRACKETS_AND_STRINGS = re.compile(rb"[\[\]{}]|\"[^\"\\]*(?:\\.[^\"\\]*)*\"", re.DOTALL)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -41,6 +44,7 @@ def parse_canonical_json(content: bytes) -> Any:
             order).
     """
     try:
+        verify_nesting(content, MAX_NESTING)
         value = json.loads(content.decode("ascii"))
         spelling = canonical_json(value)
     except (ValueError, RecursionError, ConfigError) as error:
@@ -48,6 +52,29 @@ def parse_canonical_json(content: bytes) -> Any:
     if spelling != content:
         raise MalformedBlob("not canonical JSON: keys are sorted and there once, without white space")
     return value
+
+
+def verify_nesting(content: bytes, most: int) -> None:
+    """Check, before JSON is parsed, that it is not nested too deep.
+
+    Python's parser recurses; where a library has raised the recursion limit, deep nesting would exhaust the
+    stack of the process instead of raising an error.
+
+    Args:
+        content: JSON, or what should be.
+        most: levels of lists and objects that are allowed.
+
+    Raises:
+        ValueError: if it is nested deeper.
+    """
+    if content.count(b"[") + content.count(b"{") <= most:
+        return
+    depth = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(content):
+        first = token[0][:1]
+        depth += (first in b"[{") - (first in b"]}")
+        if depth > most:
+            raise ValueError(f"nested more than {most} deep")
 
 
 def document_hash(document: Any) -> Digest:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.errors import ConfigError, OutputExists
 from fl_chain.records import RunId, address
 
@@ -21,6 +22,7 @@ MARKER = (
     ".fl_chain-run"  # stands in a folder from before its first file, so that only such folders are replaced
 )
 FORMAT_VERSION = 1
+MOST_NESTING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def read_run_folder(path: Path) -> RunFolder:
         ConfigError: if it is not such a folder, or its ``run.json`` names anything outside it.
     """
     try:
-        content = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+        raw = (path / RUN_FILE).read_bytes()
+        verify_nesting(raw, MOST_NESTING)
+        content = json.loads(raw)
     except OSError as error:
         raise ConfigError(f"{path} is not a run's folder: it has no readable {RUN_FILE}") from error
     except ValueError as error:

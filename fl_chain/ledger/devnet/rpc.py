@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 from typing import Any
 
+from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.errors import TransactionRejected
 from fl_chain.ledger.devnet.chain import Chain
 from fl_chain.ledger.devnet.encoding import Json, data_hex
@@ -34,7 +34,6 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (TransactionRejected, TRANSACTION_REJECTED),
 )
 
-_BRACKETS_AND_STRINGS = re.compile(rb"[\[\]{}]|\"[^\"\\]*(?:\\.[^\"\\]*)*\"", re.DOTALL)
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class Dispatcher:
     def answer_text(self, body: bytes) -> bytes | None:
         """Answer a request or a batch in JSON; None where there is nothing to answer (notifications)."""
         try:
-            _verify_nesting(body)
+            verify_nesting(body, MAX_NESTING)
             request = json.loads(body)
         except ValueError as error:
             response: Json = _failure(None, PARSE_ERROR, f"not JSON: {error}")
@@ -89,17 +88,6 @@ class Dispatcher:
                 logger.exception("%s failed", name)
             return _failure(request_id, code, str(error) or type(error).__name__)
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
-
-
-def _verify_nesting(body: bytes) -> None:
-    if body.count(b"[") + body.count(b"{") <= MAX_NESTING:
-        return
-    depth = 0
-    for token in _BRACKETS_AND_STRINGS.finditer(body):
-        first = token[0][:1]
-        depth += (first in b"[{") - (first in b"]}")
-        if depth > MAX_NESTING:
-            raise ValueError(f"nested more than {MAX_NESTING} deep")
 
 
 def _failure(request_id: Json, code: int, message: str, data: str | None = None) -> Json:

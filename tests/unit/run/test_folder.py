@@ -42,7 +42,7 @@ def test_a_forged_run_file_is_refused(tmp_path: Path, change: dict[str, object])
         read_run_folder(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "[" * 100_000])
 def test_a_run_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ConfigError):
