@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from fl_chain.errors import ConfigError, LedgerUnavailable, MalformedResponse, RequestRefused, WrongChain
 from fl_chain.ledger.keccak import use_fast_keccak
-from fl_chain.ledger.transport import Json, Transport, TransportFailed, open_transport
+from fl_chain.ledger.transport import Json, Request, Transport, TransportFailed, open_transport
 from fl_chain.records import Address
 
 if TYPE_CHECKING:
     from fl_chain.ledger.devnet.chain import Chain
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 4  # per request, over all URLs
 FIRST_PAUSE_S = 0.1  # doubled after each attempt
@@ -23,20 +26,33 @@ FIRST_PAUSE_S = 0.1  # doubled after each attempt
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest block."""
+    """A block, usually the newest one."""
 
     number: int
     hash: bytes  # 32 bytes
     timestamp: int  # chain time, seconds
+
+    @property
+    def reference(self) -> Json:
+        """The block as a parameter of a request (EIP-1898): by hash, and only while it is on the chain."""
+        return {"blockHash": "0x" + self.hash.hex(), "requireCanonical": True}
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    name: str
+    transport: Transport
+    is_verified: bool = False  # that it serves the same chain as the others
 
 
 class Node:
     """Asks the first of its transports that answers. Made by `connect`, `embedded` or `saved_chain`."""
 
     def __init__(self, transports: Sequence[tuple[str, Transport]], chain_id: int | None) -> None:
-        self._transports = list(transports)
-        self._next_id = 0
-        self.chain_id = quantity(self.request("eth_chainId"))
+        self._endpoints = [_Endpoint(name, transport) for name, transport in transports]
+        self._identity: tuple[int, Json] | None = None  # chain id, and the first block's hash
+        self.request("eth_chainId")  # finds the first endpoint that answers
+        self.chain_id: int = 0 if self._identity is None else self._identity[0]
         try:
             self.verify_chain(chain_id)
         except WrongChain:
@@ -46,7 +62,7 @@ class Node:
     @property
     def name(self) -> str:
         """Where the node is, for messages."""
-        return ", ".join(name for name, _ in self._transports)
+        return ", ".join(endpoint.name for endpoint in self._endpoints)
 
     def verify_chain(self, chain_id: int | None) -> None:
         """Check which chain is served; None accepts any.
@@ -62,8 +78,8 @@ class Node:
 
     def close(self) -> None:
         """Let go of connections."""
-        for _, transport in self._transports:
-            transport.close()
+        for endpoint in self._endpoints:
+            endpoint.transport.close()
 
     def request(self, method: str, *parameters: Json) -> Json:
         """Return the result of one request.
@@ -72,12 +88,9 @@ class Node:
             LedgerUnavailable: no node answers.
             RequestRefused: the node answers with an error.
         """
-        self._next_id += 1
-        request_id = self._next_id
-        answer = self._exchange(_envelope(request_id, method, parameters))
-        return _result(answer, request_id)
+        return _result_or_raise(self._ask(lambda transport: transport.request(method, parameters)))
 
-    def batch(self, requests: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+    def batch(self, requests: Sequence[Request]) -> list[Json]:
         """Return the results of several requests in one exchange, in their order.
 
         Raises:
@@ -90,24 +103,19 @@ class Node:
                 raise result
         return results
 
-    def batch_with_errors(self, requests: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+    def batch_with_errors(self, requests: Sequence[Request]) -> list[Json]:
         """Return the results of several requests; one that was refused has its `RequestRefused` instead.
 
         Raises:
             LedgerUnavailable: no node answers.
         """
-        first = self._next_id + 1
-        self._next_id += len(requests)
-        envelopes = [
-            _envelope(first + position, method, parameters)
-            for position, (method, parameters) in enumerate(requests)
-        ]
-        answers = self._exchange(envelopes)
-        if not isinstance(answers, list):
-            _result(answers, None)
-            raise MalformedResponse(f"{self.name} answered a batch with something else")
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
-        return [_result_or_error(by_id.get(envelope["id"]), envelope["id"]) for envelope in envelopes]
+        answers = self._ask(lambda transport: transport.batch(requests))
+        if isinstance(answers, list) and len(answers) == len(requests):
+            return [_result_or_error(answer) for answer in answers]
+        whole = _result_or_error(answers)
+        if isinstance(whole, RequestRefused):
+            raise whole
+        raise MalformedResponse(f"{self.name} answered a batch with something else")
 
     def call(
         self,
@@ -115,7 +123,7 @@ class Node:
         data: bytes,
         *,
         sender: Address | None = None,
-        block: str = "latest",
+        block: Json = "latest",
         **fields: int,
     ) -> bytes:
         """Return what a call without a transaction returns.
@@ -142,31 +150,62 @@ class Node:
         """Return the newest block."""
         return parse_head(self.request("eth_getBlockByNumber", "latest", False))
 
-    def code(self, address: Address) -> bytes:
+    def block(self, number: int) -> Head | None:
+        """Return the block of a number; None where there is none yet."""
+        found = self.request("eth_getBlockByNumber", hex(number), False)
+        return None if found is None else parse_head(found)
+
+    def code(self, address: Address, block: Json = "latest") -> bytes:
         """Return an account's code; empty where there is none."""
-        return data_bytes(self.request("eth_getCode", address, "latest"))
+        return data_bytes(self.request("eth_getCode", address, block))
 
-    def balance_wei(self, address: Address) -> int:
+    def balance_wei(self, address: Address, block: Json = "latest") -> int:
         """Return an account's balance in the native coin."""
-        return quantity(self.request("eth_getBalance", address, "latest"))
+        return quantity(self.request("eth_getBalance", address, block))
 
-    def _exchange(self, request: Json) -> Json:
+    def nonce(self, address: Address, block: Json = "latest") -> int:
+        """Return how many transactions of an account are mined; at ``pending``, those under way included."""
+        return quantity(self.request("eth_getTransactionCount", address, block))
+
+    def _ask(self, ask: Callable[[Transport], Json]) -> Json:
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
-            for position, (name, transport) in enumerate(self._transports):
+            for endpoint in list(self._endpoints):
                 try:
-                    answer = transport.exchange(request)
+                    self._verify_endpoint(endpoint)
+                    answer = ask(endpoint.transport)
                 except TransportFailed as error:
-                    failures.append(f"{name}: {error}")
+                    failures.append(f"{endpoint.name}: {error}")
                     continue
-                if position:  # the one that answers is asked first from now on
-                    self._transports.insert(0, self._transports.pop(position))
+                self._prefer(endpoint)
                 return answer
         raise LedgerUnavailable(
             f"no node answers ({'; '.join(dict.fromkeys(failures))}): check its address, or start it"
         )
+
+    def _prefer(self, endpoint: _Endpoint) -> None:
+        """Ask the endpoint that answered first from now on."""
+        if self._endpoints[0] is not endpoint:
+            log.warning("%s does not answer; asking %s", self._endpoints[0].name, endpoint.name)
+            # A new list: another thread may be going through the old one.
+            self._endpoints = [endpoint, *(one for one in self._endpoints if one is not endpoint)]
+
+    def _verify_endpoint(self, endpoint: _Endpoint) -> None:
+        """Check on first use that an endpoint serves the chain that was served before."""
+        if endpoint.is_verified:
+            return
+        chain_id = quantity(_result_or_raise(endpoint.transport.request("eth_chainId", [])))
+        genesis = None
+        if len(self._endpoints) > 1:
+            genesis = _result_or_raise(endpoint.transport.request("eth_getBlockByNumber", ["0x0", False]))
+        identity = (chain_id, genesis and genesis.get("hash"))
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            raise TransportFailed(f"it serves another chain, {identity}, not {self._identity}")
+        endpoint.is_verified = True
 
 
 def connect(urls: Sequence[str], *, chain_id: int | None = None) -> Node:
@@ -199,8 +238,16 @@ def embedded(chain: Chain, *, chain_id: int | None = None) -> Node:
         def __init__(self) -> None:
             self._dispatcher = Dispatcher(chain)
 
-        def exchange(self, request: Json) -> Json:
-            return self._dispatcher.answer(request)
+        def request(self, method: str, parameters: Sequence[Json]) -> Json:
+            return self._dispatcher.answer(_envelope(0, method, parameters))
+
+        def batch(self, requests: Sequence[Request]) -> Json:
+            return self._dispatcher.answer(
+                [
+                    _envelope(number, method, parameters)
+                    for number, (method, parameters) in enumerate(requests)
+                ]
+            )
 
         def close(self) -> None:
             pass
@@ -265,20 +312,20 @@ def _envelope(request_id: int, method: str, parameters: Sequence[Json]) -> dict[
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(parameters)}
 
 
-def _result(answer: Json, request_id: int | None) -> Json:
-    result = _result_or_error(answer, request_id)
+def _result_or_raise(answer: Json) -> Json:
+    result = _result_or_error(answer)
     if isinstance(result, RequestRefused):
         raise result
     return result
 
 
-def _result_or_error(answer: Json, request_id: int | None) -> Json:
+def _result_or_error(answer: Json) -> Json:
     if not isinstance(answer, dict):
-        raise MalformedResponse(f"the node did not answer request {request_id}")
+        raise MalformedResponse(f"the node did not answer a request but said {answer!r}"[:200])
     error = answer.get("error")
     if error is None:
-        if answer.get("id") != request_id or "result" not in answer:
-            raise MalformedResponse(f"the node answered another request than {request_id}")
+        if "result" not in answer:
+            raise MalformedResponse("the node answered with neither a result nor an error")
         return answer["result"]
     if not isinstance(error, dict):
         raise MalformedResponse(f"the node answered with an error of no form: {error!r}"[:200])

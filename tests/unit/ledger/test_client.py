@@ -27,7 +27,7 @@ from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import dev_keys, logs, open_chain
 from fl_chain.ledger.node import Node, embedded, saved_chain
 from fl_chain.ledger.reverts import ADVICE, decode_revert
-from fl_chain.ledger.transport import TransportFailed
+from fl_chain.ledger.transport import Request, TransportFailed
 from fl_chain.records import ExclusionReason, RoundStatus, address
 
 
@@ -223,13 +223,15 @@ class _LosesAnswers:
     """Hands requests on, and loses the answer to every first attempt to send."""
 
     def __init__(self, node: Node) -> None:
-        self._inner = node._transports[0][1]
+        self._inner = node._endpoints[0].transport
         self.lost = 0
 
-    def exchange(self, request: Any) -> Any:
-        answer = self._inner.exchange(request)
-        is_sending = isinstance(request, list) and request[0]["method"] == "eth_sendRawTransaction"
-        if is_sending and self.lost == 0:
+    def request(self, method: str, parameters: Sequence[Any]) -> Any:
+        return self._inner.request(method, parameters)
+
+    def batch(self, requests: Sequence[Request]) -> Any:
+        answer = self._inner.batch(requests)
+        if requests[0][0] == "eth_sendRawTransaction" and self.lost == 0:
             self.lost += 1
             raise TransportFailed("the answer was lost")
         return answer
@@ -319,7 +321,7 @@ def test_a_chain_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
         assert old.ledger.run == new.ledger.run
         history = old.ledger.sync()
         assert len(history.participants) == 3
-        old.node._transports[:] = new.node._transports
+        old.node._endpoints[:] = new.node._endpoints
         assert old.ledger.sync() is history
         assert len(history.participants) == 2
         assert vars(history) == vars(new.ledger.sync())
@@ -344,14 +346,17 @@ def test_nodes_that_send_no_time_with_a_log_are_asked_for_it(
 
 def test_a_node_that_went_away_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
-        def exchange(self, request: Any) -> Any:
+        def request(self, method: str, parameters: Sequence[Any]) -> Any:
+            raise TransportFailed("connection refused")
+
+        def batch(self, requests: Sequence[Request]) -> Any:
             raise TransportFailed("connection refused")
 
         def close(self) -> None:
             pass
 
     monkeypatch.setattr("fl_chain.ledger.node.FIRST_PAUSE_S", 0.001)
-    run.node._transports[:] = [("gone", Gone())]
+    run.node._endpoints[0].name, run.node._endpoints[0].transport = "gone", Gone()
     with pytest.raises(LedgerUnavailable, match="gone: connection refused"):
         run.ledger.sync()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from fl_chain.ledger.account import Account
 from fl_chain.ledger.devnet import Chain, background_server, dev_keys, open_chain
 from fl_chain.ledger.devnet.rpc import Dispatcher
 from fl_chain.ledger.node import Node, connect, embedded, parse_head
+from fl_chain.ledger.transport import Request
 from fl_chain.records import address
 
 
@@ -151,13 +154,16 @@ def test_a_node_that_comes_back_is_used_again() -> None:
 
 def test_a_short_absence_is_bridged(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_chain() as chain:
-        inner, failures = embedded(chain)._transports[0][1], iter(range(3))
+        inner, failures = embedded(chain)._endpoints[0].transport, iter(range(3))
 
         class Flaky:
-            def exchange(self, request: Any) -> Any:
+            def request(self, method: str, parameters: Sequence[Any]) -> Any:
                 if next(failures, None) is not None:
                     raise node_module.TransportFailed("not yet")
-                return inner.exchange(request)
+                return inner.request(method, parameters)
+
+            def batch(self, requests: Sequence[Request]) -> Any:
+                return inner.batch(requests)
 
             def close(self) -> None:
                 pass
@@ -190,24 +196,24 @@ def test_another_chain_is_refused() -> None:
 
 
 class _Says:
-    """A transport to a node that answers whatever a test wants."""
+    """A transport to a node that names its chain well, and then answers whatever a test wants."""
 
-    def __init__(self, answer: Callable[[Any], Any]) -> None:
+    def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def exchange(self, request: Any) -> Any:
-        return self.answer(request)
+    def request(self, method: str, parameters: Sequence[Any]) -> Any:
+        return {"id": 0, "result": "0x1"} if method == "eth_chainId" else self.answer
+
+    def batch(self, requests: Sequence[Request]) -> Any:
+        return self.answer
 
     def close(self) -> None:
         pass
 
 
-def said(answer: Callable[[Any], Any]) -> Node:
-    """Return a node that names its chain well, and then answers as it is told."""
-    transport = _Says(lambda request: {"id": request["id"], "result": "0x1"})
-    node = Node([("node", transport)], None)
-    transport.answer = answer
-    return node
+def said(answer: Any) -> Node:
+    """Return a node that answers every request but for its chain's id with the same."""
+    return Node([("node", _Says(answer))], None)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +222,6 @@ def said(answer: Callable[[Any], Any]) -> Node:
         None,
         "text",
         {},
-        {"id": 99, "result": "0x1"},
         {"id": 2},
         {"id": 2, "error": "text"},
         {"id": 2, "result": None},
@@ -226,19 +231,104 @@ def said(answer: Callable[[Any], Any]) -> Node:
 )
 def test_answers_that_are_none_are_refused(answer: Any) -> None:
     with pytest.raises(MalformedResponse):
-        said(lambda _request: answer).balance_wei(address(RECIPIENT))
+        said(answer).balance_wei(address(RECIPIENT))
 
 
 def test_batches_that_are_none_are_refused() -> None:
-    requests = [("eth_chainId", []), ("eth_chainId", [])]
+    requests: list[Request] = [("eth_blockNumber", []), ("eth_blockNumber", [])]
     with pytest.raises(MalformedResponse):
-        said(lambda _request: {"id": None, "result": []}).batch(requests)
+        said({"id": None, "result": []}).batch(requests)
     with pytest.raises(MalformedResponse):
-        said(lambda batch: [{"id": batch[0]["id"], "result": "0x1"}]).batch(requests)
+        said([{"id": 1, "result": "0x1"}]).batch(requests)
     with pytest.raises(RequestRefused, match="too many"):
-        said(lambda _request: {"error": {"code": -32005, "message": "too many"}}).batch(requests)
-    shuffled = said(lambda batch: [{"id": one["id"], "result": one["id"]} for one in reversed(batch)])
-    assert shuffled.batch(requests) == [2, 3]
+        said({"error": {"code": -32005, "message": "too many"}}).batch(requests)
+
+
+@contextmanager
+def scripted_server(answer: Callable[[Any], Any]) -> Iterator[str]:
+    """An HTTP server that names its chain well, and answers everything else by a function of the request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if isinstance(request, dict) and request["method"] == "eth_chainId":
+                status, said = 200, json.dumps({"id": request["id"], "result": "0x1"}).encode()
+            else:
+                status, said = answer(request)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_batch_in_another_order_is_put_right() -> None:
+    def backwards(batch: Any) -> tuple[int, bytes]:
+        answers = [{"id": one["id"], "result": one["params"][0]} for one in reversed(batch)]
+        return 200, json.dumps(answers).encode()
+
+    with scripted_server(backwards) as url:
+        node = connect([url])
+        assert node.batch([("eth_call", [number]) for number in range(20)]) == list(range(20))
+        node.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _request: (200, b"not JSON"),
+        lambda _request: (200, b"\xff\xfe"),
+        lambda _request: (503, b"busy"),
+        lambda batch: (200, json.dumps([{"id": 5, "result": "0x1"}] * len(batch)).encode()),
+        lambda batch: (200, json.dumps([{"id": one["id"], "result": 1} for one in batch[1:]]).encode()),
+        lambda batch: (200, json.dumps(["text"] * len(batch)).encode()),
+        lambda batch: (200, json.dumps([{"result": 1}] * len(batch)).encode()),
+        lambda batch: (200, json.dumps([{"id": [], "result": 1}] * len(batch)).encode()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Received batch response")
+def test_a_node_that_answers_nonsense_does_not_answer(answer: Callable[[Any], tuple[int, bytes]]) -> None:
+    with scripted_server(answer) as url:
+        node = connect([url])
+        with pytest.raises(LedgerUnavailable):
+            node.batch([("eth_blockNumber", []), ("eth_blockNumber", [])])
+        node.close()
+
+
+def test_a_node_of_another_chain_is_not_asked() -> None:
+    with (
+        open_chain(chain_id=7) as first,
+        open_chain(chain_id=8) as second,
+        background_server(second) as other,
+    ):
+        with background_server(first) as url:
+            node = connect([url, other])
+        with pytest.raises(LedgerUnavailable, match="serves another chain"):
+            node.head()
+        node.close()
+
+
+def test_a_node_of_another_chain_with_the_same_id_is_not_asked() -> None:
+    first, second = open_chain(), open_chain(clock=lambda: 5.0)
+    with first, second, background_server(second) as other:
+        with background_server(first) as url:
+            node = connect([url, other])
+        with pytest.raises(LedgerUnavailable, match="serves another chain"):
+            node.head()
+        node.close()
 
 
 @pytest.mark.parametrize("block", [None, [], {}, {"number": "0x1", "hash": 5, "timestamp": "0x1"}])
@@ -249,7 +339,7 @@ def test_blocks_that_are_none_are_refused(block: Any) -> None:
 
 def test_an_error_may_carry_its_data_in_several_forms() -> None:
     for data in ("0x1234", {"data": "0x1234"}):
-        failing = said(lambda request, data=data: {"id": request["id"], "error": {"code": 3, "data": data}})
+        failing = said({"id": 1, "error": {"code": 3, "data": data}})
         with pytest.raises(RequestRefused) as error:
             failing.request("eth_call")
         assert (error.value.code, error.value.data) == (3, b"\x12\x34")
