@@ -13,10 +13,11 @@ from fl_chain.cli.connection import (
     open_account,
     open_ledger,
     open_node,
+    parse_address,
     settings_of,
 )
 from fl_chain.errors import ConfigError
-from fl_chain.records import ZERO_ADDRESS, Address, address
+from fl_chain.records import ZERO_ADDRESS, Address
 
 operator_app = typer.Typer(help="What only the operator of a run can do.", no_args_is_help=True)
 
@@ -70,10 +71,10 @@ def deploy(
         node=node,
         operator=operator,
         store=Store(settings.store.urls),
-        aggregator=_address(aggregator, "--aggregator") if aggregator else operator.address,
+        aggregator=parse_address(aggregator, "--aggregator") if aggregator else operator.address,
         weight_caps=weight_caps,
         funding_wei=policy.rounds * per_round_wei if fund is None else fund,
-        token=_address(token, "--token") if token else ZERO_ADDRESS,
+        token=parse_address(token, "--token") if token else ZERO_ADDRESS,
     )
     if run is not None:
         run.mkdir(parents=True, exist_ok=True)
@@ -98,14 +99,7 @@ def _admission(text: str) -> tuple[Address, int]:
     name, separator, cap = text.partition("=")
     if not separator or not cap.isdecimal():
         raise ConfigError(f"--admit takes ADDRESS=WEIGHT_CAP, not {text!r}")
-    return _address(name, "--admit"), int(cap)
-
-
-def _address(text: str, option: str) -> Address:
-    try:
-        return address(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from error
+    return parse_address(name, "--admit"), int(cap)
 
 
 @operator_app.command("admit")
@@ -117,7 +111,7 @@ def operator_admit(
     """Admit a participant, or reinstate a suspended one."""
     settings = settings_of(config)
     ledger = open_ledger(settings.chain)
-    ledger.admit(open_account(settings, ledger.node), _address(participant, "PARTICIPANT"), weight_cap)
+    ledger.admit(open_account(settings, ledger.node), parse_address(participant, "PARTICIPANT"), weight_cap)
     typer.echo(f"admitted {participant} with a cap of {weight_cap}")
 
 
@@ -126,7 +120,7 @@ def operator_suspend(participant: str, config: ConfigOption = DEFAULT_CONFIG) ->
     """Bar a participant from the next round on."""
     settings = settings_of(config)
     ledger = open_ledger(settings.chain)
-    ledger.suspend(open_account(settings, ledger.node), _address(participant, "PARTICIPANT"))
+    ledger.suspend(open_account(settings, ledger.node), parse_address(participant, "PARTICIPANT"))
     typer.echo(f"suspended {participant} from the next round on")
 
 
@@ -159,5 +153,5 @@ def operator_withdraw_pool(
     settings = settings_of(config)
     ledger = open_ledger(settings.chain)
     account = open_account(settings, ledger.node)
-    ledger.withdraw_pool(account, _address(to, "--to") if to else account.address)
+    ledger.withdraw_pool(account, parse_address(to, "--to") if to else account.address)
     typer.echo("the pool is paid out")

@@ -32,7 +32,7 @@ from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.keys import read_keystore
 from fl_chain.ledger.node import Node, connect
-from fl_chain.records import address
+from fl_chain.records import Address, address
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="The settings file.", show_default=True, dir_okay=False)
@@ -78,6 +78,18 @@ def open_ledger(chain: ChainSettings) -> Ledger:
     except ValueError as error:
         raise ConfigError(f"`ledger` in [chain] is {error}") from error
     return Ledger.open(open_node(chain), ledger, confirmations=chain.confirmations)
+
+
+def parse_address(text: str, name: str) -> Address:
+    """Return the address that an argument or option holds.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        return address(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def load_key(keys: KeySettings) -> bytes:

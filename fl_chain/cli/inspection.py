@@ -17,13 +17,14 @@ from fl_chain.cli.connection import (
     ConfigOption,
     open_account,
     open_ledger,
+    parse_address,
     settings_of,
 )
 from fl_chain.config import ChainSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.records import Address, RoundStatus, address
+from fl_chain.records import Address, RoundStatus
 from fl_chain.store import Store
 
 EXIT_FINDINGS = 1
@@ -188,7 +189,9 @@ def rewards_claim(
     ledger = open_ledger(settings.chain)
     account = open_account(settings, ledger.node)
     history = ledger.sync()
-    identity = _participant(participant) if participant else history.identity_of(account.address)
+    identity = (
+        parse_address(participant, "--participant") if participant else history.identity_of(account.address)
+    )
     due = history.unclaimed_rewards(identity)
     if not due:
         typer.echo("nothing to claim")
@@ -200,18 +203,16 @@ def rewards_claim(
 
 
 @rewards_app.command("withdraw")
-def rewards_withdraw(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Take out deposits, bonds and aggregator rewards that are due."""
+def rewards_withdraw(
+    account: Annotated[
+        str | None, typer.Option(help="Whose; the signing key's participant, or the key itself, by default.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take out deposits, bonds and aggregator rewards that are due; anyone may, for anybody."""
     settings = settings_of(config)
     ledger = open_ledger(settings.chain)
-    account = open_account(settings, ledger.node)
-    identity = ledger.sync().identity_of(account.address)
-    ledger.withdraw(account, identity)
-    typer.echo("withdrawn")
-
-
-def _participant(text: str) -> Address:
-    try:
-        return address(text)
-    except ValueError as error:
-        raise ConfigError(f"--participant: {error}") from error
+    signing = open_account(settings, ledger.node)
+    holder = parse_address(account, "--account") if account else ledger.sync().identity_of(signing.address)
+    ledger.withdraw(signing, holder)
+    typer.echo(f"withdrawn for {holder}")

@@ -87,9 +87,13 @@ class Consortium:
         """Return the token that amounts are in; zero for the native coin."""
         return ZERO_ADDRESS
 
+    def key(self, role: str) -> bytes:
+        """Return a role's private key."""
+        return hashlib.sha256(role.encode()).digest()
+
     def account(self, role: str) -> Account:
         """Return an account with money."""
-        account = Account(self.node, hashlib.sha256(role.encode()).digest())
+        account = Account(self.node, self.key(role))
         self.bank.transfer(account.address, MONEY_WEI)
         return account
 
