@@ -37,6 +37,10 @@ class HttpTransport:
 
     def __init__(self, url: str) -> None:
         self._session = requests.Session()
+        # Proxy and certificates of the environment are looked up once rather than with every request.
+        found = self._session.merge_environment_settings(url, {}, None, None, None)
+        self._session.proxies, self._session.verify = found["proxies"], found["verify"]
+        self._session.trust_env = False
         self._provider = HTTPProvider(
             url,
             request_kwargs={"timeout": (CONNECT_TIMEOUT_S, TIMEOUT_S)},
@@ -117,6 +121,7 @@ class PersistentTransport:
         if question in done:
             return question.result()
         question.cancel()
+        await asyncio.gather(question, return_exceptions=True)
         if listener is not None and listener in done:
             raise listener.exception() or ConnectionError("the node closed the connection")
         raise TimeoutError(f"no answer within {TIMEOUT_S:.0f} s")
