@@ -179,6 +179,35 @@ def _print_rewards(history: History) -> None:
         typer.echo(f"{len(pending)} rounds are not final yet; their rewards come later")
 
 
+@rewards_app.command("explain")
+def rewards_explain(
+    participant: Annotated[str, typer.Argument(metavar="ADDRESS", help="Whose rewards.")],
+    round_id: Annotated[int | None, typer.Option("--round", help="This round alone.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: RunOption = None,
+) -> None:
+    """Derive a participant's money again, term by term. Exit 0: it adds up; 1: it does not."""
+    asked = parse_address(participant, "ADDRESS")
+    if run is not None:
+        with opened_run(run) as (ledger, store):
+            _explain(ledger, store, asked, round_id)
+        return
+    settings = settings_of(config)
+    # The contract's views are of the newest block, and so are the events that they are compared with.
+    chain = settings.chain.model_copy(update={"confirmations": 0})
+    _explain(open_ledger(chain), Store(settings.store.urls), asked, round_id)
+
+
+def _explain(ledger: Ledger, store: Store, asked: Address, round_id: int | None) -> None:
+    from fl_chain.audit import explain_rewards
+    from fl_chain.cli.explanation_screen import print_explanation
+
+    explained = explain_rewards(ledger, store, asked, round_id=round_id)
+    print_explanation(Console(), explained)
+    if not explained.is_right:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
 @rewards_app.command("claim")
 def rewards_claim(
     config: ConfigOption = DEFAULT_CONFIG,

@@ -230,6 +230,11 @@ class Ledger(LedgerCalls):
         """Return the ledger's events in a range of blocks, in the chain's order."""
         return self._read_events(first_block, last_block)
 
+    def all_events(self) -> list[Event]:
+        """Return every event that the history rests on, brought up to date first, in the chain's order."""
+        self.sync()
+        return [] if self._synced is None else self._read_events(self._deployed_block, self._synced.number)
+
     def _read_events(self, first: int, last: int) -> list[Event]:
         found: list[Event] = []
         while first <= last:

@@ -1,0 +1,196 @@
+"""One round's part in what a participant earned, derived again from ledger and blobs.
+
+A final round's reward of R is split into S shares: S is the number of included submissions or, where the
+policy divides by declared weight, their total weight. A participant with s of them earns ``R // S * s``; what
+the division leaves over is the round's dust and goes back into the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.events import Event, RewardClaimed
+from fl_chain.ledger.history import History
+from fl_chain.records import (
+    Address,
+    ExclusionReason,
+    LedgerPolicy,
+    Posting,
+    RewardSplit,
+    Round,
+    RoundStatus,
+    Submission,
+)
+from fl_chain.run.rounds import RoundReader
+
+_REASONS = {
+    ExclusionReason.UNREADABLE: "nobody could read the update",
+    ExclusionReason.OUT_OF_RANGE: "the update was out of range",
+    ExclusionReason.BY_RULE: "the aggregation rule left it out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A reward that was paid out."""
+
+    to: Address
+    amount_wei: int
+    transaction_hash: bytes  # 32 bytes
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTerm:
+    """One round's part in what a participant earned."""
+
+    round: int
+    status: RoundStatus
+    outcome: str  # "included", or why it earns nothing, or not yet
+    weight: int | None  # as it declared; None where it did not submit
+    blob: str  # what its update's blob says
+    is_blob_missing: bool
+    reward_wei: int  # of the whole round
+    shares: int  # that the reward is split into; 0 where nothing was posted
+    share: int  # of those the participant's; 0 where it is not included
+    payments: tuple[Payment, ...]
+    is_claimed: bool  # as the contract says
+    problems: tuple[str, ...]  # where the ledger does not say what was derived
+
+    @property
+    def value_wei(self) -> int:
+        """What the participant's shares are worth once the round is final."""
+        return self.reward_wei // self.shares * self.share if self.shares else 0
+
+    @property
+    def earned_wei(self) -> int:
+        """What they are worth by now: nothing before the round is final."""
+        return self.value_wei if self.status is RoundStatus.FINAL else 0
+
+    @property
+    def dust_wei(self) -> int:
+        """What the split leaves over."""
+        return self.reward_wei % self.shares if self.shares else 0
+
+    @property
+    def paid_wei(self) -> int:
+        """What was paid out."""
+        return sum(payment.amount_wei for payment in self.payments)
+
+    @property
+    def claimable_wei(self) -> int:
+        """What the contract lets be claimed."""
+        return 0 if self.is_claimed else self.earned_wei
+
+
+@dataclass(frozen=True, slots=True)
+class TermReader:
+    """What it takes to derive a participant's terms."""
+
+    history: History
+    reader: RoundReader
+    ledger: Ledger
+    participant: Address
+    policy: LedgerPolicy
+    payments: dict[int, list[Payment]]  # to the participant, by round
+
+    def term(self, current: Round) -> RoundTerm:
+        """Return a round's term, with whatever contradicts it."""
+        submissions = self.history.submissions[current.id]
+        own = next((one for one in submissions if one.participant == self.participant), None)
+        outcome, shares, share = self._split(current, own)
+        blob, obstacle, is_missing = self._blob(current, own)
+        term = RoundTerm(
+            round=current.id,
+            status=current.status,
+            outcome=outcome,
+            weight=None if own is None else own.weight,
+            blob=blob,
+            is_blob_missing=is_missing,
+            reward_wei=self.policy.reward_wei,
+            shares=shares,
+            share=share,
+            payments=tuple(self.payments.get(current.id, ())),
+            is_claimed=own is not None and self.ledger.is_claimed(current.id, own.index),
+            problems=(),
+        )
+        problems = list(self._money_problems(term))
+        posting = self.history.postings.get(current.id)
+        if posting is not None and own is not None and not is_missing:
+            problems += _inclusion_problems(posting, own, obstacle)
+        return replace(term, problems=tuple(problems))
+
+    def _split(self, current: Round, own: Submission | None) -> tuple[str, int, int]:
+        """Return the outcome in words, the round's shares, and those of this participant."""
+        posting = self.history.postings.get(current.id)
+        if current.status is RoundStatus.VOID:
+            reason = self.history.voids[current.id].name.lower().replace("_", " ")
+            return f"the round is void: {reason}", 0, 0
+        if posting is None or current.status not in (RoundStatus.POSTED, RoundStatus.FINAL):
+            return ("no submission yet" if own is None else "not posted yet"), 0, 0
+        reasons = {exclusion.index: exclusion.reason for exclusion in posting.exclusions}
+        included = [one for one in self.history.submissions[current.id] if one.index not in reasons]
+        is_equal = self.policy.reward_split is RewardSplit.EQUAL
+        shares = len(included) if is_equal else sum(one.weight for one in included)
+        if own is None:
+            return "no submission", shares, 0
+        if own.index in reasons:
+            return f"excluded: {_REASONS[reasons[own.index]]}", shares, 0
+        pending = "" if current.status is RoundStatus.FINAL else ", not final yet"
+        return f"included{pending}", shares, 1 if is_equal else own.weight
+
+    def _blob(self, current: Round, own: Submission | None) -> tuple[str, ExclusionReason | None, bool]:
+        """Return what the blob says, why it could not be included, and whether no store has it."""
+        if own is None:
+            return "", None, False
+        if current.status is RoundStatus.OPEN:
+            return "private until the round closes", None, False
+        try:
+            self.reader.update(own)
+        except UpdateOutOfRange as error:
+            return f"out of range: {error}", ExclusionReason.OUT_OF_RANGE, False
+        except StoreError as error:
+            return f"missing: {error}", ExclusionReason.UNREADABLE, True
+        except VerificationError as error:
+            return f"altered: {error}", ExclusionReason.UNREADABLE, False
+        return "opens its commitment, within its bounds", None, False
+
+    def _money_problems(self, term: RoundTerm) -> Iterator[str]:
+        posting, settlement = self.history.postings.get(term.round), self.history.settlements.get(term.round)
+        if posting is not None and term.shares:
+            is_equal = self.policy.reward_split is RewardSplit.EQUAL
+            posted = posting.included if is_equal else posting.included_weight
+            if posted != term.shares:
+                yield f"the posting counts {posted} shares, its submissions give {term.shares}"
+        if settlement is not None and (settlement.reward_wei, settlement.dust_wei) != (
+            term.reward_wei,
+            term.dust_wei,
+        ):
+            yield f"the round paid {settlement.reward_wei} wei and {settlement.dust_wei} wei of dust"
+        if term.paid_wei + term.claimable_wei != term.earned_wei:
+            yield (
+                f"{term.earned_wei} wei were earned, but {term.paid_wei} wei were paid and "
+                f"{term.claimable_wei} wei can be claimed"
+            )
+
+
+def _inclusion_problems(posting: Posting, own: Submission, obstacle: ExclusionReason | None) -> Iterator[str]:
+    reason = next((one.reason for one in posting.exclusions if one.index == own.index), None)
+    if reason is None and obstacle is ExclusionReason.OUT_OF_RANGE:
+        yield "the update is out of range and was included"
+    if reason is ExclusionReason.OUT_OF_RANGE and obstacle is None:
+        yield "the update is within its bounds and was excluded as out of range"
+
+
+def payments_to(participant: Address, events: Sequence[Event]) -> dict[int, list[Payment]]:
+    """Return the rewards that a participant was paid, by round."""
+    found: dict[int, list[Payment]] = {}
+    for event in events:
+        if isinstance(event, RewardClaimed) and event.participant == participant:
+            place = event.place
+            payment = Payment(event.to, event.amount_wei, place.transaction_hash, place.block_number)
+            found.setdefault(event.round, []).append(payment)
+    return found
