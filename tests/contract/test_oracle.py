@@ -14,6 +14,7 @@ from oracle_moves import Moves
 from oracle_pair import Pair
 from oracle_people import AGGREGATOR, DEFINITION, OPERATOR, PAYOUTS, POLICY, STRANGER, WORKERS, person
 from oracle_scenarios import SCENARIOS, UNREACHABLE, joined, whole_life
+from oracle_situations import SITUATIONS
 
 from fl_chain.errors import LedgerError, LedgerReverted, TransactionFailed, TransactionRejected
 from fl_chain.ledger.abi import ledger_abi
@@ -50,6 +51,15 @@ def test_both_refuse_with_the_same_error(error: str) -> None:
     outcome = SCENARIOS[error]()
     assert isinstance(outcome, LedgerReverted)
     assert outcome.name == error
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_both_come_through_a_turn_in_the_same_way(situation: str) -> None:
+    start, steps, check = SITUATIONS[situation]
+    moves = start()
+    for step in steps:
+        step(moves)
+    assert check(moves)
 
 
 def test_a_whole_life_meets_every_event_and_pays_out_every_coin() -> None:
