@@ -1,0 +1,104 @@
+"""Foundry's anvil as a local node, where it is installed: a second chain beside the development chain."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fl_chain.errors import ConfigError
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 20.0  # it writes its state before it ends
+PORTABLE_PACKAGES = "@foundry-rs/anvil-*/bin/anvil"
+
+_LISTENING = re.compile(r"Listening on (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Anvil:
+    """An anvil that runs."""
+
+    url: str
+    ipc_path: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def websocket_url(self) -> str:
+        """Where it answers over a websocket."""
+        return self.url.replace("http://", "ws://")
+
+
+def find_anvil() -> Path:
+    """Return anvil's executable: the one beside the contracts of a source tree, else the one on the PATH.
+
+    Raises:
+        ConfigError: there is none; the message says how to get it.
+    """
+    # npm's launcher is passed by: it outlives the signal that is meant to end it.
+    modules = Path(__file__).parents[2] / "contracts" / "node_modules"
+    installed = [*sorted(modules.glob(PORTABLE_PACKAGES)), shutil.which("anvil")]
+    found = next((path for path in installed if path is not None), None)
+    if found is None:
+        raise ConfigError(
+            "anvil is not installed: `npm ci` in the folder `contracts` brings it for Linux, "
+            "https://getfoundry.sh for other systems; or use the chain that fl_chain brings (--chain devnet)"
+        )
+    return Path(found)
+
+
+@contextmanager
+def running_anvil(log: Path | None = None, *, arguments: Sequence[str] = ()) -> Iterator[Anvil]:
+    """Run anvil on a free port of the loopback interface while the context lasts.
+
+    Args:
+        log: takes what it prints; None throws that away.
+        arguments: further ones of its command line.
+
+    Raises:
+        ConfigError: it is not installed, or does not start.
+    """
+    executable = find_anvil()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        output = folder / "log" if log is None else log
+        command = [str(executable), "--host", "127.0.0.1", "--port", "0", "--accounts", "1"]
+        command += ["--ipc", str(folder / "anvil.ipc"), "--cache-path", str(folder / "cache"), *arguments]
+        with output.open("wb") as file:
+            process = subprocess.Popen(  # noqa: S603 - found above, with arguments made by this program
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )
+        try:
+            yield Anvil(_url(process, output), folder / "anvil.ipc", process)
+        finally:
+            _stop(process)
+
+
+def _url(process: subprocess.Popen[bytes], output: Path) -> str:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        said = output.read_text(encoding="utf-8", errors="replace")
+        listening = _LISTENING.search(said)
+        if listening is not None and said.endswith("\n"):
+            return f"http://{listening[1]}"
+        if process.poll() is not None:
+            raise ConfigError(f"anvil ended with code {process.returncode}: {said[-500:].strip()}")
+        time.sleep(0.01)
+    raise ConfigError(f"anvil did not start within {START_LIMIT_S:.0f} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
