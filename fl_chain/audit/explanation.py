@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fl_chain.audit.pinning import synced
 from fl_chain.audit.statement import Statement, account_statements
 from fl_chain.audit.terms import RoundTerm, TermReader, payments_to
 from fl_chain.errors import ConfigError, StoreError, VerificationError
@@ -73,7 +74,8 @@ def explain_rewards(
         ConfigError: if the run knows neither the address nor the round.
         LedgerError: if the chain cannot be read.
     """
-    events, history = ledger.all_events(), ledger.sync()
+    history, block = synced(ledger)
+    events, ledger = ledger.all_events(), ledger.at(block)
     identity = history.identity_of(asked)
     if identity not in history.participants and asked not in history.accounts:
         raise ConfigError(f"{asked} takes no part in {history.run.ledger}: check the address")
@@ -90,7 +92,7 @@ def explain_rewards(
         split=policy.reward_split,
         policy=origin,
         terms=tuple(reader.term(current) for current in rounds),
-        statements=account_statements(ledger, events, (identity, asked), round_id=round_id),
+        statements=account_statements(ledger, history, events, (identity, asked), round_id=round_id),
         problems=problems,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.audit.money import audit_rewards
+from fl_chain.audit.pinning import synced
 from fl_chain.audit.rounds import RoundAudit
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -18,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done, total: None) -> AuditReport:
-    """Audit a run up to the newest block.
+    """Audit a run up to the newest block that has its confirmations; later ones play no part.
 
     Args:
         ledger: opened, so chain id and code are checked already.
@@ -31,8 +32,8 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
     Raises:
         LedgerError: if the chain cannot be read; nothing can be said then.
     """
-    history = ledger.sync()
-    head = ledger.head()
+    history, head = synced(ledger)
+    ledger = ledger.at(head)
     report = AuditReport(
         chain={
             "chain_id": history.run.chain_id,

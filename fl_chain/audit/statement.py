@@ -61,17 +61,22 @@ class Statement:
 
 
 def account_statements(
-    ledger: Ledger, events: Sequence[e.Event], holders: Iterable[Address], *, round_id: int | None = None
+    ledger: Ledger,
+    history: History,
+    events: Sequence[e.Event],
+    holders: Iterable[Address],
+    *,
+    round_id: int | None = None,
 ) -> tuple[Statement, ...]:
     """Return the statements of those accounts that had anything to do with the ledger.
 
     Args:
-        ledger: asked for what it holds now.
+        ledger: asked for what it holds at the history's block.
+        history: of the events.
         events: of the whole run, in the chain's order.
         holders: whose; one that is named twice counts once.
         round_id: list the movements of this round alone; None lists all.
     """
-    history = ledger.sync()
     statements = []
     for holder in dict.fromkeys(holders):
         movements = [one for one in _movements(events, history, holder) if round_id in (None, one.round)]

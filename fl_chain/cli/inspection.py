@@ -193,9 +193,7 @@ def rewards_explain(
             _explain(ledger, store, asked, round_id)
         return
     settings = settings_of(config)
-    # The contract's views are of the newest block, and so are the events that they are compared with.
-    chain = settings.chain.model_copy(update={"confirmations": 0})
-    _explain(open_ledger(chain), Store(settings.store.urls), asked, round_id)
+    _explain(open_ledger(settings.chain), Store(settings.store.urls), asked, round_id)
 
 
 def _explain(ledger: Ledger, store: Store, asked: Address, round_id: int | None) -> None:

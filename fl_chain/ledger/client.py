@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Head, Node, data_bytes, parse_head, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.token import Token
+from fl_chain.ledger.transport import Json
 from fl_chain.ledger.views import AccountBalance, Participant, RunState
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -54,6 +56,7 @@ class Ledger(LedgerCalls):
         self._blocks_per_request = BLOCKS_PER_REQUEST
         self._policy: LedgerPolicy | None = None
         self._token: Address | None = None
+        self._at: Json = "latest"
 
     @classmethod
     def open(
@@ -83,6 +86,15 @@ class Ledger(LedgerCalls):
         training_ledger().verify_code(node.code(ledger))
         run = RunId(node.chain_id, ledger)
         return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
+
+    def at(self, block: Head) -> Ledger:
+        """Return this ledger with the views of one block, which other transactions cannot change any more.
+
+        A view raises ``RequestRefused`` where a reorganisation has removed the block.
+        """
+        pinned = copy.copy(self)
+        pinned._at = block.reference
+        return pinned
 
     # ------------------------------------------------------------------ views
 
@@ -170,17 +182,23 @@ class Ledger(LedgerCalls):
     def balance(self) -> int:
         """Return what the contract holds, in the run's coin."""
         if self.token() == ZERO_ADDRESS:
-            return self.node.balance_wei(self.run.ledger)
-        return Token(self.node, self.token()).balance(self.run.ledger)
+            return self.node.balance_wei(self.run.ledger, self._at)
+        return Token(self.node, self.token()).balance(self.run.ledger, self._at)
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         function = ledger_abi().functions[name]
         try:
-            return function.decode(self.node.call(self.run.ledger, function.encode(arguments)))
+            output = self.node.call(self.run.ledger, function.encode(arguments), block=self._at)
+            return function.decode(output)
         except RequestRefused as error:
             raise decode_revert(error.data) or error from error
 
     # ------------------------------------------------------------------ history
+
+    @property
+    def synced(self) -> Head | None:
+        """The block that the history is of; None before the first `sync`."""
+        return self._synced
 
     def sync(self) -> History:
         """Bring the history up to the newest block that is deep enough, and return it.
@@ -231,8 +249,7 @@ class Ledger(LedgerCalls):
         return self._read_events(first_block, last_block)
 
     def all_events(self) -> list[Event]:
-        """Return every event that the history rests on, brought up to date first, in the chain's order."""
-        self.sync()
+        """Return every event that the history rests on, in the chain's order."""
         return [] if self._synced is None else self._read_events(self._deployed_block, self._synced.number)
 
     def _read_events(self, first: int, last: int) -> list[Event]:
