@@ -168,6 +168,11 @@ class Chain:
         """Return the accounts and storage after a block, in its context; what is changed there is lost."""
         return self._evm.get_vm(header).state
 
+    @property
+    def nodes(self) -> Any:
+        """The nodes of the state's tries, by hash."""
+        return self._evm.chaindb.db
+
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one reading statement on the state file."""
         return self._database.query(statement, parameters)

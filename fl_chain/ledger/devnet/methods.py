@@ -17,9 +17,11 @@ from fl_chain.ledger.devnet.evm import Header
 from fl_chain.ledger.devnet.execution import Call, call, estimate_gas
 from fl_chain.ledger.devnet.logs import find_logs
 from fl_chain.ledger.devnet.parameters import InvalidParameters, address_of, bytes_of, hash_of, quantity_of
+from fl_chain.ledger.devnet.proofs import account_proof
 
 TIP_WEI = 10**9  # what the chain suggests as a priority fee; it takes any
 MAX_FEE_HISTORY = 1024
+MAX_PROVEN_SLOTS = 1024
 HEAD_TAGS = ("latest", "safe", "finalized")
 
 Method = Callable[[Chain, Sequence[Json]], Json]
@@ -135,6 +137,15 @@ def _storage(chain: Chain, parameters: Sequence[Json]) -> Json:
     return data_hex(value.to_bytes(32, "big"))
 
 
+def _proof(chain: Chain, parameters: Sequence[Json]) -> Json:
+    if not isinstance(parameters[1], list) or len(parameters[1]) > MAX_PROVEN_SLOTS:
+        raise InvalidParameters(f"expected a list of at most {MAX_PROVEN_SLOTS} storage slots")
+    slots = [quantity_of(slot) for slot in parameters[1]]
+    if any(slot >= 2**256 for slot in slots):
+        raise InvalidParameters("a storage slot has 256 bits")
+    return account_proof(chain, _existing_header(chain, parameters, 2), address_of(parameters[0]), slots)
+
+
 def _gas_price(chain: Chain, _parameters: Sequence[Json]) -> Json:
     return hex(chain.pending_header().base_fee_per_gas + TIP_WEI)
 
@@ -174,6 +185,7 @@ METHODS: Mapping[str, Method] = {
     "eth_getBlockTransactionCountByNumber": _transaction_count_of_block,
     "eth_getCode": _code,
     "eth_getLogs": _logs,
+    "eth_getProof": _proof,
     "eth_getStorageAt": _storage,
     "eth_getTransactionByHash": _transaction,
     "eth_getTransactionCount": _nonce,
