@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 
 def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done, total: None) -> AuditReport:
-    """Audit a run up to the newest block.
+    """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
     Args:
         ledger: opened, so chain id and code are checked already.
@@ -31,6 +31,7 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
     Raises:
         LedgerError: if the chain cannot be read; nothing can be said then.
     """
+    ledger = ledger.pinned()  # the chain goes on while this takes its time
     history = ledger.sync()
     head = ledger.head()
     report = AuditReport(

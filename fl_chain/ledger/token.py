@@ -7,6 +7,7 @@ from eth_abi.abi import encode
 from fl_chain.errors import ConfigError, MalformedResponse, RequestRefused, TransactionRejected
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.node import Node
+from fl_chain.ledger.transport import Json
 from fl_chain.records import Address
 
 TOKEN_GAS = 150_000  # tokens behind a proxy with checks of their own stay below
@@ -40,13 +41,17 @@ class Token:
                 f"check the address ({error})"
             ) from error
 
-    def balance(self, holder: Address) -> int:
+    def balance(self, holder: Address, *, block: Json = "latest") -> int:
         """Return what an account holds.
+
+        Args:
+            holder: the account.
+            block: when, as a parameter of requests.
 
         Raises:
             MalformedResponse: the contract is no token.
         """
-        return self._number(_BALANCE_OF + encode(["address"], [holder]))
+        return self._number(_BALANCE_OF + encode(["address"], [holder]), block)
 
     def allowance(self, holder: Address, spender: Address) -> int:
         """Return what a spender may still take of a holder's balance."""
@@ -84,8 +89,8 @@ class Token:
             self.approve(account, spender, 0)
         self.approve(account, spender, amount)
 
-    def _number(self, data: bytes) -> int:
-        output = self.node.call(self.address, data)
+    def _number(self, data: bytes, block: Json = "latest") -> int:
+        output = self.node.call(self.address, data, block=block)
         if len(output) != 32:
             raise MalformedResponse(f"the token {self.address} returned {len(output)} bytes instead of 32")
         return int.from_bytes(output, "big")
