@@ -60,12 +60,16 @@ class Aggregator:
             StateUnwritable: if the aggregator's folder does not take what has to be durable.
         """
         history = self._parts.ledger.sync()
+        if not history.has_begun:  # the deployment itself waits for its confirmations
+            return False
         return self._post(history) or self._patience.step(history) or self._take_out(history)
 
     def is_done(self) -> bool:
         """Return whether the run has ended and nothing of this account is left in it."""
         history = self._parts.ledger.sync()
-        now = self._parts.ledger.head().timestamp
+        if not history.has_begun:
+            return False
+        now = self._parts.ledger.synced.timestamp
         return has_ended(history, now) and is_paid_out(history, self._parts.account.address)
 
     def _post(self, history: History) -> bool:
@@ -171,6 +175,6 @@ class Aggregator:
     def _take_out(self, history: History) -> bool:
         """After the end: ask the bond back, and take out everything when it is due."""
         address = self._parts.account.address
-        if address not in history.accounts or not has_ended(history, self._parts.ledger.head().timestamp):
+        if address not in history.accounts or not has_ended(history, self._parts.ledger.synced.timestamp):
             return False
         return self._payout.step(address)

@@ -35,6 +35,8 @@ class ChainSettings(_Settings):
     confirmations: int = Field(default=0, ge=0, le=1000)  # blocks on top before an event is acted on
     poll_s: float = Field(default=0.25, gt=0, le=60)
     receipt_timeout_s: float = Field(default=120.0, gt=0)
+    replace_after_s: float = Field(default=30.0, gt=0)  # a transaction may wait before it offers more
+    max_fee_gwei: float = Field(default=1000.0, gt=0)  # the most that is offered per gas
 
 
 class StoreSettings(_Settings):

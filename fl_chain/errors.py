@@ -27,6 +27,7 @@
         |-- WrongCode             no contract there, or not this one
         |-- TransactionRejected   the node does not take it: too little money, wrong nonce, malformed
         |-- TransactionFailed     mined and reverted, or not mined in time
+        |-- TransactionOvertaken  another transaction of the account has its nonce
         |-- TransactionPending    an earlier transaction of the account is still on its way
         `-- LedgerReverted        the contract refused, by one of its custom errors
 
@@ -193,6 +194,10 @@ class TransactionRejected(LedgerError):
 
 class TransactionFailed(LedgerError):
     """A transaction was mined and reverted, or was not mined in time."""
+
+
+class TransactionOvertaken(LedgerError):
+    """Another transaction of the account has the nonce: look whether this one is still needed."""
 
 
 class TransactionPending(LedgerError):

@@ -64,6 +64,7 @@ class Worker:
         self._publication = Publication(parts.store, self._updates)
         self._unverified: dict[int, str] = {}
         self._refused: set[int] = set()
+        self._reorganisations = 0
 
     def step(self) -> bool:
         """Do what is due next, at most one thing.
@@ -78,6 +79,9 @@ class Worker:
             KeyUnavailable: if another key signs for this participant by now.
         """
         history = self._parts.ledger.sync()
+        if not history.has_begun:  # the deployment itself waits for its confirmations
+            return False
+        self._notice_reorganisation()
         self._verify_key(history)
         return (
             self._publication.step(history, self._own_submissions(history))
@@ -97,10 +101,17 @@ class Worker:
         return (
             participant is not None
             and not participant.registered
-            and has_ended(history, ledger.head().timestamp)
+            and has_ended(history, ledger.synced.timestamp)
             and not self._unclaimed(history)
             and is_paid_out(history, identity)
         )
+
+    def _notice_reorganisation(self) -> None:
+        """Forget what was concluded about rounds that may be others now; what is on disk holds for any."""
+        if self._parts.ledger.reorganisations != self._reorganisations:
+            self._reorganisations = self._parts.ledger.reorganisations
+            self._refused.clear()
+            self._unverified.clear()
 
     def _identity(self, history: History) -> Address:
         return history.identity_of(self._parts.account.address)
@@ -126,7 +137,7 @@ class Worker:
             or not participant.admitted
             or participant.registered
             or identity in history.departed  # who left comes back by a decision of its own
-            or has_ended(history, ledger.head().timestamp)
+            or has_ended(history, ledger.synced.timestamp)
         ):
             return False
         is_sent = self._send(
@@ -216,7 +227,7 @@ class Worker:
     def _claim(self, history: History) -> bool:
         ledger, identity = self._parts.ledger, self._identity(history)
         due = self._unclaimed(history)
-        ended = has_ended(history, ledger.head().timestamp)
+        ended = has_ended(history, ledger.synced.timestamp)
         if not due or (len(due) < CLAIM_BATCH and not ended):
             return False
         batch = [one for one in due[:CLAIM_BATCH] if not ledger.is_claimed(one.round, one.index)]
@@ -233,7 +244,7 @@ class Worker:
         """After the end: leave, and take the deposit out when it is due."""
         ledger, identity = self._parts.ledger, self._identity(history)
         participant = history.participants.get(identity)
-        if participant is None or not has_ended(history, ledger.head().timestamp):
+        if participant is None or not has_ended(history, ledger.synced.timestamp):
             return False
         if not participant.registered:
             return self._payout.step(identity)

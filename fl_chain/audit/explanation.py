@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fl_chain.audit.pinning import synced
+from fl_chain.audit.run import begun
 from fl_chain.audit.statement import Statement, account_statements
 from fl_chain.audit.terms import RoundTerm, TermReader, payments_to
 from fl_chain.errors import ConfigError, StoreError, VerificationError
@@ -74,8 +74,9 @@ def explain_rewards(
         ConfigError: if the run knows neither the address nor the round.
         LedgerError: if the chain cannot be read.
     """
-    history, block = synced(ledger)
-    events, ledger = ledger.all_events(), ledger.at(block)
+    ledger = ledger.pinned()
+    history = begun(ledger.sync())
+    events = ledger.all_events()
     identity = history.identity_of(asked)
     if identity not in history.participants and asked not in history.accounts:
         raise ConfigError(f"{asked} takes no part in {history.run.ledger}: check the address")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.audit.money import audit_rewards
-from fl_chain.audit.pinning import synced
 from fl_chain.audit.rounds import RoundAudit
+from fl_chain.errors import LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import RoundStatus
@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done, total: None) -> AuditReport:
-    """Audit a run up to the newest block that has its confirmations; later ones play no part.
+    """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
     Args:
         ledger: opened, so chain id and code are checked already.
@@ -32,8 +32,9 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
     Raises:
         LedgerError: if the chain cannot be read; nothing can be said then.
     """
-    history, head = synced(ledger)
-    ledger = ledger.at(head)
+    ledger = ledger.pinned()  # the chain goes on while this takes its time
+    history = begun(ledger.sync())
+    head = ledger.head()
     report = AuditReport(
         chain={
             "chain_id": history.run.chain_id,
@@ -64,6 +65,19 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
     _audit_state(ledger, history, report)
     _summarise_participants(history, report)
     return report
+
+
+def begun(history: History) -> History:
+    """Return a history that has its deployment.
+
+    Raises:
+        LedgerUnavailable: the deployment has not got its confirmations yet.
+    """
+    if not history.has_begun:
+        raise LedgerUnavailable(
+            "the deployment has not got its confirmations yet: wait, or ask for fewer in [chain]"
+        )
+    return history
 
 
 def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:

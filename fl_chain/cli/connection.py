@@ -133,7 +133,14 @@ def _password(keys: KeySettings) -> str:
 
 def open_account(settings: Settings, node: Node) -> Account:
     """Return the account that signs."""
-    return Account(node, load_key(settings.keys))
+    chain = settings.chain
+    return Account(
+        node,
+        load_key(settings.keys),
+        receipt_timeout_s=chain.receipt_timeout_s,
+        replace_after_s=chain.replace_after_s,
+        max_fee_wei=int(chain.max_fee_gwei * 10**9),
+    )
 
 
 def persist(

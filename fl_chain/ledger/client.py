@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fl_chain.errors import MalformedResponse, RequestRefused
+from fl_chain.errors import LedgerError, MalformedResponse, RequestRefused
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.artifact import training_ledger
 from fl_chain.ledger.calls import LedgerCalls
@@ -17,7 +17,6 @@ from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Head, Node, data_bytes, parse_head, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.token import Token
-from fl_chain.ledger.transport import Json
 from fl_chain.ledger.views import AccountBalance, Participant, RunState
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -32,6 +31,9 @@ from fl_chain.records import (
     address,
 )
 
+log = logging.getLogger(__name__)
+
+READINGS = 4  # of one stretch of the chain, where a reorganisation comes between
 BLOCKS_PER_REQUEST = 10_000  # of logs; halved where a node refuses so many
 RECEIPTS_PER_BATCH = 200
 
@@ -43,6 +45,8 @@ class Ledger(LedgerCalls):
         node: where it is asked.
         run: which chain and address.
         code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
+        reorganisations: how often the history was built anew since the ledger was opened, because the chain
+            had changed behind it; what was concluded from it before may not hold any more.
     """
 
     def __init__(self, node: Node, run: RunId, *, confirmations: int, deployed_block: int) -> None:
@@ -56,7 +60,8 @@ class Ledger(LedgerCalls):
         self._blocks_per_request = BLOCKS_PER_REQUEST
         self._policy: LedgerPolicy | None = None
         self._token: Address | None = None
-        self._at: Json = "latest"
+        self._pin: Head | None = None
+        self.reorganisations = 0
 
     @classmethod
     def open(
@@ -87,20 +92,25 @@ class Ledger(LedgerCalls):
         run = RunId(node.chain_id, ledger)
         return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
 
-    def at(self, block: Head) -> Ledger:
-        """Return this ledger with the views of one block, which other transactions cannot change any more.
+    def pinned(self, block: Head | None = None) -> Ledger:
+        """Return the ledger as it stood at one block: history and views are of that block, whatever follows.
 
-        A view raises ``RequestRefused`` where a reorganisation has removed the block.
+        Args:
+            block: the newest one that is deep enough by default.
+
+        Raises:
+            RequestRefused: when it is read, if the block has left the chain or the node its state.
         """
-        pinned = copy.copy(self)
-        pinned._at = block.reference
-        return pinned
+        depth = self._confirmations
+        other = Ledger(self.node, self.run, confirmations=depth, deployed_block=self._deployed_block)
+        other._pin = block or self._pin or self._deep_enough(self.node.head())
+        return other
 
     # ------------------------------------------------------------------ views
 
     def head(self) -> Head:
         """Return the newest block."""
-        return self.node.head()
+        return self._pin or self.node.head()
 
     def definition(self) -> RunDefinition:
         """Return what is trained."""
@@ -182,67 +192,105 @@ class Ledger(LedgerCalls):
     def balance(self) -> int:
         """Return what the contract holds, in the run's coin."""
         if self.token() == ZERO_ADDRESS:
-            return self.node.balance_wei(self.run.ledger, self._at)
-        return Token(self.node, self.token()).balance(self.run.ledger, self._at)
+            return self.node.balance_wei(self.run.ledger, self._block)
+        return Token(self.node, self.token()).balance(self.run.ledger, block=self._block)
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         function = ledger_abi().functions[name]
         try:
-            output = self.node.call(self.run.ledger, function.encode(arguments), block=self._at)
-            return function.decode(output)
+            return function.decode(
+                self.node.call(self.run.ledger, function.encode(arguments), block=self._block)
+            )
         except RequestRefused as error:
             raise decode_revert(error.data) or error from error
+
+    @property
+    def _block(self) -> Any:
+        """Of which block views are, as a parameter of requests."""
+        return "latest" if self._pin is None else self._pin.reference
 
     # ------------------------------------------------------------------ history
 
     @property
-    def synced(self) -> Head | None:
-        """The block that the history is of; None before the first `sync`."""
+    def synced(self) -> Head:
+        """The block that the history was brought up to.
+
+        Raises:
+            MalformedResponse: no block is deep enough yet.
+        """
+        if self._synced is None:
+            raise MalformedResponse("the node shows no block that is deep enough: wait, or ask another node")
         return self._synced
 
     def sync(self) -> History:
         """Bring the history up to the newest block that is deep enough, and return it.
 
-        It is the same object each time. Where the chain was reorganised behind it, it is built anew.
+        It is the same object each time. Where the chain was reorganised behind it, it is built anew; it never
+        holds events of two branches.
 
         Raises:
             LedgerUnavailable: no node answers.
             MalformedResponse: what the node says cannot have come from one ledger.
         """
-        target = self._confirmed_head()
-        if target is None or target == self._synced:
+        for _ in range(READINGS):
+            target = self._confirmed_head()
+            if target is None or target == self._synced:
+                return self._history
+            first = self._deployed_block if self._synced is None else self._synced.number + 1
+            events = self._read_events(first, target.number)
+            # A reorganisation while they were read changes the newest of the blocks, whatever else it does.
+            if events and self.node.block(target.number) != target:
+                continue
+            self._extend(events, target)
             return self._history
-        first = self._deployed_block if self._synced is None else self._synced.number + 1
-        self._history.extend(self._read_events(first, target.number))
-        self._settle_voids(target)
+        raise MalformedResponse(f"{self.node.name} changes its chain while it is read: ask another node")
+
+    def _extend(self, events: list[Event], target: Head) -> None:
+        try:
+            self._history.extend(events)
+            self._settle_voids(target)
+        except LedgerError:
+            self._forget()
+            raise
         self._synced = target
-        return self._history
+
+    def _settle_voids(self, target: Head) -> None:
+        following = self._history.rounds.get(self._history.state.settled + 1)
+        if following is None or following.status is not RoundStatus.VOID:
+            return
+        function = ledger_abi().functions["runState"]
+        output = self.node.call(self.run.ledger, function.encode(()), block=target.reference)
+        self._history.settle_void_rounds(function.decode(output)[0][1])
+
+    def _forget(self) -> None:
+        self._history.restart()
+        self._synced = None
+        self.reorganisations += 1
 
     def _confirmed_head(self) -> Head | None:
         """Return the newest block that counts; forget the history if its own last block is gone."""
+        if self._pin is not None:
+            return self._pin
         requests: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ["latest", False])]
         if self._synced is not None:
             requests.append(("eth_getBlockByNumber", [hex(self._synced.number), False]))
         answers = self.node.batch(requests)
         head = parse_head(answers[0])
         if self._synced is not None and (answers[1] is None or parse_head(answers[1]) != self._synced):
-            self._history.restart()
-            self._synced = None
-        if self._confirmations == 0:
-            return head
+            log.warning("block %d was reorganised: reading the ledger's events anew", self._synced.number)
+            self._forget()
         number = head.number - self._confirmations
         if number < self._deployed_block or (self._synced is not None and number <= self._synced.number):
             return self._synced
-        return parse_head(self.node.request("eth_getBlockByNumber", hex(number), False))
+        return self._deep_enough(head)
 
-    def _settle_voids(self, target: Head) -> None:
-        state = self._history.state
-        following = self._history.rounds.get(state.settled + 1)
-        if following is None or following.status is not RoundStatus.VOID:
-            return
-        function = ledger_abi().functions["runState"]
-        output = self.node.call(self.run.ledger, function.encode(()), block=hex(target.number))
-        self._history.settle_void_rounds(function.decode(output)[0][1])
+    def _deep_enough(self, head: Head) -> Head:
+        """Return the newest block that has its confirmations; the first one where none has."""
+        if self._confirmations == 0:
+            return head
+        return parse_head(
+            self.node.request("eth_getBlockByNumber", hex(max(0, head.number - self._confirmations)), False)
+        )
 
     def events(self, first_block: int, last_block: int) -> list[Event]:
         """Return the ledger's events in a range of blocks, in the chain's order."""

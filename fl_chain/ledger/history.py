@@ -35,6 +35,11 @@ class History(Tables):
         super().__init__(run)
         self._last: tuple[int, int] | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run's deployment is among the events."""
+        return hasattr(self, "policy")
+
     def extend(self, events: Iterable[Event]) -> None:
         """Apply further events, in the chain's order.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fl_chain.errors import RequestRefused, TransactionFailed
+from fl_chain.errors import MalformedResponse, RequestRefused, TransactionFailed
 from fl_chain.ledger.node import Node, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.signing import SignedTransaction
 from fl_chain.ledger.transport import Json
 from fl_chain.records import Address, address
+
+_FIELDS = {"status", "gasUsed", "blockNumber", "effectiveGasPrice", "transactionHash"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,11 @@ def receipt_of(node: Node, transaction: SignedTransaction, answer: Json) -> Rece
     Raises:
         LedgerReverted: the ledger refused it by a custom error.
         TransactionFailed: it failed otherwise.
+        MalformedResponse: the answer is no receipt.
     """
+    missing = _FIELDS - answer.keys() if isinstance(answer, dict) else _FIELDS
+    if missing:
+        raise MalformedResponse(f"the node's receipt lacks {', '.join(sorted(missing))}: ask another node")
     if quantity(answer["status"]) != 1:
         _raise_failure(node, transaction, answer)
     gas_used = quantity(answer["gasUsed"])

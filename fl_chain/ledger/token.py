@@ -41,8 +41,12 @@ class Token:
                 f"check the address ({error})"
             ) from error
 
-    def balance(self, holder: Address, block: Json = "latest") -> int:
+    def balance(self, holder: Address, *, block: Json = "latest") -> int:
         """Return what an account holds.
+
+        Args:
+            holder: the account.
+            block: when, as a parameter of requests.
 
         Raises:
             MalformedResponse: the contract is no token.

@@ -18,7 +18,7 @@ class ModelChain:
     def __init__(self, reader: RoundReader, *, keep: int = 2) -> None:
         self._reader = reader
         self._keep = keep
-        self._models: dict[tuple[int, int], Lanes] = {}
+        self._models: dict[Posting, Lanes] = {}
 
     def model(self, round_id: int) -> Lanes:
         """Return the model that a round made; 0 stands for genesis.
@@ -35,13 +35,13 @@ class ModelChain:
         if round_id == 0:
             return store.read_model(history.definition.genesis_model_root, dimension)
         posting = history.postings[round_id]
-        key = (round_id, posting.posting_number)
-        if key not in self._models:
+        # The whole posting is the key: after a reorganisation the same round may have another one.
+        if posting not in self._models:
             if history.rounds[round_id].status is RoundStatus.FINAL:
-                self._remember(key, self._final(round_id, posting))
+                self._remember(posting, self._final(round_id, posting))
             else:
-                self._remember(key, self._derived(round_id, posting))
-        return self._models[key]
+                self._remember(posting, self._derived(round_id, posting))
+        return self._models[posting]
 
     def _final(self, round_id: int, posting: Posting) -> Lanes:
         history, store = self._reader.history, self._reader.store
@@ -56,7 +56,7 @@ class ModelChain:
         verify_posting(posting, aggregate)
         return aggregate.model
 
-    def _remember(self, key: tuple[int, int], model: Lanes) -> None:
-        self._models[key] = model
+    def _remember(self, posting: Posting, model: Lanes) -> None:
+        self._models[posting] = model
         while len(self._models) > self._keep:
             del self._models[next(iter(self._models))]

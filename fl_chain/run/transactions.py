@@ -6,9 +6,12 @@ account's nonce. Before anything is sent, the transaction before it has to be se
 | the node counts its nonce | so | then |
 |---|---|---|
 | in its newest block | it was mined, and the contract's state shows what it did | go on |
-| among what waits | it is on its way | wait |
+| among what waits | it is on its way | wait; where blocks pass it over, use its nonce up |
 | not at all | it never arrived, or was dropped | go on, with that nonce: at most one is mined |
 | the node is older than its block | the node is behind | wait |
+
+The nonce that was read with that answer is the only one that the next transaction may take: if an earlier one
+turns up after all, say after a reorganisation, one of the two is mined and the contract is asked again.
 
 So a process can be killed between any two instructions here and started again; nothing is sent twice.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +44,15 @@ class SentTransaction:
     block_number: int | None  # where it was mined; None while that is not known
 
 
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Since when a nonce has been waiting to be mined."""
+
+    nonce: int
+    head: int  # newest block then
+    since_s: float  # monotonic
+
+
 class TransactionOutbox:
     """Sends an account's transactions one after the other, over the life of many processes."""
 
@@ -57,6 +70,7 @@ class TransactionOutbox:
         self._path = folder / "transaction"
         self._account = account
         self._newest = self._load()
+        self._waiting: _Wait | None = None
 
     @property
     def newest(self) -> SentTransaction | None:
@@ -77,13 +91,15 @@ class TransactionOutbox:
         Raises:
             TransactionPending: if an earlier transaction has yet to be mined, or the node has yet to see it.
             StateUnwritable: if the folder does not take it; nothing was sent then.
+            TransactionOvertaken: if an earlier transaction turned up meanwhile.
             LedgerError: see `Account.send`.
         """
         nonce = self._settled_nonce()
         if not is_due():
             return None
         self._save(what, nonce, None)
-        receipt = call()
+        with self._account.pinned(nonce):
+            receipt = call()
         self._save(what, nonce, receipt.block_number)
         return receipt
 
@@ -98,12 +114,24 @@ class TransactionOutbox:
             ]
         )
         mined, known = quantity(mined_count), quantity(known_count)
+        head = parse_head(newest_block).number
         if known > mined:
+            self._look_after(mined, known, head)
             what = "an earlier transaction" if self._newest is None else self._newest.what
             raise TransactionPending(f"waiting until “{what}” of {address}, nonce {mined}, is mined")
-        self._verify_seen(parse_head(newest_block).number)
+        self._waiting = None
+        self._verify_seen(head)
         self._resolve(mined)
         return known
+
+    def _look_after(self, mined: int, known: int, head: int) -> None:
+        """Use up the nonces of own transactions that blocks pass over; a stranger's are not touched."""
+        if self._waiting is None or self._waiting.nonce != mined:
+            self._waiting = _Wait(mined, head, time.monotonic())
+        is_long = time.monotonic() - self._waiting.since_s >= self._account.replace_after_s
+        if self._newest is not None and is_long and head > self._waiting.head:
+            self._account.use_up(range(mined, min(known, self._newest.nonce + 1)))
+            self._waiting = None
 
     def _verify_seen(self, head: int) -> None:
         newest = self._newest

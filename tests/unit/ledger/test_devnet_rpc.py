@@ -31,7 +31,7 @@ def emit(chain: Chain, contract: str, nonce: int, topic: int) -> None:
 
 
 def test_web3_works_on_the_chain() -> None:
-    with open_chain() as chain:
+    with open_chain(clock=Clock()) as chain:
         web3 = Web3(ChainProvider(chain))
         account = Account.from_key(dev_keys()[0])
         transaction = {

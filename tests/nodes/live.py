@@ -1,0 +1,41 @@
+"""What these tests do to a real node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fl_chain.ledger.account import Account
+from fl_chain.ledger.anvil import FUNDED_KEY, Anvil
+from fl_chain.ledger.node import Node
+
+STRANGER_KEY = (77).to_bytes(32, "big")
+
+
+@dataclass
+class Live:
+    """An anvil with a client of it."""
+
+    anvil: Anvil
+    node: Node
+
+    def account(self, key: bytes = FUNDED_KEY, **terms: float) -> Account:
+        """Return an account that loses patience soon."""
+        return Account(self.node, key, **{"replace_after_s": 0.1, "receipt_timeout_s": 20.0, **terms})
+
+    def funded(self, number: int, *, amount_wei: int = 10**18) -> Account:
+        """Return a further account, with money."""
+        account = self.account(number.to_bytes(32, "big"))
+        self.node.request("anvil_setBalance", account.address, hex(amount_wei))
+        return account
+
+    def stop_mining(self) -> None:
+        """Let transactions wait until `mine`."""
+        self.node.request("evm_setAutomine", False)
+
+    def mine(self, blocks: int = 1) -> None:
+        """Mine what waits."""
+        self.node.request("anvil_mine", hex(blocks))
+
+    def transactions(self, number: int) -> list[dict[str, str]]:
+        """Return the transactions of a block."""
+        return list(self.node.request("eth_getBlockByNumber", hex(number), True)["transactions"])
