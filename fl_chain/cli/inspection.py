@@ -45,11 +45,10 @@ RunOption = Annotated[Path | None, typer.Option("--run", help="A run's folder; i
 @contextmanager
 def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
     """Open a run's folder without changing a byte of it: its saved chain, and its store."""
-    from fl_chain.ledger.node import saved_chain
     from fl_chain.run.folder import read_run_folder
 
     folder = read_run_folder(run)
-    with saved_chain(folder.chain_path, chain_id=folder.chain_id) as node:
+    with folder.open_chain() as node:
         ledger = Ledger.open(node, folder.run_id.ledger, deployed_block=folder.deployed_block)
         yield ledger, Store(folder.store_urls)
 
