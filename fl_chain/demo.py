@@ -1,10 +1,10 @@
-"""The demonstration: devnet, workers and aggregator as processes of their own, followed to the end.
+"""The demonstration: a chain, workers and aggregator as processes of their own, followed to the end.
 
 Everything stays in one folder, from which the audit works later with no process running:
 
     run.json, chain/, store/      what an audit needs
     participants/<owner>/         each participant's settings, outbox and log
-    aggregator/, devnet.log       the same for the others
+    aggregator/, devnet.log       the same for the others; anvil.log where the chain is anvil
     audit.json, summary.json      verdict and quality
 """
 
@@ -32,8 +32,10 @@ from fl_chain.config import (
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.account import Account
+from fl_chain.ledger.anvil import FIXED_RULES, FUNDED_KEY, find_anvil, running_anvil
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.node import Node, connect
+from fl_chain.ledger.saved_anvil import STATE_NAME
 from fl_chain.records import Address
 from fl_chain.run.deployment import DeployedRun, deploy_run
 from fl_chain.run.folder import RunFolder, prepare_folder
@@ -43,6 +45,9 @@ WEIGHT_CAP = 1024
 ALLOWANCE_WEI = 10**20  # what the demo gives each account for gas, deposit and bonds
 AGGREGATOR = "aggregator"
 START_LIMIT_S = 60.0
+
+
+CHAIN_LOGS = {"devnet": "devnet.log", "anvil": "anvil.log"}
 
 
 class ProcessDied(FlChainError):
@@ -118,30 +123,34 @@ class Demo:
 
     def is_finished(self) -> bool:
         """Return whether every worker and the aggregator have ended by themselves."""
-        return all(process.poll() == 0 for name, process in self.processes.items() if name != "devnet")
+        return all(process.poll() == 0 for name, process in self.processes.items() if name not in CHAIN_LOGS)
 
 
 @contextmanager
-def start_demo(folder: Path, settings: RunSettings, *, force: bool) -> Iterator[Demo]:
+def start_demo(folder: Path, settings: RunSettings, *, force: bool, chain: str = "devnet") -> Iterator[Demo]:
     """Start everything; on leaving, stop what still runs.
 
     Args:
         folder: where everything goes.
         settings: what is trained.
         force: replace an earlier run in the folder.
+        chain: the node, ``devnet`` or ``anvil``.
 
     Raises:
+        ConfigError: if anvil is not installed; nothing has changed then.
         OutputExists: if the folder may not be replaced.
         ProcessDied: if a process does not come up.
         LedgerError: if the deployment fails.
     """
+    if chain == "anvil":
+        find_anvil()
     prepare_folder(folder, force=force)
     accounts = DemoAccounts.derived(settings.seed, OWNERS)
     with ExitStack() as stack:
-        devnet, url = _start_devnet(folder, stack)
+        served, url, bank_key = (_start_anvil if chain == "anvil" else _start_devnet)(folder, stack)
         node = connect([url])
-        run, owners = _deploy(folder, settings, node, accounts)
-        processes = {"devnet": devnet}
+        run, owners = _deploy(folder, settings, Account(node, bank_key), accounts, chain)
+        processes = {chain: served}
         for owner, key in accounts.participants.items():
             home = folder / "participants" / owner
             arguments = ["worker", "--config", str(home / "fl_chain.toml")]
@@ -166,9 +175,9 @@ def start_demo(folder: Path, settings: RunSettings, *, force: bool) -> Iterator[
 
 
 def _deploy(
-    folder: Path, settings: RunSettings, node: Node, accounts: DemoAccounts
+    folder: Path, settings: RunSettings, bank: Account, accounts: DemoAccounts, chain: str
 ) -> tuple[DeployedRun, dict[Address, str]]:
-    bank = Account(node, dev_keys()[0])
+    node = bank.node
     operator = Account(node, accounts.operator)
     aggregator = Account(node, accounts.aggregator)
     owners = {Account(node, key).address: owner for owner, key in accounts.participants.items()}
@@ -189,6 +198,7 @@ def _deploy(
         chain_id=run.ledger.run.chain_id,
         ledger=run.ledger.run.ledger,
         deployed_block=run.deployed_block,
+        chain_kind=chain,
     ).write()
     return run, owners
 
@@ -212,7 +222,7 @@ def _write_settings(home: Path, url: str, run: DeployedRun, folder: Path, owner:
 
 
 def _log_path(folder: Path, name: str) -> Path:
-    return folder / (f"{name}.log" if name == "devnet" else f"{name}/log")
+    return folder / CHAIN_LOGS.get(name, f"{name}/log")
 
 
 def _start(
@@ -251,7 +261,16 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _start_devnet(folder: Path, stack: ExitStack) -> tuple[subprocess.Popen[bytes], str]:
+def _start_anvil(folder: Path, stack: ExitStack) -> tuple[subprocess.Popen[bytes], str, bytes]:
+    """Start anvil, which mines what comes at once and an empty block each second, so that time passes."""
+    state = folder / "chain" / STATE_NAME
+    state.parent.mkdir()
+    arguments = [*FIXED_RULES, "--block-time", "1", "--mixed-mining", "--dump-state", str(state)]
+    anvil = stack.enter_context(running_anvil(_log_path(folder, "anvil"), arguments=arguments))
+    return anvil.process, anvil.url, FUNDED_KEY
+
+
+def _start_devnet(folder: Path, stack: ExitStack) -> tuple[subprocess.Popen[bytes], str, bytes]:
     process = _start(
         folder, "devnet", ["devnet", "--state", str(folder / "chain"), "--port", "0"], None, stack
     )
@@ -260,7 +279,7 @@ def _start_devnet(folder: Path, stack: ExitStack) -> tuple[subprocess.Popen[byte
     while time.monotonic() < deadline:
         for line in log_path.read_text(errors="replace").splitlines():
             if line.startswith("devnet listens on "):
-                return process, line.split()[3].rstrip(",")
+                return process, line.split()[3].rstrip(","), dev_keys()[0]
         if process.poll() is not None:
             raise ProcessDied(f"the devnet did not start:\n{log_path.read_text(errors='replace')}")
         time.sleep(0.05)

@@ -42,6 +42,10 @@ class Kind(StrEnum):
     REWARD_DIFFERS = "reward_differs"
     REWARD_UNFOUNDED = "reward_unfounded"
     BALANCE_SHORT = "balance_short"
+    NODE_BLOCK_DIFFERS = "node_block_differs"
+    NODE_CODE_DIFFERS = "node_code_differs"
+    NODE_EVENTS_DIFFER = "node_events_differ"
+    NODE_STATE_DIFFERS = "node_state_differs"
 
 
 @dataclass(frozen=True, slots=True)

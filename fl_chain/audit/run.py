@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.audit.money import audit_rewards
+from fl_chain.audit.nodes import audit_other_node, common_block
 from fl_chain.audit.rounds import RoundAudit
 from fl_chain.errors import LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
+from fl_chain.ledger.node import Node
 from fl_chain.records import RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
@@ -18,12 +20,19 @@ from fl_chain.store import Store
 Progress = Callable[[int, int], None]
 
 
-def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done, total: None) -> AuditReport:
+def audit_run(
+    ledger: Ledger,
+    store: Store,
+    *,
+    others: Sequence[Node] = (),
+    progress: Progress = lambda done, total: None,
+) -> AuditReport:
     """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
     Args:
         ledger: opened, so chain id and code are checked already.
         store: where the blobs are; every copy is checked.
+        others: nodes of the same chain whose answers are compared with those of the ledger's own.
         progress: called with the rounds that are done and their number.
 
     Returns:
@@ -32,7 +41,7 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
     Raises:
         LedgerError: if the chain cannot be read; nothing can be said then.
     """
-    ledger = ledger.pinned()  # the chain goes on while this takes its time
+    ledger = ledger.pinned(common_block(ledger, others))  # the chain goes on while this takes its time
     history = begun(ledger.sync())
     head = ledger.head()
     report = AuditReport(
@@ -56,6 +65,8 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
         },
     )
     report.count("deployed code against the artifact")
+    for other in others:
+        audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
     rounds = RoundAudit(history, store, report)
     for round_id in range(1, history.state.latest + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,13 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
+class ChainKind(StrEnum):
+    """Which node the demonstration starts."""
+
+    DEVNET = "devnet"
+    ANVIL = "anvil"
+
+
 @dataclass(slots=True)
 class Scores:
     """AUROC on the common held-out set: of every round's model, and of what it is compared with."""
@@ -46,6 +54,9 @@ def demo(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run there.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Models to make.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same final model.")] = 0,
+    chain: Annotated[
+        ChainKind, typer.Option(help="The node: fl_chain's own, or anvil, where it is installed.")
+    ] = ChainKind.DEVNET,
 ) -> None:
     """Run everything on this machine: chain, contract, five workers, aggregator, audit."""
     from fl_chain.data.orange_juice import OWNERS
@@ -61,7 +72,7 @@ def demo(
         f"chain, contract and blobs are real and stay in [bold]{out}[/bold].",
         highlight=False,
     )
-    with start_demo(out, settings, force=force) as running:
+    with start_demo(out, settings, force=force, chain=chain.value) as running:
         comparison = Comparison(
             build_task(ORANGE_JUICE, settings.model), settings.training, owners=OWNERS, seed=seed
         )

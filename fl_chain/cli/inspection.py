@@ -24,6 +24,7 @@ from fl_chain.config import ChainSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
+from fl_chain.ledger.node import connect
 from fl_chain.records import Address, RoundStatus
 from fl_chain.store import Store
 
@@ -45,23 +46,28 @@ RunOption = Annotated[Path | None, typer.Option("--run", help="A run's folder; i
 @contextmanager
 def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
     """Open a run's folder without changing a byte of it: its saved chain, and its store."""
-    from fl_chain.ledger.node import saved_chain
     from fl_chain.run.folder import read_run_folder
 
     folder = read_run_folder(run)
-    with saved_chain(folder.chain_path, chain_id=folder.chain_id) as node:
+    with folder.open_chain() as node:
         ledger = Ledger.open(node, folder.run_id.ledger, deployed_block=folder.deployed_block)
         yield ledger, Store(folder.store_urls)
 
 
 def audit(
     run: RunOption = None,
+    *,
     rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC node; can be repeated.")] = None,
     ledger: Annotated[str | None, typer.Option(help="The ledger's address.")] = None,
     store: Annotated[
         list[str] | None,
         typer.Option(help="A store's URL or folder; can be repeated. Instead of the run's own."),
     ] = None,
+    compare_rpc: Annotated[
+        list[str] | None,
+        typer.Option(help="Another node, whose answers have to be the same; can be repeated."),
+    ] = None,
+    confirmations: Annotated[int, typer.Option(min=0, help="Audit up to a block with so many on top.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
 ) -> None:
     """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
@@ -69,18 +75,20 @@ def audit(
         if rpc or ledger:
             raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
         with opened_run(run) as (opened, own_store):
-            _audit(opened, Store(store) if store else own_store, json_file)
+            _audit(opened, Store(store) if store else own_store, compare_rpc, json_file)
         return
     if not (rpc and ledger and store):
         raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
-    _audit(open_ledger(ChainSettings(rpc=tuple(rpc), ledger=ledger)), Store(store), json_file)
+    chain = ChainSettings(rpc=tuple(rpc), ledger=ledger, confirmations=confirmations)
+    _audit(open_ledger(chain), Store(store), compare_rpc, json_file)
 
 
-def _audit(ledger: Ledger, store: Store, json_file: Path | None) -> None:
+def _audit(ledger: Ledger, store: Store, compare_rpc: list[str] | None, json_file: Path | None) -> None:
     from fl_chain.audit import audit_run
     from fl_chain.cli.audit_screen import print_report
 
-    report = audit_run(ledger, store)
+    others = [connect([url], chain_id=ledger.run.chain_id) for url in compare_rpc or []]
+    report = audit_run(ledger, store, others=others)
     if json_file is not None:
         try:
             json_file.write_text(report.to_json(), encoding="utf-8")

@@ -19,6 +19,7 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 20.0  # it writes its state before it ends
 PORTABLE_PACKAGES = "@foundry-rs/anvil-*/bin/anvil"
 
+FIXED_RULES = ("--hardfork", "cancun")  # those of the compiled contracts, whatever anvil's newest are
 # The first account of anvil's own mnemonic, which holds money from the first block on. The key is public.
 FUNDED_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 

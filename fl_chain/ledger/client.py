@@ -44,6 +44,7 @@ class Ledger(LedgerCalls):
     Attributes:
         node: where it is asked.
         run: which chain and address.
+        deployed_block: no event is older.
         code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
         reorganisations: how often the history was built anew since the ledger was opened, because the chain
             had changed behind it; what was concluded from it before may not hold any more.
@@ -54,7 +55,7 @@ class Ledger(LedgerCalls):
         self.run = run
         self.code_hash: Digest = training_ledger().code_hash
         self._confirmations = confirmations
-        self._deployed_block = deployed_block
+        self.deployed_block = deployed_block
         self._history = History(run)
         self._synced: Head | None = None
         self._blocks_per_request = BLOCKS_PER_REQUEST
@@ -102,7 +103,7 @@ class Ledger(LedgerCalls):
             RequestRefused: when it is read, if the block has left the chain or the node its state.
         """
         depth = self._confirmations
-        other = Ledger(self.node, self.run, confirmations=depth, deployed_block=self._deployed_block)
+        other = Ledger(self.node, self.run, confirmations=depth, deployed_block=self.deployed_block)
         other._pin = block or self._pin or self._deep_enough(self.node.head())
         return other
 
@@ -236,7 +237,7 @@ class Ledger(LedgerCalls):
             target = self._confirmed_head()
             if target is None or target == self._synced:
                 return self._history
-            first = self._deployed_block if self._synced is None else self._synced.number + 1
+            first = self.deployed_block if self._synced is None else self._synced.number + 1
             events = self._read_events(first, target.number)
             # A reorganisation while they were read changes the newest of the blocks, whatever else it does.
             if events and self.node.block(target.number) != target:
@@ -280,7 +281,7 @@ class Ledger(LedgerCalls):
             log.warning("block %d was reorganised: reading the ledger's events anew", self._synced.number)
             self._forget()
         number = head.number - self._confirmations
-        if number < self._deployed_block or (self._synced is not None and number <= self._synced.number):
+        if number < self.deployed_block or (self._synced is not None and number <= self._synced.number):
             return self._synced
         return self._deep_enough(head)
 
@@ -298,7 +299,7 @@ class Ledger(LedgerCalls):
 
     def all_events(self) -> list[Event]:
         """Return every event that the history rests on, in the chain's order."""
-        return [] if self._synced is None else self._read_events(self._deployed_block, self._synced.number)
+        return [] if self._synced is None else self._read_events(self.deployed_block, self._synced.number)
 
     def _read_events(self, first: int, last: int) -> list[Event]:
         found: list[Event] = []
@@ -335,7 +336,7 @@ class Ledger(LedgerCalls):
 
         The deployment is called ``deploy``.
         """
-        events = self._read_events(self._deployed_block, self.head().number)
+        events = self._read_events(self.deployed_block, self.head().number)
         hashes = list(dict.fromkeys("0x" + event.place.transaction_hash.hex() for event in events))
         receipts = self._in_batches("eth_getTransactionReceipt", [[shown] for shown in hashes])
         transactions = self._in_batches("eth_getTransactionByHash", [[shown] for shown in hashes])

@@ -7,7 +7,7 @@ where it would stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import rlp  # type: ignore[import-untyped]
@@ -16,27 +16,12 @@ from trie.constants import BLANK_NODE_HASH
 from trie.hexary import HexaryTrie
 
 from fl_chain.errors import LedgerUnavailable, MalformedResponse, RequestRefused
-from fl_chain.ledger.node import Head, Node, data_bytes, quantity
+from fl_chain.ledger.node import Head, Node, data_bytes
+from fl_chain.ledger.roots import block_hash
 from fl_chain.ledger.transport import Json
 from fl_chain.records import Address
 
 SLOTS_PER_REQUEST = 100
-
-_Decode = Callable[[Json], bytes | int]
-_DATA: _Decode = data_bytes
-_INTEGER: _Decode = quantity
-
-# Names in JSON, in the header's order; the second tuple came with later forks, one after the other.
-_FIELDS: tuple[tuple[str, _Decode], ...] = (
-    *(("parentHash", _DATA), ("sha3Uncles", _DATA), ("miner", _DATA), ("stateRoot", _DATA)),
-    *(("transactionsRoot", _DATA), ("receiptsRoot", _DATA), ("logsBloom", _DATA), ("difficulty", _INTEGER)),
-    *(("number", _INTEGER), ("gasLimit", _INTEGER), ("gasUsed", _INTEGER), ("timestamp", _INTEGER)),
-    *(("extraData", _DATA), ("mixHash", _DATA), ("nonce", _DATA)),
-)
-_LATER_FIELDS: tuple[tuple[str, _Decode], ...] = (
-    *(("baseFeePerGas", _INTEGER), ("withdrawalsRoot", _DATA), ("blobGasUsed", _INTEGER)),
-    *(("excessBlobGas", _INTEGER), ("parentBeaconBlockRoot", _DATA), ("requestsHash", _DATA)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +87,10 @@ def proven_state_root(header: Json, block: Head) -> bytes:
     """
     if not isinstance(header, dict):
         raise MalformedResponse(f"the node has no block 0x{block.hash.hex()}: ask another node")
-    if not all(name in header for name, _ in _FIELDS):
-        raise MalformedResponse("the node's block lacks fields of its header: ask another node")
-    fields = [decode(header[name]) for name, decode in _FIELDS]
-    for name, decode in _LATER_FIELDS:
-        if header.get(name) is None:
-            break
-        fields.append(decode(header[name]))
-    actual = keccak(rlp.encode(fields))
+    try:
+        actual = block_hash(header)
+    except KeyError as error:
+        raise MalformedResponse(f"the node's block lacks {error} of its header: ask another node") from error
     if actual != block.hash:
         raise MalformedResponse(
             f"the header of block {block.number} hashes to 0x{actual.hex()}, not to 0x{block.hash.hex()}: "

@@ -1,7 +1,7 @@
 """A run's folder: everything that an audit needs, on its own, later and on another machine.
 
 run.json      which chain and ledger, and where the two below are, relative to the folder
-chain/        the saved state of the local chain
+chain/        the saved state of the local chain: the devnet's, or what anvil wrote when it stopped
 store/        the blobs
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.errors import ConfigError, OutputExists
+from fl_chain.ledger.node import Node, saved_chain
 from fl_chain.records import RunId, address
 
 RUN_FILE = "run.json"
@@ -23,6 +26,7 @@ MARKER = (
 )
 FORMAT_VERSION = 1
 MOST_NESTING = 8
+CHAIN_KINDS = ("devnet", "anvil")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class RunFolder:
     deployed_block: int  # no event of the ledger is older
     chain: str = "chain"
     store: tuple[str, ...] = ("store",)
+    chain_kind: str = "devnet"  # one of `CHAIN_KINDS`
 
     @property
     def run_id(self) -> RunId:
@@ -50,6 +55,25 @@ class RunFolder:
     def store_urls(self) -> tuple[str, ...]:
         """The blob stores."""
         return tuple(str(self.path / name) for name in self.store)
+
+    @contextmanager
+    def open_chain(self) -> Iterator[Node]:
+        """Open the saved chain for reading only, after checking the whole of it.
+
+        Raises:
+            ConfigError: if there is none, or it is not whole, or anvil is needed and not installed.
+            StateInUse: if a devnet serves it at this moment.
+            WrongChain: if it is another one than ``run.json`` says.
+            DigestMismatch: if it was altered.
+        """
+        if self.chain_kind == "anvil":
+            from fl_chain.ledger.saved_anvil import saved_anvil
+
+            with saved_anvil(self.chain_path, chain_id=self.chain_id) as node:
+                yield node
+        else:
+            with saved_chain(self.chain_path, chain_id=self.chain_id) as node:
+                yield node
 
     def write(self) -> None:
         """Write ``run.json``."""
@@ -87,6 +111,8 @@ def _parsed(path: Path, content: dict[str, Any]) -> RunFolder:
     address(folder.ledger)
     if not (isinstance(folder.chain_id, int) and isinstance(folder.deployed_block, int)):
         raise TypeError("chain_id and deployed_block are integers")
+    if folder.chain_kind not in CHAIN_KINDS:
+        raise ValueError(f"chain_kind is one of {', '.join(CHAIN_KINDS)}")
     for name in (folder.chain, *folder.store):
         _verify_inside(name)
     return folder

@@ -60,12 +60,12 @@ class Consortium:
     folder: Path
     policy: PolicySettings = field(default_factory=policy)
     clock: Clock = field(default_factory=Clock)
+    confirmations: int = 0
 
     def __post_init__(self) -> None:
-        self.chain: Chain = open_chain(None, clock=self.clock)
-        self.node: Node = embedded(self.chain)
+        self.node, bank_key = self.start_chain()
         self.store = Store([str(self.folder / "store")])
-        self.bank = Account(self.node, dev_keys()[0])
+        self.bank = Account(self.node, bank_key)
         self.operator = self.account("operator")
         self.aggregator_account = self.account("aggregator")
         self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
@@ -83,6 +83,16 @@ class Consortium:
         self.workers = {owner: self.worker(owner) for owner in OWNERS}
         self.aggregator = self.new_aggregator(self.aggregator_account)
 
+    def start_chain(self) -> tuple[Node, bytes]:
+        """Start the chain; return its node and the key of an account with money."""
+        self.chain: Chain = open_chain(None, clock=self.clock)
+        return embedded(self.chain), dev_keys()[0]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let chain time pass."""
+        self.clock.now += seconds
+        self.chain.catch_up()
+
     def coin(self) -> Address:
         """Return the token that amounts are in; zero for the native coin."""
         return ZERO_ADDRESS
@@ -93,13 +103,13 @@ class Consortium:
 
     def account(self, role: str) -> Account:
         """Return an account with money."""
-        account = Account(self.node, self.key(role))
+        account = Account(self.node, self.key(role), replace_after_s=0.2)
         self.bank.transfer(account.address, MONEY_WEI)
         return account
 
     def ledger(self) -> Ledger:
         """Open the ledger anew, as a process of its own does."""
-        return Ledger.open(self.node, self.run.ledger.run.ledger)
+        return Ledger.open(self.node, self.run.ledger.run.ledger, confirmations=self.confirmations)
 
     def worker(self, owner: str) -> Worker:
         """Start a worker; a second one for the same owner goes on from the first one's folder."""
@@ -161,8 +171,7 @@ class Consortium:
             if reached(self.history):
                 return self.history
             if not self.work(owners, with_aggregator=with_aggregator):
-                self.clock.now += pause_s
-                self.chain.catch_up()
+                self.pass_time(pause_s)
         raise AssertionError(f"never reached; the run stands at {self.history.state}")
 
     def audit(self) -> AuditReport:

@@ -31,6 +31,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         {"store": ["s3://bucket"]},
         {"chain_id": "5"},
         {"surprise": 1},
+        {"chain_kind": "geth"},
         {"store": None},
     ],
 )
