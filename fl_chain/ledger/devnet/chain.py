@@ -1,11 +1,10 @@
 """A development chain in this process: every transaction is mined at once, and time is the wall's.
 
 **Clock.** A block carries the wall time in whole seconds, whatever the number of transactions. Where the wall
-clock is set back, chain time goes on from where it was at the wall's pace: it neither goes back nor waits until
-the wall has caught up, since no deadline would come meanwhile. It must not fall behind the wall either, or the
-deadline of a dead worker would never come: whoever asks for the newest block when that is at least one second
-old gets a new, empty one. A chain that nobody asks mines nothing, and the first block after a pause carries the
-time at which the pause ended.
+clock is set back, chain time goes on from where it was, at the wall's pace: if it waited for the wall, no
+deadline would come meanwhile. It must not fall behind the wall either, or the deadline of a dead worker would
+never come: whoever asks for the newest block when that is at least one second old gets a new, empty one. A
+chain that nobody asks mines nothing, and the first block after a pause carries the time at which it ended.
 
 **Randomness.** PREVRANDAO of a block is the SHA-256 of its parent's hash: reproducible, and no secret.
 """
