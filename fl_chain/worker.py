@@ -160,7 +160,7 @@ class Worker:
         try:
             is_sent = self._send(
                 f"submission to round {current.id}",
-                lambda: self._parts.ledger.participant(identity).last_seen < current.id,
+                lambda: self._is_awaited(current, identity),
                 lambda: self._parts.ledger.submit(
                     self._parts.account,
                     round=current.id,
@@ -182,6 +182,15 @@ class Worker:
                 prepared.weight,
             )
         return is_sent
+
+    def _is_awaited(self, current: Round, identity: Address) -> bool:
+        """Return whether a round still takes the submission, after however long the training took."""
+        ledger = self._parts.ledger
+        return (
+            ledger.participant(identity).last_seen < current.id
+            and ledger.round(current.id).status is RoundStatus.OPEN
+            and ledger.head().timestamp < current.since + ledger.policy().submission_s
+        )
 
     def _open_round(self, history: History) -> Round | None:
         latest = history.rounds.get(history.state.latest)

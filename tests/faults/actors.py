@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from points import ClockJump, FaultPoint, arm, jumping_clock, shift_wall_clock
+from clocks import ClockJump, jumping_clock, shift_wall_clock
+from lines import PATIENCE_S
+from points import FaultPoint, arm
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -21,60 +24,62 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def start_command(
-    arguments: list[str],
-    *,
-    log: Path,
-    environment: Mapping[str, str],
-    point: FaultPoint | None,
-    clock_shift_s: float = 0.0,
-) -> BaseProcess:
-    """Start the command line as a process that a blow may be waiting for."""
-    process = CONTEXT.Process(
-        target=_command, args=(arguments, log, dict(environment), point, clock_shift_s), daemon=True
-    )
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the command line of an actor runs with."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    clock_shift_s: float  # how wrong its clock is
+    is_impatient: bool  # waits no longer for an answer than a late one takes
+
+
+@dataclass(frozen=True, slots=True)
+class Devnet:
+    """What a devnet runs with."""
+
+    folder: Path
+    port: int
+    jumps: Sequence[ClockJump]
+    clock_shift_s: float
+
+
+def start(what: Command | Devnet, points: Sequence[FaultPoint], log: Path, struck: Path) -> BaseProcess:
+    """Start a process that blows may be waiting for; it notes in ``struck`` those that it survives."""
+    process = CONTEXT.Process(target=_run, args=(what, points, log, struck), daemon=True)
     process.start()
     return process
 
 
-def start_devnet(
-    folder: Path, *, port: int, log: Path, point: FaultPoint | None, jumps: tuple[ClockJump, ...]
-) -> BaseProcess:
-    """Start a devnet whose wall clock jumps."""
-    process = CONTEXT.Process(target=_devnet, args=(folder, port, log, point, jumps), daemon=True)
-    process.start()
-    return process
-
-
-def _command(
-    arguments: list[str],
-    log: Path,
-    environment: dict[str, str],
-    point: FaultPoint | None,
-    clock_shift_s: float,
-) -> None:
+def _run(what: Command | Devnet, points: Sequence[FaultPoint], log: Path, struck: Path) -> None:
     _write_to(log)
-    os.environ.update(environment)
-    sys.argv = ["fl-chain", *arguments]
-    shift_wall_clock(clock_shift_s)
-    arm(point)
+    if isinstance(what, Command):
+        _run_command(what, points, struck)
+    else:
+        _run_devnet(what, points, struck)
+
+
+def _run_command(command: Command, points: Sequence[FaultPoint], struck: Path) -> None:
+    os.environ.update(command.environment)
+    sys.argv = ["fl-chain", *command.arguments]
+    shift_wall_clock(command.clock_shift_s)
+    if command.is_impatient:
+        from fl_chain.ledger import providers
+
+        providers.TIMEOUT_S = PATIENCE_S
+    arm(points, struck)
     from fl_chain.cli import main
 
     main()
 
 
-def _devnet(
-    folder: Path, port: int, log: Path, point: FaultPoint | None, jumps: tuple[ClockJump, ...]
-) -> None:
+def _run_devnet(devnet: Devnet, points: Sequence[FaultPoint], struck: Path) -> None:
     from fl_chain.ledger.devnet.chain import open_chain
     from fl_chain.ledger.devnet.server import background_server
 
-    _write_to(log)
-    arm(point)
-    with (
-        open_chain(folder, clock=jumping_clock(jumps)) as chain,
-        background_server(chain, port),
-    ):
+    arm(points, struck)
+    clock = jumping_clock(devnet.jumps, devnet.clock_shift_s, struck)
+    with open_chain(devnet.folder, clock=clock) as chain, background_server(chain, devnet.port):
         time.sleep(3600)
 
 

@@ -8,8 +8,7 @@ import os
 import resource
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,29 +20,43 @@ from hexbytes import HexBytes
 from fl_chain.ledger.abi import ledger_abi
 
 When = Literal["before", "after"]
-Kind = Literal["kill", "full disk"]
+Kind = Literal["kill", "half written", "torn file", "full disk", "slow"]
 
+FAILURES = 2  # of a full disk
 LEDGER_CALLS = (
     *("register", "submit", "claim", "leave", "post", "deposit_bond", "request_bond", "withdraw"),
     *("open_round", "close_round", "finalize"),
 )
 STORE_CALLS = ("write_update", "write_sum", "write_model", "read_update", "read_model", "has_update")
+STORE_FOLDERS = ("updates", "sums", "models")
+
+
+def _any(*_: Any, **__: Any) -> bool:
+    return True
+
 
 # What is wrapped: the module, the attribute in it, and which calls count, by their arguments.
 TARGETS: dict[str, tuple[str, str, Callable[..., bool]]] = {
-    "train": ("fl_chain.learning", "LocalLearner.train", lambda *_, **__: True),
-    "outbox save": ("fl_chain.run.outbox", "Outbox.save", lambda *_: True),
-    "outbox note": ("fl_chain.run.transactions", "write_durably", lambda *_: True),
+    "train": ("fl_chain.learning", "LocalLearner.train", _any),
+    "outbox save": ("fl_chain.run.outbox", "Outbox.save", _any),
+    "outbox note": ("fl_chain.run.transactions", "write_durably", _any),
+    "outbox update": ("fl_chain.run.outbox", "write_durably", lambda path, *_: path.parent.name == "updates"),
+    "rename outbox update": ("pathlib", "Path.replace", lambda _, to: "worker-state/updates/" in str(to)),
+    "rename outbox note": ("pathlib", "Path.replace", lambda _, to: Path(to).name == "transaction"),
+    **{f"ledger {name}": ("fl_chain.ledger.calls", f"LedgerCalls.{name}", _any) for name in LEDGER_CALLS},
+    **{f"store {name}": ("fl_chain.store", f"Store.{name}", _any) for name in STORE_CALLS},
     **{
-        f"ledger {name}": ("fl_chain.ledger.calls", f"LedgerCalls.{name}", lambda *_, **__: True)
-        for name in LEDGER_CALLS
+        f"store {folder}": (
+            *("fl_chain.store.places", "LocalPlace.write"),
+            lambda _place, path, _pieces, f=folder: path.startswith(f"{f}/"),
+        )
+        for folder in STORE_FOLDERS
     },
-    **{f"store {name}": ("fl_chain.store", f"Store.{name}", lambda *_, **__: True) for name in STORE_CALLS},
     **{
-        f"rename {folder}": ("pathlib", "Path.replace", lambda _source, to, f=folder: f in Path(to).parts)
-        for folder in ("updates", "sums", "models")
+        f"rename {folder}": ("pathlib", "Path.replace", lambda _, to, f=folder: f"/store/{f}/" in str(to))
+        for folder in STORE_FOLDERS
     },
-    "commit": ("fl_chain.ledger.devnet.database", "ChainDatabase.commit", lambda *_: True),
+    "commit": ("fl_chain.ledger.devnet.database", "ChainDatabase.commit", _any),
 }
 
 
@@ -56,28 +69,35 @@ class FaultPoint:
     """
 
     call: str
-    when: When
+    when: When = "before"
     kind: Kind = "kill"
+    down_s: float = 0.0  # how long the process is away; the devnet's clock leaps by that
+    for_good: bool = False  # nobody starts it again
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.when} {self.call}" if self.kind == "kill" else f"{self.kind} at {self.call}"
-        )
+        match self.kind:
+            case "kill":
+                away = f", away for {self.down_s:.0f} s" if self.down_s else ""
+                kill = "kill for good" if self.for_good else "kill"
+                return f"{kill} {self.when} {self.call}{away}"
+            case "half written":
+                return f"kill halfway through writing {self.call}"
+            case "torn file":
+                return f"kill and half a file after {self.call}"
+            case "full disk":
+                return f"full disk at {self.call}"
+            case "slow":
+                return f"{self.down_s:.0f} s slower at {self.call}"
 
+    @property
+    def is_fatal(self) -> bool:
+        """Whether it ends the process."""
+        return self.kind not in ("full disk", "slow")
 
-@dataclass(frozen=True, slots=True)
-class ClockJump:
-    """A jump of the devnet's wall clock, when the n-th transaction of some name reaches it."""
-
-    name: str  # the contract's, of the call
-    nth: int
-    when: When  # before or after it is mined
-    jump_s: float
-    lasts_s: float = float("inf")  # then the clock jumps back
-
-    def __str__(self) -> str:
-        back = "" if self.lasts_s == float("inf") else " for a while"
-        return f"clock jumps {self.jump_s / 3600:+.0f} h {self.when} mining {self.name}{back}"
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        return -signal.SIGXFSZ if self.kind == "half written" else -signal.SIGKILL
 
 
 def both(call: str) -> list[FaultPoint]:
@@ -85,20 +105,23 @@ def both(call: str) -> list[FaultPoint]:
     return [FaultPoint(call, "before"), FaultPoint(call, "after")]
 
 
-def arm(point: FaultPoint | None) -> None:
-    """Wrap this process's classes so that the blow falls."""
-    if point is None:
-        return
+def arm(points: Sequence[FaultPoint], struck: Path) -> None:
+    """Wrap this process's classes so that each blow falls once; one that is survived is noted in a file."""
+    for point in points:
+        _arm(point, struck)
+
+
+def _arm(point: FaultPoint, struck: Path) -> None:
     if point.call.startswith("broadcast "):
-        wrapped = _struck(point, lambda _self, request: point.call[10:] in broadcasts(request))
+        wrapped = _struck(point, lambda _self, request: point.call[10:] in broadcasts(request), struck)
         for name in ("batch", "batch_with_errors"):
             _wrap("fl_chain.ledger.node", f"Node.{name}", wrapped)
     elif point.call.startswith("mine "):
-        wrapped = _struck(point, lambda _self, raw: called_name(raw) == point.call[5:])
+        wrapped = _struck(point, lambda _self, raw: called_name(raw) == point.call[5:], struck)
         _wrap("fl_chain.ledger.devnet.chain", "Chain.send", wrapped)
     else:
         module, attribute, counts = TARGETS[point.call]
-        _wrap(module, attribute, _struck(point, counts))
+        _wrap(module, attribute, _struck(point, counts, struck))
 
 
 def called_name(raw_transaction: bytes) -> str | None:
@@ -116,37 +139,6 @@ def broadcasts(requests: Any) -> set[str | None]:
     }
 
 
-def jumping_clock(jumps: Sequence[ClockJump]) -> Callable[[], float]:
-    """Return this process's wall clock; it jumps as transactions reach the devnet of this process."""
-    from fl_chain.ledger.devnet.chain import Chain
-
-    made: list[tuple[float, ClockJump]] = []  # when, in monotonic seconds
-    seen: Counter[str | None] = Counter()
-    send = Chain.send
-
-    def jump(name: str | None, when: When) -> None:
-        made.extend(
-            (time.monotonic(), one)
-            for one in jumps
-            if (one.name, one.nth, one.when) == (name, seen[name], when)
-        )
-
-    def counted_send(chain: Chain, raw_transaction: bytes) -> bytes:
-        name = called_name(raw_transaction)
-        seen[name] += 1
-        jump(name, "before")
-        transaction_hash = send(chain, raw_transaction)
-        jump(name, "after")
-        return transaction_hash
-
-    def now() -> float:
-        return time.time() + sum(one.jump_s for at, one in made if time.monotonic() < at + one.lasts_s)
-
-    if jumps:
-        Chain.send = counted_send  # type: ignore[method-assign]
-    return now
-
-
 def _wrap(module: str, attribute: str, wrapped: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     holder: Any = importlib.import_module(module)
     *parents, name = attribute.split(".")
@@ -156,30 +148,52 @@ def _wrap(module: str, attribute: str, wrapped: Callable[[Callable[..., Any]], C
 
 
 def _struck(
-    point: FaultPoint, counts: Callable[..., bool]
+    point: FaultPoint, counts: Callable[..., bool], struck_file: Path
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        failures_left = 2
+        failures = 0
 
         @functools.wraps(call)
         def struck(*arguments: Any, **named: Any) -> Any:
-            nonlocal failures_left
+            nonlocal failures
             if not counts(*arguments, **named):
                 return call(*arguments, **named)
-            if point.kind == "full disk" and failures_left:
-                failures_left -= 1
-                with full_disk():
+            match point.kind:
+                case "full disk":
+                    if failures == FAILURES:
+                        return call(*arguments, **named)
+                    failures += 1
+                    if failures == FAILURES:
+                        note(point, struck_file)
+                    with full_disk(8):
+                        return call(*arguments, **named)
+                case "slow":
+                    failures += 1
+                    if failures == 1:
+                        note(point, struck_file)
+                        time.sleep(point.down_s)
                     return call(*arguments, **named)
-            if point.kind == "kill" and point.when == "before":
-                die()
-            result = call(*arguments, **named)
-            if point.kind == "kill":
-                die()
-            return result
+                case "half written":
+                    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                    with full_disk(written_bytes(arguments) // 2):
+                        call(*arguments, **named)
+                    raise AssertionError(f"{point.call} wrote no file, or a short one")
+                case "torn file":
+                    call(*arguments, **named)
+                    os.truncate(arguments[1], Path(arguments[1]).stat().st_size // 2)
+                case "kill" if point.when == "after":
+                    call(*arguments, **named)
+            return die()
 
         return struck
 
     return wrapped
+
+
+def note(point: FaultPoint, struck: Path) -> None:
+    """Write down that a blow has fallen."""
+    with struck.open("a") as file:
+        file.write(f"{point}\n")
 
 
 def die() -> None:
@@ -187,18 +201,26 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def written_bytes(arguments: Sequence[Any]) -> int:
+    """Return how many bytes a call is asked to write, alone or in lists among its arguments."""
+    total = 0
+    for one in arguments:
+        if isinstance(one, bytes | memoryview):
+            total += memoryview(one).nbytes
+        elif isinstance(one, list | tuple):
+            total += written_bytes(one)
+    return total
+
+
 @contextmanager
-def full_disk() -> Any:
-    """Let this process write no file beyond its first bytes while the context lasts."""
+def full_disk(room_bytes: int) -> Iterator[None]:
+    """Let this process write no file beyond its first bytes while the context lasts.
+
+    A write that goes further is cut there, and the next one fails, or ends the process where SIGXFSZ does.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def shift_wall_clock(shift_s: float) -> None:
-    """Let this process believe in another time of day."""
-    true_time = time.time
-    time.time = lambda: true_time() + shift_s

@@ -7,6 +7,8 @@ import pytest
 from consortium import CHALLENGE_S, POSTING_S, SUBMISSION_S, Consortium, policy
 
 from fl_chain.data.orange_juice import OWNERS
+from fl_chain.learning import LocalLearner
+from fl_chain.learning.participant import LocalUpdate, Values
 from fl_chain.ledger.history import History
 from fl_chain.records import RoundStatus, VoidReason
 
@@ -71,6 +73,29 @@ def test_a_dead_worker_costs_one_deadline(consortium: Consortium) -> None:
     assert times[1] - times[0] < SUBMISSION_S
     assert times[2] - times[1] < SUBMISSION_S
     assert consortium.audit().verdict == "pass"
+
+
+def test_who_trains_for_longer_than_the_round_lasts_sends_nothing(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, slow = OWNERS[:4], OWNERS[4]
+    for owner in OWNERS:
+        consortium.workers[owner].step()  # registers
+    consortium.work_until(lambda history: history.state.latest == 1, ())
+    assert all(consortium.workers[owner].step() for owner in alive)  # submit
+    train = LocalLearner.train
+
+    def slow_train(learner: LocalLearner, base: Values, *, round_id: int) -> LocalUpdate:
+        consortium.clock.now += SUBMISSION_S
+        return train(learner, base, round_id=round_id)
+
+    nonce = consortium.node.nonce(consortium.address(slow))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalLearner, "train", slow_train)
+        assert not consortium.workers[slow].step()
+    assert consortium.node.nonce(consortium.address(slow)) == nonce
+    history = consortium.work_until(posted(1))
+    assert [s.participant for s in history.submissions[1]] == [consortium.address(one) for one in alive]
 
 
 def test_below_the_quorum_a_round_is_void_and_training_goes_on(consortium: Consortium) -> None:

@@ -1,10 +1,10 @@
 """A development chain in this process: every transaction is mined at once, and time is the wall's.
 
-**Clock.** A block carries the wall time in whole seconds, or its parent's time where the wall clock was set
-back. So chain time is never ahead of wall time, whatever the number of transactions. It must not fall behind
-either, or the deadline of a dead worker would never come: whoever asks for the newest block when that is at
-least one second old gets a new, empty one. A chain that nobody asks mines nothing, and the first block after
-a pause carries the time at which the pause ended.
+**Clock.** A block carries the wall time in whole seconds, whatever the number of transactions. Where the wall
+clock is set back, chain time goes on from where it was, at the wall's pace: if it waited for the wall, no
+deadline would come meanwhile. It must not fall behind the wall either, or the deadline of a dead worker would
+never come: whoever asks for the newest block when that is at least one second old gets a new, empty one. A
+chain that nobody asks mines nothing, and the first block after a pause carries the time at which it ended.
 
 **Randomness.** PREVRANDAO of a block is the SHA-256 of its parent's hash: reproducible, and no secret.
 """
@@ -51,6 +51,8 @@ class Chain:
         self._clock = clock
         self.read_only = read_only
         self.head: Header = evm.chaindb.get_canonical_head()
+        self._wall_s = clock()
+        self._lead_s = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
 
     @property
     def chain_id(self) -> int:
@@ -91,7 +93,7 @@ class Chain:
 
     def catch_up(self) -> None:
         """Mine an empty block if the newest one has fallen behind the wall; see the module's clock."""
-        if not self.read_only and self._clock() >= self.head.timestamp + IDLE_BLOCK_S:
+        if not self.read_only and self._now_s() >= self.head.timestamp + IDLE_BLOCK_S:
             self._mine([])
 
     def decode(self, raw_transaction: bytes) -> Transaction:
@@ -113,10 +115,17 @@ class Chain:
         """Return the header of the block that would be mined now."""
         return self._evm.create_header_from_parent(
             self.head,
-            timestamp=max(self.head.timestamp, int(self._clock())),
+            timestamp=max(self.head.timestamp, int(self._now_s())),
             mix_hash=hashlib.sha256(self.head.hash).digest(),
             coinbase=ZERO_ADDRESS,
         )
+
+    def _now_s(self) -> float:
+        """Return chain time; see the module's clock."""
+        wall_s = self._clock()
+        self._lead_s += max(0.0, self._wall_s - wall_s)
+        self._wall_s = wall_s
+        return wall_s + self._lead_s
 
     def _mine(self, transactions: Sequence[Transaction]) -> None:
         if self.read_only:

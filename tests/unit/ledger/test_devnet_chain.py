@@ -55,13 +55,48 @@ def test_chain_time_follows_the_wall_for_whoever_asks() -> None:
         assert ask(chain, "eth_blockNumber") == "0x2"
 
 
-def test_a_clock_that_is_set_back_stops_chain_time_but_not_the_chain() -> None:
+def test_where_the_clock_is_set_back_chain_time_goes_on_from_where_it_was() -> None:
     clock = Clock()
     with open_chain(clock=clock) as chain:
         before = int(clock.now)
         clock.now -= 50
         chain.send(signed(chain.chain_id, 0))
         assert chain.head.timestamp == before
+        clock.now += 3
+        chain.catch_up()
+        assert chain.head.timestamp == before + 3
+        clock.now -= 20
+        clock.now += 1
+        chain.send(signed(chain.chain_id, 1))
+        assert chain.head.timestamp == before + 3
+        clock.now += 7
+        chain.send(signed(chain.chain_id, 2))
+        assert chain.head.timestamp == before + 10
+
+
+def test_a_chain_whose_clock_jumps_forth_and_back_is_not_held_up() -> None:
+    clock = Clock()
+    with open_chain(clock=clock) as chain:
+        clock.now += 3600
+        chain.catch_up()
+        ahead = chain.head.timestamp
+        clock.now -= 3600
+        chain.catch_up()
+        assert chain.head.timestamp == ahead
+        clock.now += 1
+        chain.catch_up()
+        assert chain.head.timestamp == ahead + 1
+
+
+def test_a_chain_that_is_opened_with_an_earlier_clock_goes_on_from_its_newest_block(tmp_path: Path) -> None:
+    clock = Clock()
+    with open_chain(tmp_path, clock=clock) as chain:
+        before = chain.head.timestamp
+    clock.now -= 1000
+    with open_chain(tmp_path, clock=clock) as chain:
+        clock.now += 2
+        chain.catch_up()
+        assert chain.head.timestamp == before + 2
 
 
 def test_the_first_block_after_a_pause_carries_the_time_of_its_end(tmp_path: Path) -> None:
