@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
+SLITHER_VENV := .venv-slither
+SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint bench contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas bench contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -26,6 +28,11 @@ $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
 	cd contracts && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+$(SLITHER_STAMP): contracts/slither-requirements.txt
+	$(PYTHON) -m venv $(SLITHER_VENV)
+	$(SLITHER_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 node-check:
 ifneq ($(NODE_OK),yes)
 	@echo "node and npm are needed here: they bring the Solidity compiler and forge. Install Node.js 20 or later, then run the command again." >&2
@@ -35,7 +42,7 @@ endif
 demo: $(RUN_STAMP) ## five stores train one model on a local ledger, then anyone audits it (writes runs/demo)
 	$(BIN)/fl-chain demo --out runs/demo --force
 
-test: lint ## lint, contract tests, all Python tests
+test: lint slither ## lint, static analysis, contract tests, all Python tests
 	cd contracts && npx --no-install forge test
 	$(BIN)/pytest -n 2 --dist loadfile
 
@@ -45,6 +52,15 @@ lint: $(DEV_STAMP) $(NODE_STAMP) ## formatting, types, import floors, committed 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd contracts && npx --no-install forge fmt --check
+
+slither: $(DEV_STAMP) $(NODE_STAMP) $(SLITHER_STAMP) ## static analysis: every finding has its reason in contracts/slither.toml
+	$(BIN)/python scripts/analyse_contracts.py
+
+invariants: $(NODE_STAMP) ## the contract's fuzz tests and invariants with a budget of hours
+	cd contracts && FOUNDRY_PROFILE=deep npx --no-install forge test
+
+gas: $(DEV_STAMP) ## measure the gas of every call, rewrite contracts/gas.json
+	$(BIN)/python tests/contract/contract_gas.py
 
 format: $(DEV_STAMP) $(NODE_STAMP) ## format Python and Solidity in place
 	$(BIN)/ruff format .
@@ -58,4 +74,4 @@ bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 	$(BIN)/python -m benchmarks
 
 clean: ## remove environments, builds and runs
-	rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache runs build dist *.egg-info
+	rm -rf $(VENV) $(SLITHER_VENV) contracts/node_modules contracts/out contracts/cache runs build dist *.egg-info

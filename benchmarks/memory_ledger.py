@@ -24,23 +24,24 @@ SUBMISSIONS = 1000
 MINED = 24  # per run
 RUNS = 7
 OPERATOR = address(bytes([17]) * 20)
-PARTICIPANTS = [address(hashlib.sha256(b"%d" % number).digest()[:20]) for number in range(SUBMISSIONS)]
 SEALED_ROOT = Digest(b"\x04" * 32)
 
 
 def results() -> list[Result]:
     """Return the comparison."""
-    with open_chain(accounts=MINED * (RUNS + 1) + 1) as chain:
-        rounds, batches = _rounds(), _batches(chain)
+    accounts = MINED * (RUNS + 1) + 1
+    with open_chain(accounts=accounts) as chain:
+        rounds, batches = _rounds(RUNS + 1), _batches(chain, accounts)
         ours, theirs = interleaved_medians([lambda: next(rounds), lambda: next(batches)], RUNS)
     seconds = (ours, theirs * SUBMISSIONS / MINED)
     return [throughput("memory_ledger", "embedded py-evm ledger", SUBMISSIONS, seconds, "submissions/s")]
 
 
-def _rounds() -> Iterator[None]:
+def _rounds(count: int) -> Iterator[None]:
     """Let everybody submit to a round, which closes by it."""
-    for ledger in [_open_ledger() for _ in range(RUNS + 1)]:
-        for participant in PARTICIPANTS:
+    participants = [address(hashlib.sha256(b"%d" % number).digest()[:20]) for number in range(SUBMISSIONS)]
+    for ledger in [_open_ledger(participants) for _ in range(count)]:
+        for participant in participants:
             ledger.submit(
                 Message(participant, 2),
                 round=1,
@@ -53,22 +54,22 @@ def _rounds() -> Iterator[None]:
         yield
 
 
-def _open_ledger() -> MemoryLedger:
+def _open_ledger(participants: list[Address]) -> MemoryLedger:
     operator = Message(OPERATOR, 1)
     run = RunId(1, Address("0x" + "22" * 20))
     policy = replace(POLICY, quorum=SUBMISSIONS)
     ledger = MemoryLedger(run, operator, DEFINITION, policy, aggregator=OPERATOR, coin=NativeCoin({}))
-    for participant in PARTICIPANTS:
+    for participant in participants:
         ledger.admit(operator, participant, 1)
         ledger.register(Message(participant, 1), participant)
     ledger.open_round(operator)
     return ledger
 
 
-def _batches(chain: Chain) -> Iterator[None]:
+def _batches(chain: Chain, accounts: int) -> Iterator[None]:
     """Submit for a few participants each time."""
     node = embedded(chain)
-    operator, *participants = (Account(node, key) for key in dev_keys(MINED * (RUNS + 1) + 1))
+    operator, *participants = (Account(node, key) for key in dev_keys(accounts))
     policy = replace(POLICY, quorum=len(participants))
     ledger = Ledger.open(
         node, deploy(node, operator, DEFINITION, policy, aggregator=operator.address).address

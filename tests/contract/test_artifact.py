@@ -10,6 +10,7 @@ import pytest
 from contract_run import Run
 
 from fl_chain.errors import WrongCode
+from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.artifact import training_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,5 +73,16 @@ def test_only_immutable_values_may_differ(deployed: bytes) -> None:
     assert sum(length for _, length in artifact.immutables) < len(deployed) // 5
 
 
-def test_the_code_leaves_room_below_the_limit() -> None:
-    assert len(training_ledger().template) <= 24_576
+def test_the_code_leaves_room_below_the_limit_of_eip_170() -> None:
+    assert 0 < len(training_ledger().template) <= 24_576
+
+
+def test_the_creation_code_with_its_arguments_leaves_room_below_the_limit_of_eip_3860() -> None:
+    creation = len(training_ledger().bytecode) + 32 * count_words(ledger_abi().constructor)
+    assert len(training_ledger().template) < creation <= 49_152
+
+
+def count_words(types: tuple[str, ...]) -> int:
+    """Return how many words static arguments take."""
+    assert all(kind not in ",".join(types) for kind in ("[", "string", "bytes,", "bytes)"))
+    return ",".join(types).count(",") + 1

@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -7,6 +8,14 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# What makes each benchmark small, and the least ratio that stands then; 0 where small figures say nothing.
+SMALL: dict[str, tuple[dict[str, int], float]] = {
+    "aggregation": ({"DIMENSION": 1000, "PARTICIPANTS": 2}, 0),
+    "event_decoding": ({"EVENTS": 400}, 8),
+    "hashing": ({"DIMENSION": 10_000}, 0),
+    "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),
+    "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
+}
 
 
 @pytest.fixture
@@ -40,6 +49,27 @@ def test_the_table_names_ratio_and_peer(harness: ModuleType) -> None:
     lines = harness.table([harness.throughput("speed", "a peer", 3.0, [2.0, 1.0], "GB/s")]).splitlines()
     assert lines[0].split()[:2] == ["benchmark", "ratio"]
     assert lines[1].split() == ["speed", "0.50", "1.50", "3.00", "GB/s", "a", "peer"]
+
+
+def test_each_benchmark_has_its_small_form(harness: ModuleType) -> None:
+    import benchmarks.__main__
+
+    assert benchmarks.__main__.names() == sorted(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_each_benchmark_runs_and_keeps_its_least_ratio(
+    harness: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    constants, least_ratio = SMALL[name]
+    for constant, value in constants.items():
+        monkeypatch.setattr(benchmark, constant, value)
+    results = benchmark.results()
+    assert results[0].name == name
+    assert {f"{result.name}.json" for result in results} <= {path.name for path in harness.RESULTS.iterdir()}
+    assert all(result.ours > 0 and result.theirs > 0 for result in results)
+    assert all(result.ratio > least_ratio for result in results)
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are() -> None:
