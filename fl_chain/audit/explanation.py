@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fl_chain.audit.pool import PoolStatement, pool_statement
 from fl_chain.audit.run import begun
 from fl_chain.audit.statement import Statement, account_statements
 from fl_chain.audit.terms import RoundTerm, TermReader, payments_to
 from fl_chain.errors import ConfigError, StoreError, VerificationError
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, LedgerPolicy, RewardSplit
 from fl_chain.run.documents import read_policy
@@ -27,6 +30,7 @@ class Explanation:
     terms: tuple[RoundTerm, ...]
     statements: tuple[Statement, ...]  # deposits, bonds and credits, by account
     problems: tuple[str, ...]  # of the policy; each term has its own
+    pool: PoolStatement | None = None  # for the operator
 
     @property
     def earned_wei(self) -> int:
@@ -56,6 +60,7 @@ class Explanation:
             and not self.problems
             and not any(term.problems for term in self.terms)
             and all(statement.is_right for statement in self.statements)
+            and (self.pool is None or self.pool.is_right)
         )
 
 
@@ -67,7 +72,7 @@ def explain_rewards(
     Args:
         ledger: opened, so chain id and code are checked already.
         store: where the blobs are.
-        asked: an identity, a key that signs for one, or any account with a bond.
+        asked: an identity, a key that signs for one, any account with a bond, or the operator.
         round_id: explain this round alone; None explains all of them.
 
     Raises:
@@ -78,7 +83,8 @@ def explain_rewards(
     history = begun(ledger.sync())
     events = ledger.all_events()
     identity = history.identity_of(asked)
-    if identity not in history.participants and asked not in history.accounts:
+    takes_part = identity in history.participants
+    if not takes_part and asked not in history.accounts and asked != history.operator:
         raise ConfigError(f"{asked} takes no part in {history.run.ledger}: check the address")
     if round_id is not None and round_id not in history.rounds:
         raise ConfigError(f"there is no round {round_id}: the newest is {history.state.latest}")
@@ -86,16 +92,21 @@ def explain_rewards(
     reader = TermReader(
         history, RoundReader(history, store), ledger, identity, policy, payments_to(identity, events)
     )
-    rounds = history.rounds.values() if round_id is None else [history.rounds[round_id]]
+    rounds = list(history.rounds.values()) if round_id is None else [history.rounds[round_id]]
     return Explanation(
         participant=identity,
         token=history.token,
         split=policy.reward_split,
         policy=origin,
-        terms=tuple(reader.term(current) for current in rounds),
+        terms=tuple(reader.term(current) for current in rounds if takes_part),
         statements=account_statements(ledger, history, events, (identity, asked), round_id=round_id),
         problems=problems,
+        pool=_pool(ledger, history, events) if asked == history.operator and round_id is None else None,
     )
+
+
+def _pool(ledger: Ledger, history: History, events: Sequence[Event]) -> PoolStatement:
+    return pool_statement(history, events, left_wei=ledger.state().pool_wei)
 
 
 def _policy(history: History, store: Store) -> tuple[LedgerPolicy, str, tuple[str, ...]]:

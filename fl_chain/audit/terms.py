@@ -31,6 +31,10 @@ _REASONS = {
     ExclusionReason.OUT_OF_RANGE: "the update was out of range",
     ExclusionReason.BY_RULE: "the aggregation rule left it out",
 }
+_NOTHING_RESTS_ON_IT = {
+    RoundStatus.OPEN: "private until the round closes",
+    RoundStatus.VOID: "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class RoundTerm:
     outcome: str  # "included", or why it earns nothing, or not yet
     weight: int | None  # as it declared; None where it did not submit
     blob: str  # what its update's blob says
-    is_blob_missing: bool
+    is_blob_missing: bool  # so that the term rests on the ledger alone
     reward_wei: int  # of the whole round
     shares: int  # that the reward is split into; 0 where nothing was posted
     share: int  # of those the participant's; 0 where it is not included
@@ -87,6 +91,15 @@ class RoundTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """What became of looking for an update's blob."""
+
+    words: str
+    obstacle: ExclusionReason | None = None  # why it could not be included
+    is_missing: bool = False  # from every store
+
+
+@dataclass(frozen=True, slots=True)
 class TermReader:
     """What it takes to derive a participant's terms."""
 
@@ -102,14 +115,17 @@ class TermReader:
         submissions = self.history.submissions[current.id]
         own = next((one for one in submissions if one.participant == self.participant), None)
         outcome, shares, share = self._split(current, own)
-        blob, obstacle, is_missing = self._blob(current, own)
+        found = _Found("") if own is None else self._found(current, own)
+        posting = self.history.postings.get(current.id)
+        reason = None if posting is None or own is None else _reason(posting, own)
         term = RoundTerm(
             round=current.id,
             status=current.status,
             outcome=outcome,
             weight=None if own is None else own.weight,
-            blob=blob,
-            is_blob_missing=is_missing,
+            blob=found.words,
+            # Whoever is left out as unreadable is right to be, as long as nobody can read it.
+            is_blob_missing=found.is_missing and reason is not ExclusionReason.UNREADABLE,
             reward_wei=self.policy.reward_wei,
             shares=shares,
             share=share,
@@ -118,9 +134,8 @@ class TermReader:
             problems=(),
         )
         problems = list(self._money_problems(term))
-        posting = self.history.postings.get(current.id)
-        if posting is not None and own is not None and not is_missing:
-            problems += _inclusion_problems(posting, own, obstacle)
+        if posting is not None and own is not None and not found.is_missing:
+            problems += _inclusion_problems(reason, found)
         return replace(term, problems=tuple(problems))
 
     def _split(self, current: Round, own: Submission | None) -> tuple[str, int, int]:
@@ -142,21 +157,21 @@ class TermReader:
         pending = "" if current.status is RoundStatus.FINAL else ", not final yet"
         return f"included{pending}", shares, 1 if is_equal else own.weight
 
-    def _blob(self, current: Round, own: Submission | None) -> tuple[str, ExclusionReason | None, bool]:
-        """Return what the blob says, why it could not be included, and whether no store has it."""
-        if own is None:
-            return "", None, False
-        if current.status is RoundStatus.OPEN:
-            return "private until the round closes", None, False
+    def _found(self, current: Round, own: Submission) -> _Found:
+        """Return what an update's blob says, where anything rests on it."""
+        if current.status in _NOTHING_RESTS_ON_IT:
+            return _Found(_NOTHING_RESTS_ON_IT[current.status])
         try:
             self.reader.update(own)
         except UpdateOutOfRange as error:
-            return f"out of range: {error}", ExclusionReason.OUT_OF_RANGE, False
+            return _Found(f"out of range: {error}", ExclusionReason.OUT_OF_RANGE)
         except StoreError as error:
-            return f"missing: {error}", ExclusionReason.UNREADABLE, True
+            if current.status is RoundStatus.CLOSED:
+                return _Found("not published yet")
+            return _Found(f"missing: {error}", ExclusionReason.UNREADABLE, is_missing=True)
         except VerificationError as error:
-            return f"altered: {error}", ExclusionReason.UNREADABLE, False
-        return "opens its commitment, within its bounds", None, False
+            return _Found(f"altered: {error}", ExclusionReason.UNREADABLE)
+        return _Found("opens its commitment, within its bounds")
 
     def _money_problems(self, term: RoundTerm) -> Iterator[str]:
         posting, settlement = self.history.postings.get(term.round), self.history.settlements.get(term.round)
@@ -177,12 +192,21 @@ class TermReader:
             )
 
 
-def _inclusion_problems(posting: Posting, own: Submission, obstacle: ExclusionReason | None) -> Iterator[str]:
-    reason = next((one.reason for one in posting.exclusions if one.index == own.index), None)
-    if reason is None and obstacle is ExclusionReason.OUT_OF_RANGE:
-        yield "the update is out of range and was included"
-    if reason is ExclusionReason.OUT_OF_RANGE and obstacle is None:
-        yield "the update is within its bounds and was excluded as out of range"
+def _reason(posting: Posting, own: Submission) -> ExclusionReason | None:
+    return next((one.reason for one in posting.exclusions if one.index == own.index), None)
+
+
+def _inclusion_problems(reason: ExclusionReason | None, found: _Found) -> Iterator[str]:
+    """Yield where a posting and an update that is there contradict each other."""
+    match reason, found.obstacle:
+        case None, ExclusionReason.OUT_OF_RANGE:
+            yield "the update is out of range and was included"
+        case None, ExclusionReason.UNREADABLE:
+            yield "the update was included, and what the stores have is not what was committed to"
+        case ExclusionReason.OUT_OF_RANGE, None:
+            yield "the update is within its bounds and was excluded as out of range"
+        case ExclusionReason.BY_RULE, _:
+            yield "the update was excluded by the aggregation rule, and this run's rule leaves nothing out"
 
 
 def payments_to(participant: Address, events: Sequence[Event]) -> dict[int, list[Payment]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from fl_chain.audit import Explanation
+from fl_chain.audit.pool import PoolStatement
 from fl_chain.audit.statement import Statement
 from fl_chain.audit.terms import RoundTerm
 from fl_chain.records import ZERO_ADDRESS, RewardSplit
@@ -23,7 +24,7 @@ def print_explanation(console: Console, explained: Explanation) -> None:
 def _lines(explained: Explanation) -> Iterator[str]:
     is_native = explained.token == ZERO_ADDRESS
     by_weight = explained.split is RewardSplit.DECLARED_WEIGHT
-    yield f"participant  {explained.participant}"
+    yield f"account      {explained.participant}"
     yield f"coin         {'the native coin, in wei' if is_native else f'token {explained.token}'}"
     yield f"policy       {explained.policy}"
     shares = "declared weight" if by_weight else "one share each"
@@ -34,13 +35,17 @@ def _lines(explained: Explanation) -> Iterator[str]:
     for statement in explained.statements:
         yield ""
         yield from _statement_lines(statement)
+    if explained.pool is not None:
+        yield ""
+        yield from _pool_lines(explained.pool)
     yield ""
     for problem in explained.problems:
         yield f"WRONG  policy: {problem}"
     for term in explained.terms:
         yield from (f"WRONG  round {term.round}: {problem}" for problem in term.problems)
     yield from _missing_lines(explained)
-    yield from _sum_lines(explained)
+    if explained.terms:
+        yield from _sum_lines(explained)
 
 
 def _term_lines(term: RoundTerm, unit: str) -> Iterator[str]:
@@ -82,6 +87,17 @@ def _statement_lines(statement: Statement) -> Iterator[str]:
     sign = "=" if statement.is_right else "IS NOT"
     sums = f"taken out {statement.taken_out_wei} + held {statement.held_wei}"
     yield f"  came in {statement.came_in_wei} {sign} {sums}"
+
+
+def _pool_lines(pool: PoolStatement) -> Iterator[str]:
+    yield "pool"
+    yield f"  + {pool.funded_wei:<24} funded"
+    yield f"  - {pool.rewards_wei:<24} rewards of final rounds, without dust"
+    yield f"  - {pool.aggregator_rewards_wei:<24} aggregator's rewards of final rounds"
+    yield f"  - {pool.reserved_wei:<24} reserved for rounds under way"
+    yield f"  - {pool.withdrawn_wei:<24} withdrawn by the operator"
+    sign = "=" if pool.is_right else "IS NOT"
+    yield f"  funded {pool.funded_wei} {sign} spent {pool.spent_wei} + left {pool.left_wei}"
 
 
 def _missing_lines(explained: Explanation) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -22,7 +21,7 @@ class Part:
     faults: list[FaultPoint]
     away_s: float = 0.0  # how long a devnet has been away, by its clock
     is_gone: bool = False  # for good
-    due_at: float | None = None  # when it is to be started again, in monotonic seconds
+    is_away: bool = False  # until it is called back
     process: BaseProcess = field(init=False)
     armed: list[FaultPoint] = field(init=False, default_factory=list)
 
@@ -65,7 +64,7 @@ class Part:
     def look(self) -> None:
         """Start the process again if it was struck."""
         code = self.process.exitcode
-        if self.is_gone or code is None or (code == 0 and self.name != DEVNET):
+        if self.is_gone or self.is_away or code is None or (code == 0 and self.name != DEVNET):
             return
         fatal = self.fatal
         assert fatal is not None, f"{self.name} ended with {code} and nothing had struck it:\n{self.tail()}"
@@ -73,12 +72,19 @@ class Part:
         if fatal.for_good:
             self.is_gone = True
             return
-        if self.due_at is None:
-            self.due_at = time.monotonic() + (0.0 if self.name == DEVNET else fatal.down_s)
-        if time.monotonic() >= self.due_at:
-            self.away_s += fatal.down_s
-            self.due_at = None
+        if fatal.stays_away:
+            self.is_away = True
+            return
+        self.away_s += fatal.down_s
+        self.restart()
+
+    def call_back(self) -> None:
+        """Start a process that stayed away, or let one go on that straggles."""
+        if self.is_away:
+            self.is_away = False
             self.restart()
+        else:
+            self.struck.with_suffix(".go").touch()
 
     def tail(self) -> str:
         """Return the end of the process's log."""

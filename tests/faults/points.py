@@ -20,7 +20,7 @@ from hexbytes import HexBytes
 from fl_chain.ledger.abi import ledger_abi
 
 When = Literal["before", "after"]
-Kind = Literal["kill", "half written", "torn file", "full disk", "slow"]
+Kind = Literal["kill", "half written", "torn file", "full disk", "straggle"]
 
 FAILURES = 2  # of a full disk
 LEDGER_CALLS = (
@@ -71,13 +71,15 @@ class FaultPoint:
     call: str
     when: When = "before"
     kind: Kind = "kill"
-    down_s: float = 0.0  # how long the process is away; the devnet's clock leaps by that
+    down_s: float = 0.0  # how long a devnet is away, by its clock
+    stays_away: bool = False  # until the test calls it back
     for_good: bool = False  # nobody starts it again
 
     def __str__(self) -> str:
         match self.kind:
             case "kill":
                 away = f", away for {self.down_s:.0f} s" if self.down_s else ""
+                away = ", away for a while" if self.stays_away else away
                 kill = "kill for good" if self.for_good else "kill"
                 return f"{kill} {self.when} {self.call}{away}"
             case "half written":
@@ -86,13 +88,13 @@ class FaultPoint:
                 return f"kill and half a file after {self.call}"
             case "full disk":
                 return f"full disk at {self.call}"
-            case "slow":
-                return f"{self.down_s:.0f} s slower at {self.call}"
+            case "straggle":
+                return f"straggles at {self.call}"
 
     @property
     def is_fatal(self) -> bool:
         """Whether it ends the process."""
-        return self.kind not in ("full disk", "slow")
+        return self.kind not in ("full disk", "straggle")
 
     @property
     def exit_code(self) -> int:
@@ -167,11 +169,12 @@ def _struck(
                         note(point, struck_file)
                     with full_disk(8):
                         return call(*arguments, **named)
-                case "slow":
+                case "straggle":
                     failures += 1
                     if failures == 1:
                         note(point, struck_file)
-                        time.sleep(point.down_s)
+                        while not struck_file.with_suffix(".go").exists():
+                            time.sleep(0.02)
                     return call(*arguments, **named)
                 case "half written":
                     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

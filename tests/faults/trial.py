@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clocks import LEAP_S
 from disturbances import AGGREGATOR, DEVNET, OWNERS, SUCCESSOR, WORKERS, Disturbances
 from lines import Line
 from parts import Part
@@ -20,7 +23,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.node import Node, connect
-from fl_chain.records import Address
+from fl_chain.records import Address, Submission
 from fl_chain.run.deployment import DeployedRun
 from fl_chain.store import Store
 
@@ -29,7 +32,7 @@ ROUNDS = 2
 REWARD_WEI, AGGREGATOR_REWARD_WEI = 3 * 10**15, 10**15
 DEPOSIT_WEI, BOND_WEI = 10**16, 10**17
 LIMIT_S = 200.0
-POLL_S = 0.02
+POLL_S = 0.05
 
 
 def key_of(role: str) -> bytes:
@@ -62,13 +65,27 @@ class Trial:
         """Start some actors, and wait until they have brought the run somewhere."""
         for role in roles:
             self.parts[role].restart()
-        self._look_after(lambda: until(self.history))
+        self.wait(until)
+
+    def wait(self, until: Callable[[History], bool]) -> None:
+        """Start actors again whenever they fall, until they have brought the run somewhere."""
+        self._look_after(lambda: self._is_reached(until))
+
+    def leap(self) -> None:
+        """Let deadlines pass: see `LEAP_S`."""
+        devnet = self.parts[DEVNET]
+        devnet.away_s += LEAP_S
+        if devnet.process.pid is not None:
+            os.kill(devnet.process.pid, signal.SIGUSR1)
 
     def run_to_the_end(self) -> None:
         """Start every actor again whenever it falls, until all have ended by themselves."""
         for part in self.parts.values():
             if not part.is_started:
                 part.restart()
+        rounds = self.deployed.ledger.policy().max_rounds
+        self.wait(lambda history: history.state.tip > 0 and history.rounds[history.state.tip].step == rounds)
+        self.leap()  # past the challenge window
         actors = [part for part in self.parts.values() if part.name != DEVNET]
         self._look_after(lambda: all(part.has_ended for part in actors))
         connected(self.node.name)
@@ -79,6 +96,12 @@ class Trial:
         devnet = self.parts[DEVNET]
         jumped = devnet.struck.read_text().splitlines() if devnet.struck.exists() else []
         assert set(map(str, self.disturbances.jumps)) <= set(jumped)
+
+    def _is_reached(self, until: Callable[[History], bool]) -> bool:
+        try:
+            return until(self.history)
+        except LedgerUnavailable:  # the devnet has just been struck
+            return False
 
     def _look_after(self, is_reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT_S
@@ -111,6 +134,10 @@ class Trial:
     def store(self) -> Store:
         """The run's blobs."""
         return Store([str(self.folder / "store")])
+
+    def is_published(self, submission: Submission) -> bool:
+        """Return whether a submission's update is in the store."""
+        return self.store.has_update(submission.participant, submission.sealed_root)
 
     def transactions(self) -> list[Sent]:
         """Return what the actors sent to the ledger, also what it refused."""

@@ -52,7 +52,7 @@ class Chain:
         self.read_only = read_only
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
-        self._lead_s = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
+        self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
 
     @property
     def chain_id(self) -> int:
