@@ -92,6 +92,19 @@ contract AdmitTest is LedgerTest {
         vm.assertEq(round().returning, 3);
     }
 
+    function testReinstatesIntoAnOpenRoundThatItWasBarredFrom() public {
+        open(3);
+        suspend(2);
+        submitAll(2);
+        post();
+        vm.assertEq(ledger.participantOf(worker(2)).barredFrom, latest());
+        vm.assertEq(round().remaining, 2);
+        admit(2);
+        vm.assertEq(round().remaining, 3);
+        submit(2);
+        vm.assertEq(round().remaining, 2);
+    }
+
     function testRefusesAnyoneButTheOperator(address caller) public {
         vm.assume(caller != OPERATOR);
         expectError(abi.encodeWithSelector(ITrainingLedger.NotOperator.selector, caller));

@@ -140,6 +140,15 @@ contract ClaimTest is LedgerTest {
         ledger.claim(worker(0), single(entry(1, 1, 3)));
     }
 
+    function testRefusesAPayoutThatCannotTakeIt() public {
+        finish(1, 2);
+        vm.prank(worker(1));
+        ledger.changePayout(address(ledger));
+        expectError(abi.encodeWithSelector(ITrainingLedger.TransferFailed.selector, address(ledger), 500));
+        ledger.claim(worker(1), single(entry(1, 1, 2)));
+        vm.assertFalse(ledger.isClaimed(1, 1));
+    }
+
     function testRefusesNothing() public {
         join(1);
         expectError(abi.encodeWithSelector(ITrainingLedger.NothingToWithdraw.selector, worker(0)));

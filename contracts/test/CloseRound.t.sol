@@ -50,6 +50,20 @@ contract CloseRoundTest is LedgerTest {
         vm.assertEq(round().remaining, 2);
     }
 
+    function testMakesRoomByFinalizingWhatIsDue() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 2;
+        deploy(policy, address(0));
+        close(2);
+        post();
+        pass(200);
+        expectEvent();
+        emit ITrainingLedger.RoundFinalized(1, 1000, 100, 0);
+        ledger.closeRound(2);
+        vm.assertEq(latest(), 3);
+        vm.assertEq(ledger.runState().settled, 1);
+    }
+
     function testRefusesBeforeTheDeadline(uint256 wait) public {
         open(3);
         pass(bound(wait, 0, 99));

@@ -17,6 +17,7 @@ contract FinalizeTest is LedgerTest {
         vm.assertEq(account.freeBondWei, 100 * 10_000);
         vm.assertEq(account.creditWei, 100);
         vm.assertEq(uint256(ledger.roundOf(1).status), uint256(RoundStatus.Final));
+        vm.assertEq(ledger.roundOf(1).since, block.timestamp);
         vm.assertEq(ledger.runState().settled, 1);
         vm.assertEq(ledger.runState().poolWei, POOL - 2 * 1100 + 1);
     }

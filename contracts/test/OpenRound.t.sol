@@ -61,6 +61,8 @@ contract OpenRoundTest is LedgerTest {
         expectError(abi.encodeWithSelector(ITrainingLedger.TooManyUnfinalRounds.selector, 4, 0));
         ledger.openRound();
         pass(200);
+        expectEvent();
+        emit ITrainingLedger.RoundFinalized(1, 1000, 100, 0);
         ledger.openRound();
         vm.assertEq(latest(), 5);
         vm.assertEq(ledger.runState().settled, 1);

@@ -19,6 +19,7 @@ contract PostTest is LedgerTest {
 
     function testPostsAndOpensTheNextRoundOnIt() public {
         close(3);
+        pass(7);
         bytes32[] memory roots = sums(1);
         uint40 finalizableAt = uint40(block.timestamp + 200);
         expectEvent();
@@ -38,6 +39,7 @@ contract PostTest is LedgerTest {
         vm.assertEq(ledger.accountOf(AGGREGATOR).lockedBondWei, 10_000);
         vm.assertEq(ledger.accountOf(AGGREGATOR).freeBondWei, 99 * 10_000);
         vm.assertEq(uint256(ledger.roundOf(1).status), uint256(RoundStatus.Posted));
+        vm.assertEq(ledger.roundOf(1).since, block.timestamp);
         vm.assertEq(round().lastClosed, 1);
     }
 
@@ -67,6 +69,66 @@ contract PostTest is LedgerTest {
         for (uint16 i; i < 8; ++i) {
             vm.assertEq(ledger.isExcluded(1, i), mask >> i & 1 == 1);
         }
+    }
+
+    function firstOf(uint16 count, uint8 reason) private view returns (Exclusion[] memory list) {
+        list = new Exclusion[](count);
+        for (uint16 i; i < count; ++i) {
+            list[i] = excluding(i, i, reason);
+        }
+    }
+
+    function testRefusesToExcludeEverybody(uint16 count) public {
+        count = uint16(bound(count, 2, 20));
+        close(count);
+        pass(20);
+        bytes32 digest = ledger.digestOf(1);
+        bytes32[] memory roots = sums(count <= 8 ? 1 : count <= 16 ? 3 : 4);
+        Exclusion[] memory everybody = firstOf(count, 3);
+        expectError(abi.encodeWithSelector(ITrainingLedger.NothingIncluded.selector));
+        send(AGGREGATOR, digest, everybody, roots);
+        send(AGGREGATOR, digest, firstOf(count - 1, 3), roots);
+        vm.assertEq(ledger.postingOf(1).included, 1);
+    }
+
+    function testAsManyAsTheQuorumStayUsable(uint8 reason) public {
+        reason = uint8(bound(reason, 1, 2));
+        close(4);
+        pass(20);
+        refuse(abi.encodeWithSelector(ITrainingLedger.BelowQuorum.selector, 1, 2), firstOf(3, reason));
+        send(AGGREGATOR, ledger.digestOf(1), firstOf(2, reason), sums(1));
+    }
+
+    function testBothReasonsOfTheUnusable() public {
+        testAsManyAsTheQuorumStayUsable(1);
+        setUp();
+        testAsManyAsTheQuorumStayUsable(2);
+    }
+
+    function testARuleMayLeaveFewerThanTheQuorum() public {
+        close(4);
+        pass(20);
+        Exclusion[] memory list = firstOf(3, 3);
+        list[0].reason = 1;
+        list[1].reason = 2;
+        send(AGGREGATOR, ledger.digestOf(1), list, sums(1));
+        vm.assertEq(ledger.postingOf(1).included, 1);
+    }
+
+    function testMakesRoomByFinalizingWhatIsDue() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 2;
+        deploy(policy, address(0));
+        close(2);
+        post();
+        pass(99);
+        submitAll(2);
+        pass(109);
+        expectEvent();
+        emit ITrainingLedger.RoundFinalized(1, 1000, 100, 0);
+        post();
+        vm.assertEq(latest(), 3);
+        vm.assertEq(ledger.runState().settled, 1);
     }
 
     function testTheNumberOfPartialSums(uint256 count) public {

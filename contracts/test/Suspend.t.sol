@@ -62,6 +62,17 @@ contract SuspendTest is LedgerTest {
         ledger.register{ value: 500 }(payoutOf(2));
     }
 
+    function testCountsOneThatCameBackOut() public {
+        open(3);
+        vm.prank(worker(2));
+        ledger.leave();
+        register(2);
+        vm.assertEq(round().remaining, 3);
+        suspend(2);
+        vm.assertEq(round().remaining, 2);
+        vm.assertEq(ledger.runState().registered, 2);
+    }
+
     function testLeavesTheUncountedUncounted() public {
         open(3);
         submitAll(2);

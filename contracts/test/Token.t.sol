@@ -2,7 +2,10 @@
 pragma solidity ^0.8.28;
 
 import "./LedgerTest.sol";
-import { FeeToken, PlainToken } from "./Tokens.sol";
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
+import { FeeToken, PlainToken, SilentToken, SulkyToken } from "./Tokens.sol";
 
 /// @notice A run whose amounts are in an ERC-20 token.
 contract TokenTest is LedgerTest {
@@ -74,6 +77,25 @@ contract TokenTest is LedgerTest {
         ledger.fund{ value: sentWei }(100);
     }
 
+    function testRefusesTheNativeCoinOfABond(uint96 sentWei) public {
+        vm.assume(sentWei != 0);
+        provide(STRANGER, 100);
+        vm.deal(STRANGER, sentWei);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongPayment.selector, sentWei, 0));
+        vm.prank(STRANGER);
+        ledger.depositBond{ value: sentWei }(100);
+    }
+
+    function testRefusesTheNativeCoinOfADeposit(uint96 sentWei) public {
+        vm.assume(sentWei != 0);
+        admit(0);
+        provide(worker(0), 500);
+        vm.deal(worker(0), sentWei);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongPayment.selector, sentWei, 0));
+        vm.prank(worker(0));
+        ledger.register{ value: sentWei }(payoutOf(0));
+    }
+
     function testRefusesATokenThatKeepsAFee() public {
         token = new FeeToken();
         deploy(rules(), address(token));
@@ -81,6 +103,50 @@ contract TokenTest is LedgerTest {
         expectError(abi.encodeWithSelector(ITrainingLedger.WrongPayment.selector, 99, 100));
         vm.prank(STRANGER);
         ledger.depositBond(100);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongPayment.selector, 99, 100));
+        vm.prank(STRANGER);
+        ledger.fund(100);
+        admit(0);
+        provide(worker(0), 500);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongPayment.selector, 499, 500));
+        vm.prank(worker(0));
+        ledger.register(payoutOf(0));
+    }
+
+    function testRefusesATokenThatAnswersFalse(uint96 amountWei) public {
+        vm.assume(amountWei != 0);
+        SulkyToken sulky = new SulkyToken();
+        token = sulky;
+        deploy(rules(), address(token));
+        provide(STRANGER, 2 * uint256(amountWei));
+        vm.prank(STRANGER);
+        ledger.depositBond(amountWei);
+        vm.prank(STRANGER);
+        ledger.requestBond(amountWei);
+        pass(300);
+        sulky.sulk();
+        expectError(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token)));
+        vm.prank(STRANGER);
+        ledger.fund(amountWei);
+        expectError(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token)));
+        ledger.withdraw(STRANGER);
+        vm.assertEq(ledger.accountOf(STRANGER).unbondingWei, amountWei);
+    }
+
+    function testTakesATokenThatAnswersNothing(uint96 amountWei) public {
+        vm.assume(amountWei != 0);
+        token = PlainToken(address(new SilentToken()));
+        deploy(rules(), address(token));
+        token.mint(STRANGER, amountWei);
+        vm.prank(STRANGER);
+        SilentToken(address(token)).approve(address(ledger), amountWei);
+        vm.prank(STRANGER);
+        ledger.depositBond(amountWei);
+        vm.prank(STRANGER);
+        ledger.requestBond(amountWei);
+        pass(300);
+        ledger.withdraw(STRANGER);
+        vm.assertEq(token.balanceOf(STRANGER), amountWei);
     }
 
     function testRefusesWhatWasNotApproved() public {
@@ -90,12 +156,30 @@ contract TokenTest is LedgerTest {
     }
 
     function testAmountsAtTheirBound() public {
-        provide(STRANGER, uint256(type(uint128).max) + 1);
+        uint256 most = type(uint128).max;
+        provide(STRANGER, most + 1);
         vm.prank(STRANGER);
-        ledger.fund(type(uint128).max);
-        expectError(abi.encodeWithSelector(ITrainingLedger.AmountTooLarge.selector, uint256(type(uint128).max) + 1));
+        ledger.fund(most - 1);
         vm.prank(STRANGER);
         ledger.depositBond(1);
+        expectError(abi.encodeWithSelector(ITrainingLedger.AmountTooLarge.selector, most + 1));
+        vm.prank(STRANGER);
+        ledger.depositBond(1);
+        expectError(abi.encodeWithSelector(ITrainingLedger.AmountTooLarge.selector, most + 1));
+        vm.prank(STRANGER);
+        ledger.fund(1);
+    }
+
+    function testADepositBeyondTheBound() public {
+        uint256 most = type(uint128).max;
+        provide(STRANGER, most - 499);
+        vm.prank(STRANGER);
+        ledger.fund(most - 499);
+        admit(0);
+        provide(worker(0), 500);
+        expectError(abi.encodeWithSelector(ITrainingLedger.AmountTooLarge.selector, most + 1));
+        vm.prank(worker(0));
+        ledger.register(payoutOf(0));
     }
 
     function testRefusesAnAmountThatDoesNotFit() public {
@@ -106,39 +190,87 @@ contract TokenTest is LedgerTest {
     }
 }
 
-/// @notice Takes its money and tries to take it again within the same payment.
+/// @notice Takes money, and calls the ledger while it is paid.
 contract Greedy {
-    ITrainingLedger private immutable LEDGER;
-    uint256 public attempts;
-    uint256 public successes;
+    ITrainingLedger private ledger;
+    bytes[] private calls;
+    bytes[] public answers;
 
-    constructor(ITrainingLedger ledger) payable {
-        LEDGER = ledger;
-        ledger.depositBond{ value: msg.value }(msg.value);
-        ledger.requestBond(msg.value);
+    function aim(ITrainingLedger at, bytes[] calldata with) external {
+        ledger = at;
+        for (uint256 i; i < with.length; ++i) {
+            calls.push(with[i]);
+        }
     }
 
     receive() external payable {
-        ++attempts;
-        try LEDGER.withdraw(address(this)) {
-            ++successes;
-        } catch { }
-        try LEDGER.depositBond{ value: msg.value }(msg.value) {
-            ++successes;
-        } catch { }
+        for (uint256 i; i < calls.length; ++i) {
+            (bool isDone, bytes memory answer) = address(ledger).call(calls[i]);
+            answers.push(isDone ? bytes("done") : answer);
+        }
     }
 }
 
 contract ReentrancyTest is LedgerTest {
-    function testAPaymentCannotBeTakenTwice() public {
-        fund(POOL);
-        vm.deal(address(this), 100);
-        Greedy greedy = new Greedy{ value: 100 }(ledger);
+    function everyCallThatMovesMoney() private pure returns (bytes[] memory calls) {
+        calls = new bytes[](6);
+        calls[0] = abi.encodeCall(ITrainingLedger.fund, (0));
+        calls[1] = abi.encodeCall(ITrainingLedger.withdrawPool, (OPERATOR));
+        calls[2] = abi.encodeCall(ITrainingLedger.register, (OPERATOR));
+        calls[3] = abi.encodeCall(ITrainingLedger.depositBond, (0));
+        calls[4] = abi.encodeCall(ITrainingLedger.withdraw, (OPERATOR));
+        calls[5] = abi.encodeCall(ITrainingLedger.claim, (OPERATOR, new Claim[](0)));
+    }
+
+    /// @dev The operator, since it alone may call `withdrawPool`.
+    function makeGreedy() private returns (Greedy greedy) {
+        vm.etch(OPERATOR, address(new Greedy()).code);
+        greedy = Greedy(payable(OPERATOR));
+        greedy.aim(ledger, everyCallThatMovesMoney());
+    }
+
+    function verifyNothingMoved(Greedy greedy, uint256 paidWei) private view {
+        for (uint256 i; i < 6; ++i) {
+            bytes4 reason = bytes4(greedy.answers(i));
+            vm.assertTrue(reason == ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
+        }
+        vm.assertEq(OPERATOR.balance, paidWei);
+    }
+
+    function testNothingCanBeCalledWithinAWithdrawal(uint96 amountWei) public {
+        vm.assume(amountWei != 0);
+        bond(OPERATOR, amountWei);
+        vm.prank(OPERATOR);
+        ledger.requestBond(amountWei);
+        Greedy greedy = makeGreedy();
         pass(300);
-        ledger.withdraw(address(greedy));
-        vm.assertEq(greedy.attempts(), 1);
-        vm.assertEq(greedy.successes(), 0);
-        vm.assertEq(address(greedy).balance, 100);
-        vm.assertEq(address(ledger).balance, POOL);
+        ledger.withdraw(OPERATOR);
+        verifyNothingMoved(greedy, amountWei);
+        vm.assertEq(address(ledger).balance, 0);
+    }
+
+    function testNothingCanBeCalledWithinAClaim() public {
+        close(2);
+        Claim[] memory claims = new Claim[](1);
+        claims[0] = Claim(1, 0, weightOf(0), sealedRoot(0));
+        post();
+        pass(200);
+        ledger.finalize();
+        vm.prank(worker(0));
+        ledger.changePayout(OPERATOR);
+        Greedy greedy = makeGreedy();
+        ledger.claim(worker(0), claims);
+        verifyNothingMoved(greedy, 500);
+    }
+
+    function testNothingCanBeCalledWhileThePoolIsPaidOut() public {
+        fund(POOL);
+        vm.prank(OPERATOR);
+        ledger.announceEnd();
+        pass(100);
+        Greedy greedy = makeGreedy();
+        vm.prank(OPERATOR);
+        ledger.withdrawPool(OPERATOR);
+        verifyNothingMoved(greedy, POOL);
     }
 }

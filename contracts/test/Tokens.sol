@@ -25,6 +25,48 @@ contract FeeToken is PlainToken {
     }
 }
 
+/// @notice A token that answers false, and moves nothing, once it is told to.
+contract SulkyToken is PlainToken {
+    bool public isSulking;
+
+    function sulk() external {
+        isSulking = true;
+    }
+
+    function transfer(address to, uint256 amountWei) public override returns (bool) {
+        return !isSulking && super.transfer(to, amountWei);
+    }
+
+    function transferFrom(address from, address to, uint256 amountWei) public override returns (bool) {
+        return !isSulking && super.transferFrom(from, to, amountWei);
+    }
+}
+
+/// @notice A token that answers nothing, as the oldest ones do.
+contract SilentToken {
+    mapping(address account => uint256) public balanceOf;
+    mapping(address owner => mapping(address spender => uint256)) public allowance;
+
+    function mint(address account, uint256 amountWei) external {
+        balanceOf[account] += amountWei;
+    }
+
+    function approve(address spender, uint256 amountWei) external {
+        allowance[msg.sender][spender] = amountWei;
+    }
+
+    function transfer(address to, uint256 amountWei) public {
+        balanceOf[msg.sender] -= amountWei;
+        balanceOf[to] += amountWei;
+    }
+
+    function transferFrom(address from, address to, uint256 amountWei) external {
+        allowance[from][msg.sender] -= amountWei;
+        balanceOf[from] -= amountWei;
+        balanceOf[to] += amountWei;
+    }
+}
+
 /// @notice A token that changes an allowance only from or to zero.
 contract StrictToken is PlainToken {
     error AllowanceNotZero();

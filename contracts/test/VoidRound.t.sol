@@ -14,9 +14,25 @@ contract VoidRoundTest is LedgerTest {
         vm.prank(STRANGER);
         ledger.voidRound(1);
         vm.assertEq(uint256(ledger.roundOf(1).status), uint256(RoundStatus.Void));
+        vm.assertEq(ledger.roundOf(1).since, block.timestamp);
         vm.assertEq(ledger.runState().poolWei, POOL - 1100);
         vm.assertEq(ledger.runState().tip, 0);
         vm.assertEq(round().lastClosed, 1);
+    }
+
+    function testMakesRoomByFinalizingWhatIsDue() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 2;
+        deploy(policy, address(0));
+        close(2);
+        post();
+        submitAll(2);
+        pass(200);
+        expectEvent();
+        emit ITrainingLedger.RoundFinalized(1, 1000, 100, 0);
+        ledger.voidRound(2);
+        vm.assertEq(latest(), 3);
+        vm.assertEq(ledger.runState().settled, 1);
     }
 
     function testRefusesBeforeTheDeadline(uint256 wait) public {

@@ -8,6 +8,7 @@ import "../LedgerTest.sol";
 contract Actors is LedgerTest {
     uint256 public constant WORKERS = 5;
     uint256 public constant AGGREGATORS = 2;
+    address public constant TREASURY = address(0x8000);
 
     struct Life {
         bool admitted;
@@ -34,14 +35,17 @@ contract Actors is LedgerTest {
     mapping(uint256 round => bytes32[]) public leaves;
     mapping(bytes32 action => uint256) public done;
     uint256 public newestClosed;
+    uint256 public cameInWei;
     uint256 private keys;
 
     function start(Policy memory policy) external {
         vm.warp(START);
         deploy(policy, address(0));
         fund(POOL);
+        cameInWei = POOL;
         for (uint256 i; i < AGGREGATORS; ++i) {
             bond(aggregator(i), 3 * policy.bondWei);
+            cameInWei += 3 * policy.bondWei;
         }
         for (uint256 i; i < 3; ++i) {
             this.admitOne(i, 50);
@@ -69,6 +73,17 @@ contract Actors is LedgerTest {
             if (hasSent[number][i]) return true;
         }
         return hasJoinedAfter[newestClosed][i];
+    }
+
+    /// @notice Everything that the ledger has paid to anybody.
+    function paidWei() external view returns (uint256 totalWei) {
+        totalWei = TREASURY.balance;
+        for (uint256 i; i < WORKERS; ++i) {
+            totalWei += payoutOf(i).balance + payoutOf(WORKERS + i).balance;
+        }
+        for (uint256 i; i < AGGREGATORS; ++i) {
+            totalWei += aggregator(i).balance;
+        }
     }
 
     function sentCount(uint256 number) external view returns (uint256) {
@@ -130,7 +145,9 @@ contract Actors is LedgerTest {
     function fundMore(uint256 amountWei) external growing("fund") {
         if (ledger.runState().endsAfter != NEVER) return;
 
-        fund(bound(amountWei, 0, 5000));
+        amountWei = bound(amountWei, 0, 5000);
+        fund(amountWei);
+        cameInWei += amountWei;
     }
 
     function announceEnd(uint256 seed) external growing("announceEnd") {
@@ -152,6 +169,7 @@ contract Actors is LedgerTest {
         vm.deal(life.key, depositWei);
         vm.prank(life.key);
         ledger.register{ value: depositWei }(payoutOf(i));
+        cameInWei += depositWei;
         life.registered = true;
         life.hasLeft = false;
         if (!wasMember) hasJoinedAfter[newestClosed][i] = true;
@@ -168,6 +186,14 @@ contract Actors is LedgerTest {
         for (uint256 number; number <= latest(); ++number) {
             hasJoinedAfter[number][i] = false;
         }
+    }
+
+    function changePayoutOne(uint256 seed) external growing("changePayout") {
+        uint256 i = seed % WORKERS;
+        if (ledger.participantOf(worker(i)).payout == address(0)) return;
+
+        vm.prank(lives[i].key);
+        ledger.changePayout(payoutOf(seed % 2 == 0 ? i : WORKERS + i));
     }
 
     function rotateOne(uint256 seed) external growing("rotate") {
@@ -218,6 +244,34 @@ contract Actors is LedgerTest {
         } catch { }
     }
 
+    /// @notice By someone who may not, to another round, from another model, with a weight out of bounds, or too late.
+    function submitWrongly(uint256 seed) external growing("submitWrongly") {
+        uint256 i = seed % WORKERS;
+        uint32 number = latest();
+        Round memory current = round();
+        bytes32 base = ledger.modelRootOf(current.baseRound);
+        address caller = lives[i].key;
+        uint32 weight = 1;
+        uint256 flaw = (seed >> 8) % 5;
+        if (flaw == 0) {
+            caller = STRANGER;
+        } else if (flaw == 1) {
+            number = seed >> 16 & 1 == 0 ? number + 1 : number - 1;
+        } else if (flaw == 2) {
+            base = keccak256(abi.encode(base));
+        } else if (flaw == 3) {
+            weight = seed >> 16 & 1 == 0 ? 0 : lives[i].cap + 1;
+        } else {
+            bool isInTime = block.timestamp < current.since + ledger.policy().submissionSeconds;
+            bool isBarred = lives[i].barred && ledger.participantOf(worker(i)).barredFrom <= number;
+            if (current.status == RoundStatus.Open && isInTime && lives[i].registered && !isBarred) return;
+        }
+        vm.prank(caller);
+        try ledger.submit(number, base, "wrong", weight) {
+            vm.assertTrue(false, "a wrong submission was taken");
+        } catch { }
+    }
+
     // ------------------------------------------------------------------ aggregators
 
     function postOne(uint256 seed, uint256 mask) external growing("post") {
@@ -243,7 +297,9 @@ contract Actors is LedgerTest {
     }
 
     function depositBond(uint256 seed, uint256 amountWei) external growing("depositBond") {
-        bond(aggregator(seed % AGGREGATORS), bound(amountWei, 0, 2 * ledger.policy().bondWei));
+        amountWei = bound(amountWei, 0, 2 * ledger.policy().bondWei);
+        bond(aggregator(seed % AGGREGATORS), amountWei);
+        cameInWei += amountWei;
     }
 
     function requestBond(uint256 seed, uint256 amountWei) external growing("requestBond") {
@@ -262,22 +318,43 @@ contract Actors is LedgerTest {
         Round memory current = round();
         Policy memory policy = ledger.policy();
         uint256 age = block.timestamp - current.since;
-        vm.startPrank(STRANGER);
         if (current.status == RoundStatus.Open) {
-            if (age >= policy.submissionSeconds) ledger.closeRound(latest());
+            if (age < policy.submissionSeconds) return;
+            vm.prank(STRANGER);
+            ledger.closeRound(latest());
         } else if (current.status == RoundStatus.Closed) {
-            if (age >= policy.postingSeconds + policy.takeoverSeconds) ledger.voidRound(latest());
+            if (age < policy.postingSeconds + policy.takeoverSeconds) return;
+            vm.prank(STRANGER);
+            ledger.voidRound(latest());
         } else if (seed % 2 == 0) {
-            try ledger.openRound() { } catch { }
+            openNext(policy);
         }
-        vm.stopPrank();
+    }
+
+    /// @dev Nothing but what the protocol names keeps a stranger from opening the next round.
+    function openNext(Policy memory policy) private {
+        RunState memory state = ledger.runState();
+        bool isOver = state.latest >= state.endsAfter || block.timestamp >= state.endsAt
+            || ledger.roundOf(state.tip).step >= policy.maxRounds;
+        bool isShort = state.registered < policy.quorum;
+        bool isFull = state.latest - state.settled >= policy.maxUnfinalRounds && !isDue(state.settled + 1);
+        bool isPoor = state.poolWei < policy.rewardWei + policy.aggregatorRewardWei;
+        vm.prank(STRANGER);
+        try ledger.openRound() {
+            vm.assertFalse(isOver || isShort || isFull, "a round opened against the rules");
+        } catch {
+            vm.assertTrue(isOver || isShort || isFull || isPoor, "nobody can open the next round");
+        }
+    }
+
+    function isDue(uint32 number) private view returns (bool) {
+        RoundStatus status = ledger.roundOf(number).status;
+        if (status == RoundStatus.Posted) return block.timestamp >= ledger.postingOf(number).finalizableAt;
+        return status == RoundStatus.Void;
     }
 
     function settle() public growing("settle") {
-        uint32 next = ledger.runState().settled + 1;
-        RoundStatus status = ledger.roundOf(next).status;
-        bool isDue = status == RoundStatus.Posted && block.timestamp >= ledger.postingOf(next).finalizableAt;
-        if (!isDue && status != RoundStatus.Void) return;
+        if (!isDue(ledger.runState().settled + 1)) return;
 
         vm.prank(STRANGER);
         ledger.finalize();
@@ -344,38 +421,65 @@ contract Actors is LedgerTest {
 
     function withdrawIfAny(address account) public {
         Account memory held = ledger.accountOf(account);
-        bool isDue = held.unbondingWei != 0 && block.timestamp >= held.releasableAt;
-        if (held.creditWei == 0 && !isDue) return;
+        bool isUnbonded = held.unbondingWei != 0 && block.timestamp >= held.releasableAt;
+        if (held.creditWei == 0 && !isUnbonded) return;
 
         vm.prank(STRANGER);
         ledger.withdraw(account);
     }
 
-    /// @notice From here everyone takes out what is theirs; nobody but strangers, time and the owners is needed.
-    function windUp() external {
-        Policy memory policy = ledger.policy();
+    /// @notice From here everyone takes out what is theirs; strangers and time move the rounds.
+    /// @param isOperatorAway the operator announces the end only after all others have their money.
+    function windUp(bool isOperatorAway) external {
+        if (isOperatorAway) leaveAll();
+        else announce();
+        settleAll();
+        if (!isOperatorAway) {
+            vm.assertTrue(ledger.hasEnded(), "the run does not end");
+            leaveAll();
+        }
+        takeOutAll();
+        vm.assertEq(address(ledger).balance, ledger.runState().poolWei, "somebody's money is stuck");
+        if (isOperatorAway) announce();
+        if (ledger.runState().poolWei == 0) return;
+        vm.prank(OPERATOR);
+        ledger.withdrawPool(TREASURY);
+    }
+
+    function announce() private {
         if (ledger.runState().endsAfter == NEVER) {
             vm.prank(OPERATOR);
             ledger.announceEnd();
         }
-        for (uint256 i; i < 8; ++i) {
-            pass(policy.submissionSeconds + policy.postingSeconds + policy.takeoverSeconds + policy.challengeSeconds);
-            pushOn(1);
-            settle();
-        }
-        vm.assertTrue(ledger.hasEnded(), "the run does not end");
+        pass(ledger.policy().submissionSeconds);
+    }
+
+    function leaveAll() private {
         for (uint256 i; i < WORKERS; ++i) {
             if (!lives[i].registered) continue;
             vm.prank(lives[i].key);
             ledger.leave();
         }
+    }
+
+    function settleAll() private {
+        Policy memory policy = ledger.policy();
+        for (uint256 i; i < 8; ++i) {
+            pass(policy.submissionSeconds + policy.postingSeconds + policy.takeoverSeconds + policy.challengeSeconds);
+            pushOn(1);
+            settle();
+        }
+        vm.assertEq(ledger.runState().settled, latest(), "rounds are left");
+    }
+
+    function takeOutAll() private {
         for (uint256 i; i < AGGREGATORS; ++i) {
             uint256 freeWei = ledger.accountOf(aggregator(i)).freeBondWei;
             if (freeWei == 0) continue;
             vm.prank(aggregator(i));
             ledger.requestBond(freeWei);
         }
-        pass(policy.unbondingSeconds);
+        pass(ledger.policy().unbondingSeconds);
         for (uint32 number = 1; number <= latest(); ++number) {
             for (uint16 index; index < sent[number].length; ++index) {
                 claimIfDue(number, index);
@@ -387,8 +491,5 @@ contract Actors is LedgerTest {
         for (uint256 i; i < AGGREGATORS; ++i) {
             withdrawIfAny(aggregator(i));
         }
-        if (ledger.runState().poolWei == 0) return;
-        vm.prank(OPERATOR);
-        ledger.withdrawPool(address(0x8000));
     }
 }

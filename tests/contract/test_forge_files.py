@@ -1,0 +1,84 @@
+"""Every rule of the contract has its forge test: one file a function, every error and every event in it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+from contract_rules import CONTRACTS, rules
+
+from fl_chain.ledger.artifact import training_ledger
+
+TESTS = CONTRACTS / "test"
+RULES = rules()
+# A run in a token is deployed otherwise, so what only it can refuse has one file for all functions.
+SHARED = "Token.t.sol"
+OF_LIBRARIES = {"ReentrancyGuardReentrantCall", "SafeERC20FailedOperation"}
+EXPECTED_ERROR = re.compile(
+    r"(?:expectError|refuse)\(\s*abi\.encodeWithSelector\(\s*ITrainingLedger\.(\w+)\.selector"
+)
+EXPECTED_EVENT = re.compile(r"(?:expectEvent|vm\.expectEmit)\(\);\s*emit ITrainingLedger\.(\w+)\(")
+
+
+@cache
+def text(name: str) -> str:
+    return (TESTS / name).read_text(encoding="utf-8")
+
+
+def own_file(function: str) -> str:
+    return f"{function[0].upper()}{function[1:]}.t.sol"
+
+
+def shared_cases(function: str) -> str:
+    """Return the tests of the shared file that call a function."""
+    bodies = re.split(r"\n    function ", text(SHARED))
+    return "\n".join(body for body in bodies if f"ledger.{function}" in body)
+
+
+def declared(kind: str) -> set[str]:
+    return {entry["name"] for entry in training_ledger().abi if entry["type"] == kind}
+
+
+def inputs(function: str) -> list[Any]:
+    (entry,) = (entry for entry in training_ledger().abi if function in (entry.get("name"), entry["type"]))
+    return list(entry["inputs"])
+
+
+def test_the_rules_read_from_the_source_are_all_that_the_interface_declares() -> None:
+    reading = {
+        entry["name"]
+        for entry in training_ledger().abi
+        if entry["type"] == "function" and entry["stateMutability"] in ("view", "pure")
+    }
+    assert set(RULES) - {"constructor"} == declared("function") - reading
+    assert {error for rule in RULES.values() for error in rule.errors} == declared("error") - OF_LIBRARIES
+    assert {event for rule in RULES.values() for event in rule.events} == declared("event")
+
+
+@pytest.mark.parametrize("error", sorted(OF_LIBRARIES))
+def test_each_error_of_a_library_is_expected_somewhere(error: str) -> None:
+    assert f".{error}.selector" in text(SHARED)
+
+
+@pytest.mark.parametrize("function", RULES)
+def test_each_function_has_a_file(function: str) -> None:
+    assert (TESTS / own_file(function)).is_file()
+
+
+@pytest.mark.parametrize("function", RULES)
+def test_each_error_that_a_function_can_revert_with_is_expected_in_its_file(function: str) -> None:
+    expected = set(EXPECTED_ERROR.findall(text(own_file(function)) + shared_cases(function)))
+    assert not RULES[function].errors - expected
+
+
+@pytest.mark.parametrize("function", RULES)
+def test_each_event_that_a_function_can_emit_is_expected_in_its_file(function: str) -> None:
+    expected = set(EXPECTED_EVENT.findall(text(own_file(function))))
+    assert not RULES[function].events - expected
+
+
+@pytest.mark.parametrize("function", [name for name in RULES if inputs(name)])
+def test_each_function_with_an_argument_is_fuzzed(function: str) -> None:
+    assert re.search(r"function test\w+\(\w+ \w+", text(own_file(function)))
