@@ -47,7 +47,7 @@ class RoundReader:
             round=submission.round,
         )
         verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
-        return update.lanes
+        return update.lanes[:dimension]
 
     def problem(self, submission: Submission) -> ExclusionReason | None:
         """Return why a submission cannot be included; None where it can."""
