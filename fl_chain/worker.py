@@ -17,7 +17,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Round, RoundStatus, Submission
-from fl_chain.run.keeper import has_ended
+from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
@@ -173,19 +173,19 @@ class Worker:
         return is_sent
 
     def _open_round(self, history: History) -> Round | None:
-        latest = history.rounds.get(history.state.latest)
+        current = active_round(history)
         identity = self._identity(history)
         participant = history.participants.get(identity)
-        if latest is None or latest.status is not RoundStatus.OPEN or participant is None:
+        if current is None or current.status is not RoundStatus.OPEN or participant is None:
             return None
-        if not participant.registered or latest.id >= participant.barred_from:
+        if not participant.registered or current.id >= participant.barred_from:
             return None
-        if latest.id in self._refused or any(
-            s.participant == identity for s in history.submissions[latest.id]
+        if current.id in self._refused or any(
+            s.participant == identity for s in history.submissions[current.id]
         ):
             return None
         now = self._parts.ledger.head().timestamp
-        return latest if now < latest.since + history.policy.submission_s else None
+        return current if now < current.since + history.policy.submission_s else None
 
     def _prepared(self, current: Round, history: History) -> PreparedUpdate | None:
         """Return a round's update; None while its base is not verified."""

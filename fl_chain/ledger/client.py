@@ -150,6 +150,22 @@ class Ledger(LedgerCalls):
         """Return whether the standing posting leaves a submission out."""
         return bool(self._view("isExcluded", round_id, index)[0])
 
+    def bonus_wei(self, round_id: int) -> int:
+        """Return what fallen bonds have added to a round's reward."""
+        return int(self._view("bonusOf", round_id)[0])
+
+    def is_barred(self, round_id: int, poster: Address) -> bool:
+        """Return whether a posting of an account fell in a round, so that it may not post it again."""
+        return bool(self._view("isBarred", round_id, poster)[0])
+
+    def objections_to(self, round_id: int) -> int:
+        """Return how many submissions object to a round's standing posting."""
+        return int(self._view("objectionsTo", round_id)[0])
+
+    def has_objected(self, round_id: int, index: int) -> bool:
+        """Return whether a submission counts as an objection to the standing posting."""
+        return bool(self._view("hasObjected", round_id, index)[0])
+
     def is_claimed(self, round_id: int, index: int) -> bool:
         """Return whether a submission's reward was paid."""
         return bool(self._view("isClaimed", round_id, index)[0])
