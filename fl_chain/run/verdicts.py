@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.proofs import Proof
+from fl_chain.commitment.proofs import ApplyProof, Proof, RangeProof, SumProof
 
 
 class Hidden(Enum):
@@ -46,6 +46,15 @@ class Proven:
     """The posting is wrong, and one transaction shows it."""
 
     proof: Proof
+
+    def __str__(self) -> str:
+        match self.proof:
+            case SumProof(index=index, chunk=chunk):
+                return f"partial sum {index} is not what it adds up, in chunk {chunk}"
+            case RangeProof(index=index, chunk=chunk, lane=lane):
+                return f"submission {index} has lane {lane} of chunk {chunk} out of range"
+            case ApplyProof(chunk=chunk):
+                return f"the model does not follow from its total, in chunk {chunk}"
 
 
 @dataclass(frozen=True, slots=True)
