@@ -15,6 +15,7 @@
     |   |-- DigestMismatch        the bytes hash to something else
     |   |-- MalformedBlob         the bytes are not of the promised form
     |   |-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
     |   `-- ProofRejected         a proof does not show that a posting is wrong
     |-- HashingProcessDied    a process that shared the hashing ended
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
@@ -136,6 +137,10 @@ class UpdateOutOfRange(VerificationError):
         self.lane = lane
         self.value = value
         self.bound = bound
+
+
+class UnverifiedPosting(VerificationError):
+    """A posting is not what its round's inputs give, or what it takes to derive it cannot be read."""
 
 
 class ProofRejected(VerificationError):

@@ -310,9 +310,7 @@ interface ITrainingLedger {
         uint256 challengeRewardWei,
         uint256 bonusWei
     );
-    event PostingObjected(
-        uint32 indexed round, uint16 postingNumber, address indexed participant, uint16 objections
-    );
+    event PostingObjected(uint32 indexed round, uint16 postingNumber, address indexed participant, uint16 objections);
     event RoundVoided(uint32 indexed round, VoidReason reason);
     event RoundFinalized(uint32 indexed round, uint256 rewardWei, uint256 aggregatorRewardWei, uint256 dustWei);
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.quantise import SIGNED_LANE
-from fl_chain.commitment.chunks import CHUNK_LANES, LANE, depth, padded_chunk_count
+from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth, padded_chunk_count
 from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
 from fl_chain.commitment.partial_sums import EMPTY_SUMS_HASH, children, list_index, place_of, sums_hash
 from fl_chain.commitment.proofs import (
@@ -130,7 +130,8 @@ def verify_apply_proof(proof: ApplyProof, posted: PostedRound) -> None:
 def chunk_sum(chunks: bytes) -> bytes:
     """Return the sum of chunks of 4096 bytes, lane by lane modulo 2^32; of none: the zero chunk."""
     lanes = np.frombuffer(chunks, dtype=LANE).reshape(-1, CHUNK_LANES)
-    return lanes.sum(axis=0, dtype=np.uint32).astype(LANE).tobytes()
+    total: Lanes = lanes.sum(axis=0, dtype=np.uint32).astype(LANE)
+    return total.tobytes()
 
 
 def _summand_roots(proof: SumProof, posted: PostedRound) -> list[Digest]:

@@ -199,7 +199,7 @@ class RoundAudit:
                 expected=f"at most {error.bound}",
                 actual=str(error.value),
             )
-        return update.lanes
+        return update.lanes[:dimension]  # as the sums do
 
     def _compare(self, current: Round, posting: Posting, aggregate: Aggregate) -> None:
         pairs = zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
