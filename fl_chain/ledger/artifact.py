@@ -31,6 +31,10 @@ class Artifact:
     immutables: tuple[tuple[int, int], ...]
     code_hash: Digest
 
+    def immutable_values(self, deployed: bytes) -> list[int]:
+        """Return what a deployment wrote into runtime code that `verify_code` has accepted."""
+        return [int.from_bytes(deployed[start : start + length], "big") for start, length in self.immutables]
+
     def verify_code(self, deployed: bytes) -> None:
         """Check that runtime code is this contract's, whatever a deployment's immutable values are.
 

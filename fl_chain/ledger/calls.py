@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
-from fl_chain.commitment.proofs import ApplyProof, Proof, RangeProof, SumProof
+from fl_chain.commitment.proofs import Proof
 from fl_chain.errors import RequestRefused
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
@@ -170,25 +170,13 @@ class LedgerCalls(ABC):
 
     # ------------------------------------------------------------------ challenges
 
-    def challenge_sum(self, account: Account, round_id: int, proof: SumProof) -> Receipt:
-        """Take down a posting whose partial sums do not add up."""
-        return self.challenge(account, round_id, proof)
-
-    def challenge_range(self, account: Account, round_id: int, proof: RangeProof) -> Receipt:
-        """Take down a posting that includes an update outside its bounds."""
-        return self.challenge(account, round_id, proof)
-
-    def challenge_apply(self, account: Account, round_id: int, proof: ApplyProof) -> Receipt:
-        """Take down a posting whose model does not follow from its total."""
-        return self.challenge(account, round_id, proof)
-
     def challenge(self, account: Account, round_id: int, proof: Proof) -> Receipt:
-        """Take down a posting by a proof of any kind.
+        """Take down a posting that a proof shows to be wrong.
 
         Args:
             account: anyone's; the challenge reward is credited to it.
             round_id: a posted round.
-            proof: see `fl_chain.commitment.proofs`.
+            proof: of a wrong partial sum, of an included update out of range, or of a wrong model.
         """
         rounds = self.policy().max_unfinal_rounds
         return self._send(account, proof.function, round_id, astuple(proof), rounds=rounds)
@@ -199,7 +187,7 @@ class LedgerCalls(ABC):
         Args:
             sender: as whom; the node asks nothing of it but that it could pay.
             round_id: a posted round.
-            proof: see `fl_chain.commitment.proofs`.
+            proof: see `challenge`.
 
         Raises:
             LedgerReverted: the contract would refuse the proof.
@@ -215,13 +203,7 @@ class LedgerCalls(ABC):
         except RequestRefused as error:
             raise decode_revert(error.data) or error from error
 
-    def object(
-        self,
-        account: Account,
-        *,
-        model_root: Digest,
-        submission: Submission,
-    ) -> Receipt:
+    def object(self, account: Account, *, model_root: Digest, submission: Submission) -> Receipt:
         """Object to a posting that can neither be derived nor proven wrong.
 
         Args:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fl_chain.errors import MalformedResponse, RequestRefused
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import challenge_verifier, training_ledger
 from fl_chain.ledger.calls import LedgerCalls
+from fl_chain.ledger.code import verifier_address, verify_ledger_code
 from fl_chain.ledger.decoding import decode_logs
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
@@ -41,12 +42,16 @@ class Ledger(LedgerCalls):
         node: where it is asked.
         run: which chain and address.
         code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
+        verifier: the contract that decides challenges.
+        verifier_code_hash: SHA-256 of its code, equal for every ledger of this release.
     """
 
     def __init__(self, node: Node, run: RunId, *, confirmations: int, deployed_block: int) -> None:
         self.node = node
         self.run = run
         self.code_hash: Digest = training_ledger().code_hash
+        self.verifier: Address = verifier_address(run.ledger)
+        self.verifier_code_hash: Digest = challenge_verifier().code_hash
         self._confirmations = confirmations
         self._deployed_block = deployed_block
         self._history = History(run)
@@ -80,7 +85,7 @@ class Ledger(LedgerCalls):
             LedgerUnavailable: no node answers.
         """
         node.verify_chain(chain_id)
-        training_ledger().verify_code(node.code(ledger))
+        verify_ledger_code(node, ledger)
         run = RunId(node.chain_id, ledger)
         return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
 

@@ -105,9 +105,12 @@ def _decoders() -> dict[str, Decoder]:
 
 
 def _static_decoder(event_type: type[Event], inputs: Sequence[Mapping[str, Any]]) -> Decoder:
-    """Return a decoder for an event of static fields whose indexed ones come first."""
+    """Return a decoder for an event of static fields: the indexed ones are topics, the others data."""
     indexed = [_reader(field["type"]) for field in inputs if field["indexed"]]
     plain = [_reader(field["type"]) for field in inputs if not field["indexed"]]
+    fields = sorted(range(len(inputs)), key=lambda at: not inputs[at]["indexed"])  # as they are read
+    order = [fields.index(at) for at in range(len(inputs))]
+    is_in_order = order == sorted(order)
     build: Callable[..., Event] = event_type
 
     def decode(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
@@ -115,7 +118,7 @@ def _static_decoder(event_type: type[Event], inputs: Sequence[Mapping[str, Any]]
             raise ValueError(f"{event_type.__name__} has other lengths")
         values = [read(topic) for read, topic in zip(indexed, topics, strict=True)]
         values += [read(data[start * WORD : (start + 1) * WORD]) for start, read in enumerate(plain)]
-        return build(place, *values)
+        return build(place, *(values if is_in_order else [values[at] for at in order]))
 
     return decode
 
