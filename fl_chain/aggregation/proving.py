@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fl_chain.commitment.chunks import CHUNK_LANES, Lanes, padded_chunk
-from fl_chain.commitment.merkle import HASH_BYTES
+from fl_chain.commitment.merkle import HASH_BYTES, ZERO_SUBTREE_ROOTS
 from fl_chain.commitment.proofs import ApplyProof, RangeProof, SubmissionOpening, SumProof
 from fl_chain.commitment.tree import VectorTree, chunk_path, vector_tree
 from fl_chain.records import Digest
@@ -71,11 +71,10 @@ def sum_proof(
         openings: of the included submissions of a group of level 1, ascending; none on other levels.
         summands: that chunk of everything that the sum adds up, in order.
     """
-    start = chunk * HASH_BYTES
     return SumProof(
         index=index,
         chunk=chunk,
-        chunk_hash=Digest(posted_hashes[start : start + HASH_BYTES]),
+        chunk_hash=_chunk_hash(posted_hashes, chunk),
         path=chunk_path(posted_hashes, chunk, dimension),
         partial_sum_roots=tuple(partial_sum_roots),
         openings=tuple(openings),
@@ -117,7 +116,6 @@ def apply_proof(
         posted_hashes: the chunk hashes under the posted model's root.
         dimension: lanes of the model.
     """
-    start = chunk * HASH_BYTES
     return ApplyProof(
         chunk=chunk,
         partial_sum_roots=tuple(partial_sum_roots),
@@ -125,6 +123,11 @@ def apply_proof(
         base_path=base.path,
         total_content=total.content,
         total_path=total.path,
-        model_chunk_hash=Digest(posted_hashes[start : start + HASH_BYTES]),
+        model_chunk_hash=_chunk_hash(posted_hashes, chunk),
         model_path=chunk_path(posted_hashes, chunk, dimension),
     )
+
+
+def _chunk_hash(hashes: bytes, chunk: int) -> Digest:
+    """Return the hash of a chunk of a vector; of a zero chunk where it is one of the padding."""
+    return Digest(hashes[chunk * HASH_BYTES : (chunk + 1) * HASH_BYTES] or ZERO_SUBTREE_ROOTS[0])

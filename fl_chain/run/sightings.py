@@ -35,7 +35,7 @@ class Sightings:
         return frozenset(self._seen.get(round_id, ()))
 
     def step(self, history: History, now: int) -> None:
-        """Look at the updates of the round that waits for its posting, once a second of chain time at most."""
+        """Look at the updates of the round that waits for its posting, at most once a second."""
         current = active_round(history)
         if current is None or current.status is not RoundStatus.CLOSED or now == self._looked_at:
             return

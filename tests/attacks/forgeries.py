@@ -96,7 +96,8 @@ _BITS = {"index": 16, "chunk": 64, "lane": 16}
 def _mutated_integer(value: int, name: str, rng: np.random.Generator) -> int:
     limit = 2 ** _BITS[name]
     candidates = [value + 1, value - 1, value ^ 1 << int(rng.integers(_BITS[name])), limit - 1]
-    return int(rng.choice([number for number in candidates if 0 <= number < limit and number != value]))
+    fitting = [number for number in candidates if 0 <= number < limit and number != value]
+    return fitting[int(rng.integers(len(fitting)))]
 
 
 def _mutated_bytes(value: bytes, rng: np.random.Generator, *, is_fixed: bool) -> bytes:
