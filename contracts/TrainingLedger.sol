@@ -5,21 +5,28 @@ import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import { ChallengeVerifier } from "./ChallengeVerifier.sol";
 import {
     Account,
+    ApplyProof,
     Claim,
     Exclusion,
+    FallReason,
     ITrainingLedger,
     Participant,
     Policy,
     Posting,
+    RangeProof,
     RewardSplit,
     Round,
     RoundStatus,
     RunDefinition,
     RunState,
+    SumProof,
     VoidReason
 } from "./interfaces/ITrainingLedger.sol";
+import { PartialSums } from "./libraries/PartialSums.sol";
+import { Seals } from "./libraries/Seals.sol";
 
 /// @title TrainingLedger
 /// @notice The ledger of one training run.
@@ -48,8 +55,6 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @dev `Seat.barredFrom` of a participant in good standing.
     uint32 private constant NEVER = type(uint32).max;
-    /// @dev Submissions, and lower partial sums, that one partial sum adds up.
-    uint256 private constant FAN_IN = 8;
     uint8 private constant REASON_OUT_OF_RANGE = 2;
     uint8 private constant REASON_BY_RULE = 3;
 
@@ -57,6 +62,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     address public immutable operator;
     /// @inheritdoc ITrainingLedger
     address public immutable token;
+    /// @inheritdoc ITrainingLedger
+    address public immutable verifier;
 
     uint64 private immutable CHAIN_ID;
 
@@ -104,6 +111,11 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @dev By round and posting number, so that a new posting starts with nothing excluded.
     mapping(uint256 round => mapping(uint256 postingNumber => mapping(uint256 word => uint256))) private _excluded;
     mapping(uint256 round => mapping(uint256 word => uint256)) private _claimed;
+    /// @dev Of a round that never fell there is none, and nothing in the next three mappings.
+    mapping(uint256 round => uint128 amountWei) private _bonuses;
+    mapping(uint256 round => mapping(address poster => bool)) private _barred;
+    mapping(uint256 round => mapping(uint256 postingNumber => uint16)) private _objections;
+    mapping(uint256 round => mapping(uint256 postingNumber => mapping(uint256 word => uint256))) private _objected;
 
     modifier onlyOperator() {
         if (msg.sender != operator) revert NotOperator(msg.sender);
@@ -126,6 +138,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
         operator = msg.sender;
         token = runToken;
+        verifier = address(new ChallengeVerifier());
         CHAIN_ID = uint64(block.chainid);
 
         POLICY_HASH = runDefinition.policyHash;
@@ -362,7 +375,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         Seat memory seated = seat;
         if (seated.barredFrom == 0) revert NotRegistered(msg.sender);
         if (seated.barredFrom <= round) revert ParticipantSuspendedFrom(seated.participant, seated.barredFrom);
-        Round memory current = _rounds[round];
+        Round memory current = _roundAt(round);
         if (current.status != RoundStatus.Open) revert WrongStatus(round, current.status);
         uint40 deadline = current.since + SUBMISSION_SECONDS;
         if (block.timestamp >= deadline) revert DeadlinePassed(round, deadline);
@@ -374,7 +387,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         if (totalWeight > MAX_TOTAL_WEIGHT) revert TotalWeightExceeded(totalWeight, MAX_TOTAL_WEIGHT);
 
         uint16 index = current.submissions;
-        bytes32 leaf = _leaf(sealedRoot, weight, seated.participant);
+        bytes32 leaf = Seals.leaf(sealedRoot, weight, seated.participant);
         bytes32 digest = sha256(abi.encodePacked(bytes1(0x07), _digests[round], leaf));
         _leaves[round][index] = leaf;
         _digests[round] = digest;
@@ -389,24 +402,21 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         emit UpdateSubmitted(round, seated.participant, index, weight, sealedRoot);
 
         if (_isComplete(current)) _close(round, current, digest);
-        _rounds[round] = current;
+        _store(round, current);
     }
 
     /// @inheritdoc ITrainingLedger
     function closeRound(uint32 round) external {
-        Round memory current = _rounds[round];
+        Round memory current = _roundAt(round);
         if (current.status != RoundStatus.Open) revert WrongStatus(round, current.status);
         uint40 deadline = current.since + SUBMISSION_SECONDS;
         if (block.timestamp < deadline) revert DeadlineNotPassed(round, deadline);
 
         if (current.submissions >= QUORUM) {
             _close(round, current, _digests[round]);
-            _rounds[round] = current;
+            _store(round, current);
         } else {
-            // It never closed, so whoever it expected is expected again.
-            current.returning += current.remaining;
-            current.remaining = 0;
-            _void(round, current, VoidReason.BelowQuorum);
+            _voidActive(round, current, VoidReason.BelowQuorum);
         }
     }
 
@@ -420,9 +430,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         bytes32 stateRoot,
         bytes32 modelRoot
     ) external {
-        Round memory current = _rounds[round];
+        Round memory current = _roundAt(round);
         _checkPostable(round, current, digest, exclusions.length);
-        uint256 expectedSums = _partialSumCount(current.submissions);
+        uint256 expectedSums = PartialSums.count(current.submissions);
         if (partialSumRoots.length != expectedSums) revert WrongPartialSumCount(partialSumRoots.length, expectedSums);
         if (resultRoot != 0) revert UnexpectedRoot("resultRoot");
         if (stateRoot != 0) revert UnexpectedRoot("stateRoot");
@@ -433,12 +443,13 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         account.freeBondWei -= BOND_WEI;
         account.lockedBondWei += BOND_WEI;
         _postings[round] = posting;
-        _sumsHashes[round] = sha256(abi.encodePacked(bytes1(0x03), partialSumRoots));
+        _sumsHashes[round] = Seals.sumsHash(partialSumRoots);
         _modelRoots[round] = modelRoot;
         current.status = RoundStatus.Posted;
         current.since = uint40(block.timestamp);
-        _rounds[round] = current;
+        _store(round, current);
         _state.tip = round;
+        _state.active = 0;
 
         emit RoundPosted(
             round,
@@ -463,18 +474,53 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function voidRound(uint32 round) external {
-        Round memory current = _rounds[round];
+        Round memory current = _roundAt(round);
         if (current.status != RoundStatus.Closed) revert WrongStatus(round, current.status);
         uint40 deadline = _postingDeadline(current);
         if (block.timestamp < deadline) revert DeadlineNotPassed(round, deadline);
 
-        _void(round, current, VoidReason.NotPosted);
+        _voidActive(round, current, VoidReason.NotPosted);
     }
 
     /// @inheritdoc ITrainingLedger
     function finalize() external {
         uint32 settled = _state.settled;
         if (_settle(_state.latest) == settled) revert NothingToFinalize(settled);
+    }
+
+    // ------------------------------------------------------------------ challenges
+
+    /// @inheritdoc ITrainingLedger
+    function challengeSum(uint32 round, SumProof calldata) external {
+        _challenge(round, FallReason.Sum);
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function challengeRange(uint32 round, RangeProof calldata) external {
+        _challenge(round, FallReason.Range);
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function challengeApply(uint32 round, ApplyProof calldata) external {
+        _challenge(round, FallReason.Apply);
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function object(uint32 round, bytes32 modelRoot, uint16 index, uint32 weight, bytes32 sealedRoot) external {
+        Round memory current = _challengeable(round);
+        if (modelRoot != _modelRoots[round]) revert WrongModel(modelRoot, _modelRoots[round]);
+        address participant = _seats[msg.sender].participant;
+        _checkLeaf(round, index, sealedRoot, weight, participant);
+        uint16 postingNumber = current.postingNumber;
+        mapping(uint256 word => uint256) storage bits = _objected[round][postingNumber];
+        if (_isSet(bits, index)) revert AlreadyObjected(round, participant);
+
+        _set(bits, index);
+        uint16 objections = ++_objections[round][postingNumber];
+
+        emit PostingObjected(round, postingNumber, participant, objections);
+
+        if (uint256(objections) * 2 > current.submissions) _fall(round, current, FallReason.Objections);
     }
 
     // ------------------------------------------------------------------ money
@@ -574,7 +620,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function roundOf(uint32 round) external view returns (Round memory) {
-        return _rounds[round];
+        return _roundAt(round);
     }
 
     /// @inheritdoc ITrainingLedger
@@ -605,6 +651,26 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @inheritdoc ITrainingLedger
     function isExcluded(uint32 round, uint16 index) public view returns (bool) {
         return _isSet(_excluded[round][_rounds[round].postingNumber], index);
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function bonusOf(uint32 round) external view returns (uint256 bonusWei) {
+        return _bonuses[round];
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function isBarred(uint32 round, address poster) external view returns (bool) {
+        return _barred[round][poster];
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function objectionsTo(uint32 round) external view returns (uint16) {
+        return _objections[round][_rounds[round].postingNumber];
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function hasObjected(uint32 round, uint16 index) external view returns (bool) {
+        return _isSet(_objected[round][_rounds[round].postingNumber], index);
     }
 
     /// @inheritdoc ITrainingLedger
@@ -655,14 +721,14 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         if (seat.lastSeen < _state.lastClosed) return;
 
         uint32 round = _state.latest;
-        Round memory latest = _rounds[round];
+        Round memory latest = _roundAt(round);
         if (latest.status == RoundStatus.Open && seat.lastSeen != round) {
             latest.remaining--;
             if (_isComplete(latest)) _close(round, latest, _digests[round]);
         } else {
             latest.returning--;
         }
-        _rounds[round] = latest;
+        _store(round, latest);
     }
 
     function _registeredOnce(address signer) private view returns (address participant, Record storage record) {
@@ -679,6 +745,15 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------ inside: a round's way
 
+    /// @dev A round's word is unpacked and packed here alone: the code would not fit otherwise.
+    function _roundAt(uint32 round) private view returns (Round memory) {
+        return _rounds[round];
+    }
+
+    function _store(uint32 round, Round memory current) private {
+        _rounds[round] = current;
+    }
+
     /// @dev Nothing opens any more, whatever happens.
     function _isOver() private view returns (bool) {
         return
@@ -689,11 +764,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @dev The error that keeps the next round from opening, encoded; empty where it may open.
     function _obstacle() private view returns (bytes memory) {
         uint32 latest = _state.latest;
-        RoundStatus status = _rounds[latest].status;
         uint256 neededWei = uint256(REWARD_WEI) + AGGREGATOR_REWARD_WEI;
-        if (status == RoundStatus.Open || status == RoundStatus.Closed) {
-            return abi.encodeWithSelector(RoundInProgress.selector, latest);
-        }
+        if (_state.active != 0) return abi.encodeWithSelector(RoundInProgress.selector, _state.active);
         if (_isOver()) return abi.encodeWithSelector(RunEnded.selector);
         if (_state.registered < QUORUM) {
             return abi.encodeWithSelector(TooFewParticipants.selector, _state.registered, QUORUM);
@@ -720,8 +792,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         bytes32 baseModelRoot = _modelRoots[tip];
 
         _state.latest = round;
+        _state.active = round;
         _state.poolWei -= REWARD_WEI + AGGREGATOR_REWARD_WEI;
-        _rounds[round] = Round({
+        Round memory opened = Round({
             status: RoundStatus.Open,
             postingNumber: 0,
             since: uint40(block.timestamp),
@@ -733,6 +806,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
             baseRound: tip,
             step: step
         });
+        _store(round, opened);
         _digests[round] = sha256(abi.encodePacked(bytes1(0x06), CHAIN_ID, address(this), uint64(round), baseModelRoot));
 
         emit RoundOpened(round, tip, baseModelRoot, step, uint40(block.timestamp) + SUBMISSION_SECONDS, expected);
@@ -753,15 +827,27 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         emit RoundClosed(round, digest, seed, current.submissions, current.totalWeight, current.returning);
     }
 
-    function _void(uint32 round, Round memory current, VoidReason reason) private {
-        current.status = RoundStatus.Void;
-        current.since = uint40(block.timestamp);
-        _rounds[round] = current;
-        _state.poolWei += REWARD_WEI + AGGREGATOR_REWARD_WEI;
-
-        emit RoundVoided(round, reason);
+    function _voidActive(uint32 round, Round memory current, VoidReason reason) private {
+        _state.active = 0;
+        _void(round, current, reason);
 
         _openIfPossible();
+    }
+
+    function _void(uint32 round, Round memory current, VoidReason reason) private {
+        if (current.status == RoundStatus.Open) {
+            // It never closed, so whoever it expected is expected again.
+            current.returning += current.remaining;
+            current.remaining = 0;
+        }
+        uint128 bonusWei = _bonusOf(round, current.postingNumber);
+        uint128 dustWei = bonusWei == 0 ? 0 : bonusWei % current.submissions;
+        current.status = RoundStatus.Void;
+        current.since = uint40(block.timestamp);
+        _store(round, current);
+        _state.poolWei += REWARD_WEI + AGGREGATOR_REWARD_WEI + dustWei;
+
+        emit RoundVoided(round, reason);
     }
 
     function _postingDeadline(Round memory current) private view returns (uint40) {
@@ -773,8 +859,11 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         if (digest != _digests[round]) revert WrongDigest(digest, _digests[round]);
         uint40 deadline = _postingDeadline(current);
         if (block.timestamp >= deadline) revert DeadlinePassed(round, deadline);
+        bool hasFallen = current.postingNumber != 0;
+        if (hasFallen && _barred[round][msg.sender]) revert Barred(round, msg.sender);
         uint40 openToAllAt = current.since + POSTING_SECONDS;
-        if (msg.sender != _state.aggregator && block.timestamp < openToAllAt) {
+        address first = _state.aggregator;
+        if (msg.sender != first && block.timestamp < openToAllAt && !(hasFallen && _barred[round][first])) {
             revert NotYourTurn(msg.sender, openToAllAt);
         }
         uint40 publishedAt = current.since + PUBLICATION_SECONDS;
@@ -811,14 +900,6 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         posting.included = uint16(current.submissions - exclusions.length);
     }
 
-    /// @dev Groups of eight, level by level, until one sum is left.
-    function _partialSumCount(uint256 summands) private pure returns (uint256 count) {
-        do {
-            summands = (summands + FAN_IN - 1) / FAN_IN;
-            count += summands;
-        } while (summands > 1);
-    }
-
     /// @dev Makes room for one round and no more, so that what opens a round costs the same every time.
     function _settleIfFull() private {
         uint32 unfinal = _state.latest - _state.settled;
@@ -845,23 +926,94 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         Posting memory posting = _postings[round];
         Account storage account = _accounts[posting.poster];
         uint128 shares = REWARD_SPLIT == RewardSplit.Equal ? posting.included : posting.includedWeight;
-        uint128 dustWei = REWARD_WEI % shares;
+        uint128 rewardWei = REWARD_WEI + _bonusOf(round, current.postingNumber);
+        uint128 dustWei = rewardWei % shares;
 
         current.status = RoundStatus.Final;
         current.since = uint40(block.timestamp);
-        account.lockedBondWei -= BOND_WEI;
-        account.freeBondWei += BOND_WEI;
+        _freeBond(posting.poster);
         account.creditWei += AGGREGATOR_REWARD_WEI;
         _state.poolWei += dustWei;
 
-        emit RoundFinalized(round, REWARD_WEI, AGGREGATOR_REWARD_WEI, dustWei);
+        emit RoundFinalized(round, rewardWei, AGGREGATOR_REWARD_WEI, dustWei);
+    }
+
+    // ------------------------------------------------------------------ inside: how a posting falls
+
+    function _challengeable(uint32 round) private view returns (Round memory current) {
+        current = _roundAt(round);
+        if (current.status != RoundStatus.Posted) revert WrongStatus(round, current.status);
+        uint40 finalizableAt = _postings[round].finalizableAt;
+        if (block.timestamp >= finalizableAt) revert ChallengeWindowClosed(round, finalizableAt);
+    }
+
+    /// @dev The verifier reads the proof from this very call's data, and the rest from this contract.
+    function _challenge(uint32 round, FallReason reason) private {
+        Round memory current = _challengeable(round);
+        address judge = verifier;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            if iszero(staticcall(gas(), judge, data, calldatasize(), 0, 0)) {
+                returndatacopy(data, 0, returndatasize())
+                revert(data, returndatasize())
+            }
+        }
+
+        _fall(round, current, reason);
+    }
+
+    /// @dev Warning: changes `current` in memory. No round opens here: the fallen one is active.
+    function _fall(uint32 round, Round memory current, FallReason reason) private {
+        address poster = _postings[round].poster;
+        uint16 postingNumber = current.postingNumber;
+        bool isRefuted = reason != FallReason.Objections;
+        uint128 paidWei = isRefuted ? CHALLENGE_REWARD_WEI : 0;
+        uint128 bonusWei = isRefuted ? BOND_WEI - CHALLENGE_REWARD_WEI : 0;
+
+        if (isRefuted) {
+            _accounts[poster].lockedBondWei -= BOND_WEI;
+            _accounts[msg.sender].creditWei += paidWei;
+            _bonuses[round] += bonusWei;
+        } else {
+            _freeBond(poster);
+        }
+        _barred[round][poster] = true;
+        _forgetPosting(round);
+        current.status = RoundStatus.Closed;
+        current.since = uint40(block.timestamp);
+        current.postingNumber = postingNumber + 1;
+        _store(round, current);
+        _state.tip = current.baseRound;
+        _state.active = round;
+
+        address challenger = isRefuted ? msg.sender : address(0);
+        emit PostingFell(round, postingNumber, poster, challenger, reason, paidWei, bonusWei);
+
+        uint32 latest = _state.latest;
+        for (uint32 later = round + 1; later <= latest; ++later) {
+            _voidBuiltOn(later);
+        }
+    }
+
+    function _voidBuiltOn(uint32 round) private {
+        Round memory current = _roundAt(round);
+        if (current.status == RoundStatus.Void) return;
+
+        if (current.status == RoundStatus.Posted) {
+            _freeBond(_postings[round].poster);
+            _forgetPosting(round);
+        }
+        _void(round, current, VoidReason.BaseFell);
+    }
+
+    function _forgetPosting(uint32 round) private {
+        delete _postings[round];
+        delete _sumsHashes[round];
+        delete _modelRoots[round];
     }
 
     // ------------------------------------------------------------------ inside: leaves
-
-    function _leaf(bytes32 sealedRoot, uint32 weight, address participant) private pure returns (bytes32) {
-        return sha256(abi.encodePacked(bytes1(0x02), sealedRoot, uint64(weight), participant));
-    }
 
     /// @dev The only place that reads stored leaves.
     function _leafAt(uint256 round, uint256 index) private view returns (bytes32) {
@@ -872,7 +1024,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         private
         view
     {
-        if (_leaf(sealedRoot, weight, participant) != _leafAt(round, index)) revert LeafMismatch(round, index);
+        if (Seals.leaf(sealedRoot, weight, participant) != _leafAt(round, index)) {
+            revert LeafMismatch(round, index);
+        }
     }
 
     function _isSet(mapping(uint256 word => uint256) storage bits, uint256 index) private view returns (bool) {
@@ -885,20 +1039,40 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------ inside: money
 
+    function _freeBond(address poster) private {
+        Account storage account = _accounts[poster];
+        account.lockedBondWei -= BOND_WEI;
+        account.freeBondWei += BOND_WEI;
+    }
+
+    /// @dev Only a round that has fallen can have a bonus, so that no other pays for looking.
+    function _bonusOf(uint32 round, uint16 postingNumber) private view returns (uint128) {
+        return postingNumber == 0 ? 0 : _bonuses[round];
+    }
+
     function _claimOne(address participant, address to, Claim calldata one) private returns (uint256 amountWei) {
         uint32 round = one.round;
-        if (_rounds[round].status != RoundStatus.Final) revert NotFinal(round);
+        Round storage current = _rounds[round];
+        RoundStatus status = current.status;
+        uint128 bonusWei = _bonusOf(round, current.postingNumber);
+        bool isVoidWithBonus = status == RoundStatus.Void && bonusWei != 0;
+        if (status != RoundStatus.Final && !isVoidWithBonus) revert NotFinal(round);
         _checkLeaf(round, one.index, one.sealedRoot, one.weight, participant);
-        if (isExcluded(round, one.index)) revert ExcludedFromReward(round, one.index);
+        if (!isVoidWithBonus && isExcluded(round, one.index)) revert ExcludedFromReward(round, one.index);
         if (_isSet(_claimed[round], one.index)) revert AlreadyClaimed(round, one.index);
 
-        Posting memory posting = _postings[round];
-        amountWei = REWARD_SPLIT == RewardSplit.Equal
-            ? REWARD_WEI / posting.included
-            : uint256(REWARD_WEI / posting.includedWeight) * one.weight;
+        amountWei =
+            isVoidWithBonus ? bonusWei / current.submissions : _shareOf(round, REWARD_WEI + bonusWei, one.weight);
         _set(_claimed[round], one.index);
 
         emit RewardClaimed(round, participant, to, amountWei);
+    }
+
+    function _shareOf(uint32 round, uint128 rewardWei, uint32 weight) private view returns (uint256) {
+        Posting memory posting = _postings[round];
+        return REWARD_SPLIT == RewardSplit.Equal
+            ? rewardWei / posting.included
+            : uint256(rewardWei / posting.includedWeight) * weight;
     }
 
     /// @dev What was asked back earlier and is due becomes credit, so that asking again does not delay it.

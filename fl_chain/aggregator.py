@@ -98,7 +98,15 @@ class Aggregator:
             log.warning("%s", message)
 
     def _may_post(self, history: History, current: Round) -> bool:
-        if history.state.aggregator == self._parts.account.address:
+        """Return whether it is this account's turn: the named aggregator's, or anybody's by now.
+
+        Whoever has posted the round wrongly is barred from it; where that is the named aggregator, nobody
+        waits for it.
+        """
+        own, named = self._parts.account.address, history.state.aggregator
+        if history.is_barred(current.id, own):
+            return False
+        if own == named or history.is_barred(current.id, named):
             return True
         return self._parts.ledger.head().timestamp >= current.since + history.policy.posting_s
 
@@ -157,7 +165,7 @@ class Aggregator:
                 ),
             )
         except LedgerReverted as error:
-            if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn"):
+            if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn", "Barred"):
                 raise
             log.warning("round %d: not posted: %s", current.id, error)
             return False

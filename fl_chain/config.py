@@ -67,6 +67,13 @@ class AggregatorSettings(_Settings):
     state: Path = Path("aggregator-state")
 
 
+class WatchSettings(_Settings):
+    """What a worker or ``fl-chain watch`` does about a posting that is wrong."""
+
+    automatic: bool = True  # challenge and object by itself; False: say it only
+    state: Path = Path("watch-state")  # of ``fl-chain watch``
+
+
 class PolicySettings(_Settings):
     """The operator's choices; ``fl_chain.policy`` derives the ledger's integers from them."""
 
@@ -170,6 +177,7 @@ class Settings(_Settings):
     keys: KeySettings = KeySettings()
     worker: WorkerSettings = WorkerSettings()
     aggregator: AggregatorSettings = AggregatorSettings()
+    watch: WatchSettings = WatchSettings()
     run: RunSettings = RunSettings()
 
 
@@ -232,6 +240,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
                 }
             ),
             "aggregator": AggregatorSettings(state=folder / settings.aggregator.state),
+            "watch": settings.watch.model_copy(update={"state": folder / settings.watch.state}),
         }
     )
 

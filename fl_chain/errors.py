@@ -14,7 +14,9 @@
     |-- VerificationError     somebody published what does not match its commitment
     |   |-- DigestMismatch        the bytes hash to something else
     |   |-- MalformedBlob         the bytes are not of the promised form
-    |   `-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |   |-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
+    |   `-- ProofRejected         a proof does not show that a posting is wrong
     |-- HashingProcessDied    a process that shared the hashing ended
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
     |-- StoreError            a blob store failed
@@ -136,6 +138,28 @@ class UpdateOutOfRange(VerificationError):
         self.lane = lane
         self.value = value
         self.bound = bound
+
+
+class UnverifiedPosting(VerificationError):
+    """A posting is not what its round's inputs give, or what it takes to derive it cannot be read."""
+
+
+class ProofRejected(VerificationError):
+    """A proof does not show that a posting is wrong.
+
+    Attributes:
+        name: the custom error that the contract refuses it with, as in ITrainingLedger.sol.
+        arguments: its arguments by name; digests as bytes.
+    """
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        shown = (
+            f"{key}={'0x' + value.hex() if isinstance(value, bytes) else value}"
+            for key, value in arguments.items()
+        )
+        super().__init__(f"the proof does not hold: {name}({', '.join(shown)})")
+        self.name = name
+        self.arguments = arguments
 
 
 class HashingProcessDied(FlChainError):

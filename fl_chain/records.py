@@ -61,6 +61,15 @@ class VoidReason(IntEnum):
     BASE_FELL = 3
 
 
+class FallReason(IntEnum):
+    """Why a posting fell."""
+
+    SUM = 1
+    RANGE = 2
+    APPLY = 3
+    OBJECTIONS = 4
+
+
 class ExclusionReason(IntEnum):
     """Why a posting leaves a submission out."""
 

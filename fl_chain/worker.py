@@ -17,15 +17,17 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Round, RoundStatus, Submission
-from fl_chain.run.keeper import has_ended
+from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
 from fl_chain.run.publication import Publication
 from fl_chain.run.rounds import RoundReader
+from fl_chain.run.sightings import Sightings
 from fl_chain.run.transactions import TransactionOutbox
 from fl_chain.run.updates import Learner, UpdateSource
+from fl_chain.run.watcher import Signer, Watcher
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class WorkerParts:
     policy: RunPolicy
     outbox: Outbox
     payout: Address
+    is_watching: bool = True  # challenges and objects by itself; it never trains on what it cannot verify
 
 
 class Worker:
@@ -54,7 +57,8 @@ class Worker:
 
     def __init__(self, parts: WorkerParts) -> None:
         ledger, account = parts.ledger, parts.account
-        models = ModelChain(RoundReader(ledger.sync(), parts.store))
+        reader = RoundReader(ledger.sync(), parts.store)
+        models = ModelChain(reader)
         self._parts = parts
         self._transactions = TransactionOutbox(parts.outbox.folder, account)
         rank = 1 + int(account.address[2:6], 16) % 16
@@ -62,6 +66,8 @@ class Worker:
         self._payout = Payout(ledger, account, self._transactions)
         self._updates = UpdateSource(parts.learner, parts.policy, parts.outbox, models)
         self._publication = Publication(parts.store, self._updates)
+        signer = Signer(account, self._transactions, rank_s=rank) if parts.is_watching else None
+        self._watcher = Watcher(ledger, models, Sightings(reader), signer)
         self._unverified: dict[int, str] = {}
         self._refused: set[int] = set()
         self._reorganisations = 0
@@ -86,6 +92,7 @@ class Worker:
         return (
             self._publication.step(history, self._own_submissions(history))
             or self._register(history)
+            or self._watcher.step(history)
             or self._submit(history)
             or self._claim(history)
             or self._leave(history)
@@ -193,19 +200,19 @@ class Worker:
         )
 
     def _open_round(self, history: History) -> Round | None:
-        latest = history.rounds.get(history.state.latest)
+        current = active_round(history)
         identity = self._identity(history)
         participant = history.participants.get(identity)
-        if latest is None or latest.status is not RoundStatus.OPEN or participant is None:
+        if current is None or current.status is not RoundStatus.OPEN or participant is None:
             return None
-        if not participant.registered or latest.id >= participant.barred_from:
+        if not participant.registered or current.id >= participant.barred_from:
             return None
-        if latest.id in self._refused or any(
-            s.participant == identity for s in history.submissions[latest.id]
+        if current.id in self._refused or any(
+            s.participant == identity for s in history.submissions[current.id]
         ):
             return None
         now = self._parts.ledger.head().timestamp
-        return latest if now < latest.since + history.policy.submission_s else None
+        return current if now < current.since + history.policy.submission_s else None
 
     def _prepared(self, current: Round, history: History) -> PreparedUpdate | None:
         """Return a round's update; None while its base is not verified."""

@@ -1,4 +1,4 @@
-"""Compile the contracts and write, or with ``--check`` compare, the artifact that the package carries."""
+"""Compile the contracts and write, or with ``--check`` compare, the artifacts that the package carries."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import solcx
 SOLC_VERSION = "0.8.37"
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / "contracts"
-ARTIFACT = ROOT / "fl_chain" / "ledger" / "artifacts" / "TrainingLedger.json"
+ARTIFACTS = ROOT / "fl_chain" / "ledger" / "artifacts"
 SOURCE_UNIT = "TrainingLedger.sol"
-CONTRACT = "TrainingLedger"
+# The ledger's constructor creates the verifier: both come from one compilation.
+CONTRACTS_BY_UNIT = {"TrainingLedger.sol": "TrainingLedger", "ChallengeVerifier.sol": "ChallengeVerifier"}
 IMPORTED = re.compile(r'^(?:import\b[^;]*?|\}\s*from\s*)["\']([^"\']+)["\']', re.MULTILINE)
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
@@ -25,7 +26,10 @@ SETTINGS: dict[str, Any] = {
     "viaIR": True,
     # Without the metadata hash the bytecode depends on the code alone, not on comments or folders.
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "outputSelection": {SOURCE_UNIT: {CONTRACT: ["abi", "evm.bytecode", "evm.deployedBytecode"]}},
+    "outputSelection": {
+        unit: {contract: ["abi", "evm.bytecode", "evm.deployedBytecode"]}
+        for unit, contract in CONTRACTS_BY_UNIT.items()
+    },
 }
 
 
@@ -91,13 +95,12 @@ def find_compiler() -> Path:
     return wrapper
 
 
-def compile_unit(unit: str, sources: dict[str, str], output: dict[str, list[str]]) -> dict[str, Any]:
-    """Compile one source unit and return what the compiler says of it and of all that it reaches.
+def compile_sources(sources: dict[str, str], output: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+    """Compile source units and return what the compiler says of them.
 
     Args:
-        unit: its relative name.
-        sources: what ``read_sources`` returned for it.
-        output: what is asked for, by the contract's name.
+        sources: what ``read_sources`` returned.
+        output: what is asked for, by source unit and contract.
 
     Raises:
         SystemExit: if there is no compiler, another one, or the sources do not compile.
@@ -109,7 +112,7 @@ def compile_unit(unit: str, sources: dict[str, str], output: dict[str, list[str]
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": SETTINGS | {"outputSelection": {unit: output}},
+        "settings": SETTINGS | {"outputSelection": output},
     }
     try:
         answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=compiler)
@@ -124,25 +127,34 @@ def creation_code(unit: str, contract: str) -> bytes:
     Raises:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
-    output = compile_unit(unit, read_sources(unit), {contract: ["evm.bytecode"]})
+    output = compile_sources(read_sources(unit), {unit: {contract: ["evm.bytecode"]}})
     return bytes.fromhex(output["contracts"][unit][contract]["evm"]["bytecode"]["object"])
 
 
-def compile_artifact() -> dict[str, Any]:
-    """Compile the contract and return its artifact.
+def compile_artifacts() -> dict[str, dict[str, Any]]:
+    """Compile the contracts and return their artifacts by the contract's name.
 
     Raises:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
     sources = read_sources()
-    output = compile_unit(SOURCE_UNIT, sources, SETTINGS["outputSelection"][SOURCE_UNIT])
-    compiled = output["contracts"][SOURCE_UNIT][CONTRACT]
+    output = compile_sources(sources, SETTINGS["outputSelection"])
+    return {
+        contract: artifact_of(contract, output["contracts"][unit][contract], output["version"], sources)
+        for unit, contract in CONTRACTS_BY_UNIT.items()
+    }
+
+
+def artifact_of(
+    contract: str, compiled: dict[str, Any], version: str, sources: dict[str, str]
+) -> dict[str, Any]:
+    """Return a contract's artifact from what the compiler says of it."""
     deployed = compiled["evm"]["deployedBytecode"]
     # The keys are AST ids, which say nothing; where the immutables stand is all that a reader needs.
-    positions = [spot for spots in deployed["immutableReferences"].values() for spot in spots]
+    positions = [spot for spots in deployed.get("immutableReferences", {}).values() for spot in spots]
     return {
-        "contractName": CONTRACT,
-        "compiler": {"version": output["version"], "settings": SETTINGS},
+        "contractName": contract,
+        "compiler": {"version": version, "settings": SETTINGS},
         "sources": source_hashes(sources),
         "abi": compiled["abi"],
         "bytecode": "0x" + compiled["evm"]["bytecode"]["object"],
@@ -151,13 +163,21 @@ def compile_artifact() -> dict[str, Any]:
     }
 
 
+def path_of_artifact(contract: str) -> Path:
+    """Return the file of a contract's artifact."""
+    return ARTIFACTS / f"{contract}.json"
+
+
 def stale_sources() -> list[str]:
-    """Return the source units that changed since the committed artifact was made; needs no compiler."""
-    committed = json.loads(ARTIFACT.read_text(encoding="utf-8"))["sources"]
+    """Return the source units that changed since the committed artifacts were made; needs no compiler."""
     current = source_hashes(read_sources())
-    return sorted(
-        unit for unit in committed.keys() | current.keys() if committed.get(unit) != current.get(unit)
-    )
+    stale: set[str] = set()
+    for contract in CONTRACTS_BY_UNIT.values():
+        committed = json.loads(path_of_artifact(contract).read_text(encoding="utf-8"))["sources"]
+        stale |= {
+            unit for unit in committed.keys() | current.keys() if committed.get(unit) != current.get(unit)
+        }
+    return sorted(stale)
 
 
 def encode(artifact: dict[str, Any]) -> str:
@@ -172,15 +192,17 @@ def main() -> int:
         "--check", action="store_true", help="compare with the committed artifact, write nothing"
     )
     options = parser.parse_args()
-    text = encode(compile_artifact())
-    if not options.check:
-        ARTIFACT.parent.mkdir(parents=True, exist_ok=True)
-        ARTIFACT.write_text(text, encoding="utf-8")
-        return 0
-    if not ARTIFACT.is_file() or ARTIFACT.read_text(encoding="utf-8") != text:
-        print(f"{ARTIFACT.relative_to(ROOT)} is not current: run `make contracts`", file=sys.stderr)
-        return 1
-    return 0
+    stale = []
+    for contract, artifact in compile_artifacts().items():
+        path, text = path_of_artifact(contract), encode(artifact)
+        if not options.check:
+            ARTIFACTS.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path.relative_to(ROOT)))
+    if stale:
+        print(f"not current: {', '.join(stale)}; run `make contracts`", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -27,6 +27,15 @@ enum VoidReason {
     BaseFell
 }
 
+/// @notice Why a posting fell.
+enum FallReason {
+    None,
+    Sum,
+    Range,
+    Apply,
+    Objections
+}
+
 /// @notice What is trained.
 struct RunDefinition {
     /// @notice SHA-256 of the canonical JSON of the whole policy; its integers repeat `Policy`.
@@ -130,6 +139,63 @@ struct Claim {
     bytes32 sealedRoot;
 }
 
+/// @notice What opens one stored leaf down to the update's vector root.
+struct Opening {
+    bytes32 vectorRoot;
+    bytes32 salt;
+    uint32 weight;
+    address participant;
+}
+
+/// @notice Shows that the summands of a listed partial sum do not add up to it in one chunk.
+/// @dev Every length follows from what is stored: nothing may be left over, nothing may be missing.
+struct SumProof {
+    /// @notice Place of the wrong sum in the posted list.
+    uint16 index;
+    /// @notice The chunk in which it is wrong; padding chunks count.
+    uint64 chunk;
+    /// @notice Hash of the listed sum's own chunk, and its siblings up to the listed root, lowest first.
+    bytes32 chunkHash;
+    bytes32[] path;
+    /// @notice The posted list; its hash is stored.
+    bytes32[] partialSumRoots;
+    /// @notice Level 1: of the group's included submissions, ascending. Other levels: none.
+    Opening[] openings;
+    /// @notice The same chunk of every summand, 4096 bytes each, in their order: included submissions, or listed sums.
+    bytes chunks;
+    /// @notice Their siblings, one summand after the other, lowest first.
+    bytes32[] paths;
+}
+
+/// @notice Shows that an included update has a lane that no honest update has.
+struct RangeProof {
+    /// @notice Of the submission.
+    uint16 index;
+    Opening opening;
+    /// @notice The chunk, padding included, and the lane in it, 0 to 1023.
+    uint64 chunk;
+    uint16 lane;
+    /// @notice The chunk's 4096 bytes, and its siblings, lowest first.
+    bytes content;
+    bytes32[] path;
+}
+
+/// @notice Shows that a chunk of the posted model is not what applying the posted total to the base model gives.
+struct ApplyProof {
+    uint64 chunk;
+    /// @notice The posted list; the total is its last root.
+    bytes32[] partialSumRoots;
+    /// @notice The base model's chunk, 4096 bytes, and its siblings, lowest first.
+    bytes baseContent;
+    bytes32[] basePath;
+    /// @notice The total's chunk, 4096 bytes, and its siblings, lowest first.
+    bytes totalContent;
+    bytes32[] totalPath;
+    /// @notice Hash of the posted model's own chunk, and its siblings, lowest first.
+    bytes32 modelChunkHash;
+    bytes32[] modelPath;
+}
+
 /// @notice A participant as the ledger holds it.
 struct Participant {
     /// @notice The key that signs for it now.
@@ -169,6 +235,8 @@ struct RunState {
     uint32 tip;
     /// @notice The newest round that has closed.
     uint32 lastClosed;
+    /// @notice The round that takes submissions or waits for a posting; 0: none does.
+    uint32 active;
     /// @notice No round beyond this opens; max until the end is announced.
     uint32 endsAfter;
     /// @notice From this chain time on no round opens; max until the end is announced.
@@ -228,6 +296,21 @@ interface ITrainingLedger {
         Exclusion[] exclusions,
         bytes32[] partialSumRoots
     );
+    /// @notice A posting fell: its round waits for another under the next posting number, and every later round that is
+    /// not void yet is voided right after.
+    /// @param challenger who proved it wrong; zero where the submitters rejected it.
+    /// @param challengeRewardWei from the bond to the challenger; 0 for a rejection.
+    /// @param bonusWei from the bond to the round's reward; 0 for a rejection, which frees the bond.
+    event PostingFell(
+        uint32 indexed round,
+        uint16 postingNumber,
+        address indexed poster,
+        address indexed challenger,
+        FallReason reason,
+        uint256 challengeRewardWei,
+        uint256 bonusWei
+    );
+    event PostingObjected(uint32 indexed round, uint16 postingNumber, address indexed participant, uint16 objections);
     event RoundVoided(uint32 indexed round, VoidReason reason);
     event RoundFinalized(uint32 indexed round, uint256 rewardWei, uint256 aggregatorRewardWei, uint256 dustWei);
 
@@ -292,6 +375,18 @@ interface ITrainingLedger {
     error BelowQuorum(uint256 readable, uint16 quorum);
     error NothingToFinalize(uint32 settled);
 
+    error ChallengeWindowClosed(uint32 round, uint40 finalizableAt);
+    error WrongPartialSums(bytes32 given, bytes32 expected);
+    error WrongLength(string field, uint256 given, uint256 expected);
+    error ChunkOutOfBounds(uint64 chunk, uint256 chunks);
+    error LaneOutOfBounds(uint16 lane);
+    error PathMismatch(string field, bytes32 given, bytes32 expected);
+    error NotIncluded(uint32 round, uint16 index);
+    error NothingWrong();
+    error Barred(uint32 round, address poster);
+    error WrongModel(bytes32 given, bytes32 expected);
+    error AlreadyObjected(uint32 round, address participant);
+
     error NotFinal(uint32 round);
     error ExcludedFromReward(uint32 round, uint16 index);
     error AlreadyClaimed(uint32 round, uint16 index);
@@ -352,6 +447,7 @@ interface ITrainingLedger {
     function closeRound(uint32 round) external;
 
     /// @notice Publishes a closed round's aggregate and opens the next round on it.
+    /// @dev Where the named aggregator is barred from the round, any bonded account may post at once.
     /// @param digest the round's digest as the poster read it.
     /// @param exclusions ascending by index.
     /// @param partialSumRoots level 1 first, left to right, the total last.
@@ -375,6 +471,25 @@ interface ITrainingLedger {
     /// @dev The loop is bounded by `maxUnfinalRounds`.
     function finalize() external;
 
+    // ------------------------------------------------------------------ challenges
+
+    /// @notice Takes down a posting whose partial sums do not add up. Anyone may, until it can become final.
+    /// @dev A proof that is wrong anywhere reverts. A right one pays `challengeRewardWei` from the bond to the caller, puts
+    /// the rest into the round's reward, bars the poster from the round and voids what was built on it.
+    function challengeSum(uint32 round, SumProof calldata proof) external;
+
+    /// @notice Takes down a posting that includes an update outside its bounds. See `challengeSum`.
+    function challengeRange(uint32 round, RangeProof calldata proof) external;
+
+    /// @notice Takes down a posting whose model does not follow from its total. See `challengeSum`.
+    function challengeApply(uint32 round, ApplyProof calldata proof) external;
+
+    /// @notice Objects to a posting that the caller can neither derive nor prove wrong. Each submission of the round counts
+    /// once, under one posting; with more than half of them the posting falls, and no bond is lost.
+    /// @param modelRoot the posting that is meant, so that the objection counts against no other.
+    /// @param index of the caller's submission; it, `weight` and `sealedRoot` open the stored leaf.
+    function object(uint32 round, bytes32 modelRoot, uint16 index, uint32 weight, bytes32 sealedRoot) external;
+
     // ------------------------------------------------------------------ money
 
     /// @notice Adds to the caller's free bond.
@@ -386,7 +501,8 @@ interface ITrainingLedger {
     /// @notice Pays an account its credit and whatever it asked back that is due. Anyone may call it.
     function withdraw(address account) external;
 
-    /// @notice Pays a participant's rewards of final rounds to its payout address. Anyone may call it.
+    /// @notice Pays a participant's rewards to its payout address. Anyone may call it.
+    /// @dev Of final rounds; and of void ones that a fallen bond has given a bonus: their submitters share it equally.
     function claim(address participant, Claim[] calldata claims) external;
 
     // ------------------------------------------------------------------ reading
@@ -404,6 +520,13 @@ interface ITrainingLedger {
     function postingOf(uint32 round) external view returns (Posting memory);
     function leafOf(uint32 round, uint16 index) external view returns (bytes32);
     function isExcluded(uint32 round, uint16 index) external view returns (bool);
+    /// @notice What fallen bonds have added to a round's reward.
+    function bonusOf(uint32 round) external view returns (uint256 bonusWei);
+    function isBarred(uint32 round, address poster) external view returns (bool);
+    function objectionsTo(uint32 round) external view returns (uint16);
+    function hasObjected(uint32 round, uint16 index) external view returns (bool);
+    /// @notice The contract that decides challenges; it holds nothing and is made by the ledger's own deployment.
+    function verifier() external view returns (address);
     function isClaimed(uint32 round, uint16 index) external view returns (bool);
     function participantOf(address participant) external view returns (Participant memory);
     function identityOf(address signer) external view returns (address);

@@ -26,6 +26,7 @@ abstract contract LedgerTest {
     address internal constant AGGREGATOR = address(0x2000);
     address internal constant STRANGER = address(0x3000);
     string internal constant ARTIFACT = "../fl_chain/ledger/artifacts/TrainingLedger.json";
+    string internal constant VERIFIER_ARTIFACT = "../fl_chain/ledger/artifacts/ChallengeVerifier.json";
     uint256 internal constant START = 1_000_000;
     uint256 internal constant POOL = 1_000_000;
     uint32 internal constant NEVER = type(uint32).max;

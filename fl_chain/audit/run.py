@@ -52,6 +52,8 @@ def audit_run(
             "block_hash": "0x" + head.hash.hex(),
             "block_timestamp": head.timestamp,
             "code_hash": "0x" + ledger.code_hash.hex(),
+            "verifier": ledger.verifier,
+            "verifier_code_hash": "0x" + ledger.verifier_code_hash.hex(),
         },
         run={
             "policy_hash": "0x" + history.definition.policy_hash.hex(),
@@ -64,7 +66,7 @@ def audit_run(
             "ended": has_ended(history, head.timestamp),
         },
     )
-    report.count("deployed code against the artifact")
+    report.count("deployed code against the artifact", 2)
     for other in others:
         audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
@@ -96,7 +98,9 @@ def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:
     for round_id in range(1, history.state.latest + 1):
         views = {
             "round": (history.rounds[round_id], ledger.round(round_id)),
-            "model root": (_model_root(history, round_id), ledger.model_root(round_id)),
+            "model root": (history.model_root(round_id), ledger.model_root(round_id)),
+            "bonus": (history.bonus_wei(round_id), ledger.bonus_wei(round_id)),
+            "number of objections": (len(history.objections_to(round_id)), ledger.objections_to(round_id)),
         }
         for what, (expected, actual) in views.items():
             report.count("contract state against its events")
@@ -127,11 +131,6 @@ def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:
             expected=f"at least {history.owed_wei}",
             actual=str(held),
         )
-
-
-def _model_root(history: History, round_id: int) -> bytes:
-    posting = history.postings.get(round_id)
-    return bytes(32) if posting is None else posting.model_root
 
 
 def _shown(value: object) -> str:

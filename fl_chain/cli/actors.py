@@ -81,6 +81,7 @@ def _worker_parts(settings: Settings, owner: str | None) -> WorkerParts:
         policy=policy,
         outbox=Outbox(settings.worker.state, secret=_worker_secret()),
         payout=address(settings.worker.payout) if settings.worker.payout else account.address,
+        is_watching=settings.watch.automatic,
     )
 
 

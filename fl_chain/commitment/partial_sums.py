@@ -15,6 +15,7 @@ from fl_chain.records import Digest
 FAN_IN = 8
 
 _SUMS_TAG = b"\x03"
+EMPTY_SUMS_HASH = Digest(hashlib.sha256(_SUMS_TAG).digest())  # of an empty list, which nobody can post
 
 
 def level_sizes(submissions: int) -> tuple[int, ...]:
@@ -53,6 +54,24 @@ def list_index(level: int, position: int, submissions: int) -> int:
     """
     sizes = _verified_sizes(level, position, submissions)
     return sum(sizes[: level - 1]) + position
+
+
+def place_of(index: int, submissions: int) -> tuple[int, int]:
+    """Return level and position of the sum at a place of a posted list; the inverse of `list_index`.
+
+    Args:
+        index: from 0 in the list.
+        submissions: of the round.
+
+    Raises:
+        ValueError: if the list has no such place.
+    """
+    position = index
+    for level, size in enumerate(level_sizes(submissions), start=1):
+        if 0 <= position < size:
+            return level, position
+        position -= size
+    raise ValueError(f"the list for {submissions} submissions has no place {index}")
 
 
 def children(level: int, position: int, submissions: int) -> range:

@@ -35,6 +35,7 @@ __all__ = [
     "Lanes",
     "VectorTree",
     "chunk_path",
+    "path_root",
     "root_of_chunk_hashes",
     "vector_root",
     "vector_tree",
@@ -142,11 +143,23 @@ def verify_chunk_path(
         )
     if not 0 <= index < 1 << len(path):
         raise MalformedBlob(f"chunk {index} is outside the {1 << len(path)} chunks of {dimension} lanes")
-    node = bytes32(chunk_hash, "the chunk hash")
-    for level, sibling in enumerate(path):
-        node = node_hash(sibling, node) if index >> level & 1 else node_hash(node, sibling)
+    node = path_root(bytes32(chunk_hash, "the chunk hash"), index, path)
     if node != root:
         raise DigestMismatch(f"the path of chunk {index}", expected=root, actual=node)
+
+
+def path_root(chunk_hash: bytes, index: int, path: Sequence[bytes]) -> Digest:
+    """Return where a path leads to; the caller fixes its length, or a node would pass for a chunk.
+
+    Args:
+        chunk_hash: of the padded chunk, 32 bytes.
+        index: of the chunk.
+        path: its siblings, lowest first, 32 bytes each.
+    """
+    node = chunk_hash
+    for level, sibling in enumerate(path):
+        node = node_hash(sibling, node) if index >> level & 1 else node_hash(node, sibling)
+    return Digest(node)
 
 
 def _verify_hash_count(hashes: bytes, dimension: int) -> None:

@@ -1,4 +1,4 @@
-"""The compiled contract that the package carries, and the check that an address holds this very code."""
+"""The compiled contracts that the package carries, and the check that an address holds this very code."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class Artifact:
     immutables: tuple[tuple[int, int], ...]
     code_hash: Digest
 
+    def immutable_values(self, deployed: bytes) -> list[int]:
+        """Return what a deployment wrote into runtime code that `verify_code` has accepted."""
+        return [int.from_bytes(deployed[start : start + length], "big") for start, length in self.immutables]
+
     def verify_code(self, deployed: bytes) -> None:
         """Check that runtime code is this contract's, whatever a deployment's immutable values are.
 
@@ -60,8 +64,18 @@ class Artifact:
 @cache
 def training_ledger() -> Artifact:
     """Return the artifact of ``contracts/TrainingLedger.sol``."""
+    return _artifact("TrainingLedger")
+
+
+@cache
+def challenge_verifier() -> Artifact:
+    """Return the artifact of ``contracts/ChallengeVerifier.sol``, which the ledger's constructor creates."""
+    return _artifact("ChallengeVerifier")
+
+
+def _artifact(contract: str) -> Artifact:
     folder = resources.files("fl_chain.ledger") / "artifacts"
-    content = json.loads((folder / "TrainingLedger.json").read_text(encoding="utf-8"))
+    content = json.loads((folder / f"{contract}.json").read_text(encoding="utf-8"))
     template = bytes.fromhex(content["deployedBytecode"].removeprefix("0x"))
     return Artifact(
         abi=content["abi"],

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
+from fl_chain.commitment.proofs import Proof
+from fl_chain.errors import RequestRefused
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.gas import gas_limit
+from fl_chain.ledger.node import Node, quantity
+from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.token import Token
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -30,6 +35,7 @@ class LedgerCalls(ABC):
     where no node answers.
     """
 
+    node: Node
     run: RunId
 
     @abstractmethod
@@ -162,6 +168,53 @@ class LedgerCalls(ABC):
         """Settle every round whose challenge window is over."""
         return self._send(account, "finalize", rounds=self.policy().max_unfinal_rounds)
 
+    # ------------------------------------------------------------------ challenges
+
+    def challenge(self, account: Account, round_id: int, proof: Proof) -> Receipt:
+        """Take down a posting that a proof shows to be wrong.
+
+        Args:
+            account: anyone's; the challenge reward is credited to it.
+            round_id: a posted round.
+            proof: of a wrong partial sum, of an included update out of range, or of a wrong model.
+        """
+        rounds = self.policy().max_unfinal_rounds
+        return self._send(account, proof.function, round_id, astuple(proof), rounds=rounds)
+
+    def try_challenge(self, sender: Address, round_id: int, proof: Proof) -> int:
+        """Try a challenge on the newest block without a transaction, and return the gas that it would take.
+
+        Args:
+            sender: as whom; the node asks nothing of it but that it could pay.
+            round_id: a posted round.
+            proof: see `challenge`.
+
+        Raises:
+            LedgerReverted: the contract would refuse the proof.
+            RequestRefused: the node does not run it to its end.
+            LedgerUnavailable: no node answers.
+        """
+        data = ledger_abi().functions[proof.function].encode((round_id, astuple(proof)))
+        request = {"from": sender, "to": self.run.ledger, "data": "0x" + data.hex()}
+        try:
+            # Not every node says with an estimate by which custom error a call fails.
+            self.node.call(self.run.ledger, data, sender=sender)
+            return quantity(self.node.request("eth_estimateGas", request))
+        except RequestRefused as error:
+            raise decode_revert(error.data) or error from error
+
+    def object(self, account: Account, *, model_root: Digest, submission: Submission) -> Receipt:
+        """Object to a posting that can neither be derived nor proven wrong.
+
+        Args:
+            account: signs for the submission's participant.
+            model_root: of the posting that is meant, so that the objection counts against no other.
+            submission: the participant's own one to the posted round.
+        """
+        opened = (submission.index, submission.weight, submission.sealed_root)
+        rounds = self.policy().max_unfinal_rounds
+        return self._send(account, "object", submission.round, model_root, *opened, rounds=rounds)
+
     # ------------------------------------------------------------------ money
 
     def deposit_bond(self, account: Account, amount_wei: int) -> Receipt:
@@ -177,12 +230,13 @@ class LedgerCalls(ABC):
         return self._send(account, "withdraw", holder)
 
     def claim(self, account: Account, participant: Address, rewards: Sequence[Submission]) -> Receipt:
-        """Pay a participant's rewards of final rounds to its payout address.
+        """Pay a participant's rewards to its payout address.
 
         Args:
             account: anyone's.
             participant: whose.
-            rewards: its submissions to those rounds, see ``History.unclaimed_rewards``.
+            rewards: its submissions to final rounds, and to void ones with a bonus; see
+                ``History.unclaimed_rewards``.
         """
         claims = [(one.round, one.index, one.weight, one.sealed_root) for one in rewards]
         return self._send(account, "claim", participant, claims, claims=len(claims))

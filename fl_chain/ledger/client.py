@@ -9,8 +9,9 @@ from typing import Any
 
 from fl_chain.errors import LedgerError, MalformedResponse, RequestRefused
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import challenge_verifier, training_ledger
 from fl_chain.ledger.calls import LedgerCalls
+from fl_chain.ledger.code import verifier_address, verify_ledger_code
 from fl_chain.ledger.decoding import decode_logs
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
@@ -46,6 +47,8 @@ class Ledger(LedgerCalls):
         run: which chain and address.
         deployed_block: no event is older.
         code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
+        verifier: the contract that decides challenges.
+        verifier_code_hash: SHA-256 of its code, equal for every ledger of this release.
         reorganisations: how often the history was built anew since the ledger was opened, because the chain
             had changed behind it; what was concluded from it before may not hold any more.
     """
@@ -54,6 +57,8 @@ class Ledger(LedgerCalls):
         self.node = node
         self.run = run
         self.code_hash: Digest = training_ledger().code_hash
+        self.verifier: Address = verifier_address(run.ledger)
+        self.verifier_code_hash: Digest = challenge_verifier().code_hash
         self._confirmations = confirmations
         self.deployed_block = deployed_block
         self._history = History(run)
@@ -89,7 +94,7 @@ class Ledger(LedgerCalls):
             LedgerUnavailable: no node answers.
         """
         node.verify_chain(chain_id)
-        training_ledger().verify_code(node.code(ledger))
+        verify_ledger_code(node, ledger)
         run = RunId(node.chain_id, ledger)
         return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
 
@@ -172,6 +177,22 @@ class Ledger(LedgerCalls):
     def is_excluded(self, round_id: int, index: int) -> bool:
         """Return whether the standing posting leaves a submission out."""
         return bool(self._view("isExcluded", round_id, index)[0])
+
+    def bonus_wei(self, round_id: int) -> int:
+        """Return what fallen bonds have added to a round's reward."""
+        return int(self._view("bonusOf", round_id)[0])
+
+    def is_barred(self, round_id: int, poster: Address) -> bool:
+        """Return whether a posting of an account fell in a round, so that it may not post it again."""
+        return bool(self._view("isBarred", round_id, poster)[0])
+
+    def objections_to(self, round_id: int) -> int:
+        """Return how many submissions object to a round's standing posting."""
+        return int(self._view("objectionsTo", round_id)[0])
+
+    def has_objected(self, round_id: int, index: int) -> bool:
+        """Return whether a submission counts as an objection to the standing posting."""
+        return bool(self._view("hasObjected", round_id, index)[0])
 
     def is_claimed(self, round_id: int, index: int) -> bool:
         """Return whether a submission's reward was paid."""

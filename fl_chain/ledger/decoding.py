@@ -13,12 +13,21 @@ from typing import Any
 
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.events import EVENT_TYPES, Event, Place, RoundPosted, RoundVoided, RunDeployed
+from fl_chain.ledger.events import (
+    EVENT_TYPES,
+    Event,
+    Place,
+    PostingFell,
+    RoundPosted,
+    RoundVoided,
+    RunDeployed,
+)
 from fl_chain.records import (
     Address,
     Digest,
     Exclusion,
     ExclusionReason,
+    FallReason,
     LedgerPolicy,
     RewardSplit,
     RunDefinition,
@@ -32,6 +41,7 @@ _POLICY_TYPES = ("uint8", "uint8", *["uint32"] * 2, *["uint16"] * 2, "uint32", "
 _POLICY_TYPES += (*["uint128"] * 5, "uint8")
 _POSTED_TYPES = ("uint16", "bytes32", "bytes32", "bytes32", "uint16", "uint32", "uint40")
 _EXCLUSION_TYPES = ("uint16", "uint8", "uint32", "address", "bytes32")
+_FELL_TYPES = ("uint16", "uint8", "uint256", "uint256")
 
 Reader = Callable[[bytes], Any]
 Decoder = Callable[[Place, Sequence[bytes], bytes], Event]
@@ -81,6 +91,7 @@ def _decoders() -> dict[str, Decoder]:
     special: dict[str, Decoder] = {
         "RunDeployed": _run_deployed,
         "RoundPosted": _round_posted,
+        "PostingFell": _posting_fell,
         "RoundVoided": _round_voided,
     }
     types = {one.__name__: one for one in EVENT_TYPES}
@@ -94,9 +105,12 @@ def _decoders() -> dict[str, Decoder]:
 
 
 def _static_decoder(event_type: type[Event], inputs: Sequence[Mapping[str, Any]]) -> Decoder:
-    """Return a decoder for an event of static fields whose indexed ones come first."""
+    """Return a decoder for an event of static fields: the indexed ones are topics, the others data."""
     indexed = [_reader(field["type"]) for field in inputs if field["indexed"]]
     plain = [_reader(field["type"]) for field in inputs if not field["indexed"]]
+    fields = sorted(range(len(inputs)), key=lambda at: not inputs[at]["indexed"])  # as they are read
+    order = [fields.index(at) for at in range(len(inputs))]
+    is_in_order = order == sorted(order)
     build: Callable[..., Event] = event_type
 
     def decode(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
@@ -104,7 +118,7 @@ def _static_decoder(event_type: type[Event], inputs: Sequence[Mapping[str, Any]]
             raise ValueError(f"{event_type.__name__} has other lengths")
         values = [read(topic) for read, topic in zip(indexed, topics, strict=True)]
         values += [read(data[start * WORD : (start + 1) * WORD]) for start, read in enumerate(plain)]
-        return build(place, *values)
+        return build(place, *(values if is_in_order else [values[at] for at in order]))
 
     return decode
 
@@ -122,6 +136,15 @@ def _run_deployed(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
 def _round_voided(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
     (round_word,) = topics
     return RoundVoided(place, _uint(32)(round_word), VoidReason(_uint(8)(data)))
+
+
+def _posting_fell(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
+    round_word, poster, challenger = topics
+    number, reason, reward_wei, bonus_wei = _read(_FELL_TYPES, _words(data))
+    people = (_address(poster), _address(challenger))
+    return PostingFell(
+        place, _uint(32)(round_word), number, *people, FallReason(reason), reward_wei, bonus_wei
+    )
 
 
 def _round_posted(place: Place, topics: Sequence[bytes], data: bytes) -> Event:

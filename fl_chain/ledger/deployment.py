@@ -10,6 +10,7 @@ from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.code import verify_ledger_code
 from fl_chain.ledger.gas import DEPLOYMENT_GAS
 from fl_chain.ledger.node import Node
 from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RunDefinition
@@ -48,10 +49,9 @@ def deploy(
         TransactionFailed: it failed otherwise.
         WrongCode: what stands there afterwards is another contract.
     """
-    artifact = training_ledger()
     arguments = encode(ledger_abi().constructor, (astuple(definition), astuple(policy), aggregator, token))
-    receipt = account.send(None, artifact.bytecode + arguments, gas=DEPLOYMENT_GAS)
+    receipt = account.send(None, training_ledger().bytecode + arguments, gas=DEPLOYMENT_GAS)
     if receipt.contract is None:
         raise MalformedResponse("the node's receipt of the deployment names no contract: ask another node")
-    artifact.verify_code(node.code(receipt.contract))
+    verify_ledger_code(node, receipt.contract)
     return Deployment(receipt.contract, receipt.block_number, receipt)

@@ -8,6 +8,7 @@ from fl_chain.records import (
     Address,
     Digest,
     Exclusion,
+    FallReason,
     LedgerPolicy,
     RunDefinition,
     VoidReason,
@@ -186,6 +187,29 @@ class RoundPosted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PostingFell(Event):
+    """A posting fell: its round waits for another, and every later round is voided right after."""
+
+    round: int
+    posting_number: int
+    poster: Address
+    challenger: Address  # zero where the submitters rejected it
+    reason: FallReason
+    challenge_reward_wei: int  # from the bond to the challenger
+    bonus_wei: int  # from the bond to the round's reward
+
+
+@dataclass(frozen=True, slots=True)
+class PostingObjected(Event):
+    """A submitter objects to a posting."""
+
+    round: int
+    posting_number: int
+    participant: Address
+    objections: int  # with this one
+
+
+@dataclass(frozen=True, slots=True)
 class RoundVoided(Event):
     """A round counts for nothing."""
 
@@ -256,6 +280,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     UpdateSubmitted,
     RoundClosed,
     RoundPosted,
+    PostingFell,
+    PostingObjected,
     RoundVoided,
     RoundFinalized,
     BondDeposited,

@@ -14,9 +14,7 @@ from fl_chain.ledger.replay import apply_event
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import ClaimedReward
 from fl_chain.records import (
-    ZERO_DIGEST,
     Address,
-    Digest,
     RewardSplit,
     RoundStatus,
     RunId,
@@ -85,27 +83,40 @@ class History(Tables):
         """Return the participant that a key signs for; the key's own address where it signs for none."""
         return self.identities.get(signer, signer)
 
-    def model_root(self, round_id: int) -> Digest:
-        """Return the root of the model that a round made; genesis for 0, a zero digest where it made none."""
-        if round_id == 0:
-            return self.definition.genesis_model_root
-        posting = self.postings.get(round_id)
-        return ZERO_DIGEST if posting is None else posting.model_root
-
     def weight_cap_at(self, submission: Submission) -> int:
         """Return the participant's weight cap when it submitted."""
         return self.caps_at_submission[submission.round, submission.index]
 
+    def bonus_wei(self, round_id: int) -> int:
+        """Return what fallen bonds have added to a round's reward."""
+        return self.bonuses.get(round_id, 0)
+
+    def is_barred(self, round_id: int, poster: Address) -> bool:
+        """Return whether a posting of an account fell in a round, so that it may not post it again."""
+        return poster in self.barred.get(round_id, ())
+
+    def objections_to(self, round_id: int) -> list[Address]:
+        """Return who objected to a round under its posting number, in their order."""
+        return self.objections.get((round_id, self.rounds[round_id].posting_number), [])
+
     def reward_wei(self, submission: Submission) -> int:
-        """Return what a submission earns when its round is final; 0 where it is not, or is left out."""
+        """Return what a submission earns by now, in wei.
+
+        In a final round that is a share of reward and bonus; 0 where it is left out. In a void round the
+        submitters share the bonus equally. Elsewhere it is 0.
+        """
         current, posting = self.rounds[submission.round], self.postings.get(submission.round)
+        bonus_wei = self.bonus_wei(submission.round)
+        if current.status is RoundStatus.VOID:
+            return bonus_wei // current.submissions if bonus_wei else 0
         if current.status is not RoundStatus.FINAL or posting is None:
             return 0
         if any(exclusion.index == submission.index for exclusion in posting.exclusions):
             return 0
+        whole_wei = self.policy.reward_wei + bonus_wei
         if self.policy.reward_split is RewardSplit.EQUAL:
-            return self.policy.reward_wei // posting.included
-        return self.policy.reward_wei // posting.included_weight * submission.weight
+            return whole_wei // posting.included
+        return whole_wei // posting.included_weight * submission.weight
 
     def unclaimed_rewards(self, participant: Address) -> list[Submission]:
         """Return a participant's submissions that were rewarded and not claimed yet, oldest first."""
@@ -125,6 +136,7 @@ class History(Tables):
         per_round_wei = self.policy.reward_wei + self.policy.aggregator_reward_wei
         under_way = (RoundStatus.OPEN, RoundStatus.CLOSED, RoundStatus.POSTED)
         reserved_wei = sum(per_round_wei for current in self.rounds.values() if current.status in under_way)
+        reserved_wei += sum(self._unsettled_bonus_wei(round_id) for round_id in self.bonuses)
         accounts_wei = sum(
             one.free_bond_wei + one.locked_bond_wei + one.credit_wei + one.unbonding_wei
             for one in self.accounts.values()
@@ -133,3 +145,10 @@ class History(Tables):
         rewards_wei = sum(one.reward_wei - one.dust_wei for one in self.settlements.values())
         paid_wei = sum(claim.amount_wei for claim in self.claims)
         return self.state.pool_wei + reserved_wei + accounts_wei + deposits_wei + rewards_wei - paid_wei
+
+    def _unsettled_bonus_wei(self, round_id: int) -> int:
+        """Return what a round's bonus still holds for its submitters; a final one's is in its settlement."""
+        current, bonus_wei = self.rounds[round_id], self.bonuses[round_id]
+        if current.status is RoundStatus.FINAL:
+            return 0
+        return bonus_wei - (bonus_wei % current.submissions if current.status is RoundStatus.VOID else 0)

@@ -15,6 +15,7 @@ from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
     NEVER,
     ClaimedReward,
+    FallenPosting,
     Participant,
     Settlement,
     SignerRotation,
@@ -22,11 +23,11 @@ from fl_chain.ledger.views import (
 from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
+    FallReason,
     Posting,
     Round,
     RoundStatus,
     Submission,
-    VoidReason,
 )
 
 
@@ -178,6 +179,8 @@ def _count_out(tables: Tables, who: Address) -> None:
 def _(event: e.RoundOpened, tables: Tables) -> None:
     if event.round != tables.state.latest + 1:
         raise ValueError("round ids are contiguous")
+    if event.base_model_root != tables.model_root(event.base_round):
+        raise ValueError("a round starts from the model that stands")
     policy = tables.policy
     tables.rounds[event.round] = Round(
         id=event.round,
@@ -194,8 +197,10 @@ def _(event: e.RoundOpened, tables: Tables) -> None:
         digest=initial_digest(tables.run, event.round, event.base_model_root),
     )
     tables.submissions[event.round] = []
+    tables.base_model_roots[event.round] = event.base_model_root
     reserved_wei = policy.reward_wei + policy.aggregator_reward_wei
-    tables.update_state(latest=event.round, pool_wei=tables.state.pool_wei - reserved_wei)
+    pool_wei = tables.state.pool_wei - reserved_wei
+    tables.update_state(latest=event.round, active=event.round, pool_wei=pool_wei)
 
 
 @apply_event.register
@@ -252,20 +257,66 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
     tables.postings[event.round] = posting
     tables.all_postings.append(posting)
     tables.update_round(event.round, status=RoundStatus.POSTED, since=event.place.timestamp)
-    tables.update_state(tip=event.round)
+    tables.update_state(tip=event.round, active=0)
     _move_bond(tables, event.poster, -tables.policy.bond_wei)
+
+
+@apply_event.register
+def _(event: e.PostingFell, tables: Tables) -> None:
+    current, posting = tables.rounds[event.round], tables.postings.pop(event.round)
+    if (event.posting_number, event.poster) != (posting.posting_number, posting.poster):
+        raise ValueError("another posting stands")
+    tables.fallen.append(
+        FallenPosting(
+            posting, event.reason, event.challenger, event.challenge_reward_wei, event.bonus_wei, event.place
+        )
+    )
+    tables.barred.setdefault(event.round, set()).add(event.poster)
+    if event.reason is FallReason.OBJECTIONS:
+        _move_bond(tables, event.poster, tables.policy.bond_wei)
+    else:
+        locked_wei = tables.account(event.poster).locked_bond_wei - tables.policy.bond_wei
+        tables.update_account(event.poster, locked_bond_wei=locked_wei)
+        credit_wei = tables.account(event.challenger).credit_wei + event.challenge_reward_wei
+        tables.update_account(event.challenger, credit_wei=credit_wei)
+    if event.bonus_wei:
+        tables.bonuses[event.round] = tables.bonuses.get(event.round, 0) + event.bonus_wei
+    tables.update_round(
+        event.round,
+        status=RoundStatus.CLOSED,
+        since=event.place.timestamp,
+        posting_number=current.posting_number + 1,
+    )
+    tables.update_state(tip=current.base_round, active=event.round)
+
+
+@apply_event.register
+def _(event: e.PostingObjected, tables: Tables) -> None:
+    posting = tables.postings[event.round]
+    objectors = tables.objections.setdefault((event.round, event.posting_number), [])
+    objectors.append(event.participant)
+    if (event.posting_number, event.objections) != (posting.posting_number, len(objectors)):
+        raise ValueError("objections to the standing posting are counted one by one")
 
 
 @apply_event.register
 def _(event: e.RoundVoided, tables: Tables) -> None:
     current, policy = tables.rounds[event.round], tables.policy
-    if event.reason is VoidReason.BELOW_QUORUM:
+    if current.status is RoundStatus.OPEN:
         # It never closed, so whoever it expected is expected again.
         tables.update_round(event.round, returning=current.returning + current.remaining, remaining=0)
+    elif current.status is RoundStatus.POSTED:
+        _move_bond(tables, tables.postings.pop(event.round).poster, policy.bond_wei)
     tables.voids[event.round] = event.reason
     tables.update_round(event.round, status=RoundStatus.VOID, since=event.place.timestamp)
     freed_wei = policy.reward_wei + policy.aggregator_reward_wei
-    tables.update_state(pool_wei=tables.state.pool_wei + freed_wei)
+    bonus_wei = tables.bonuses.get(event.round, 0)
+    if bonus_wei:
+        freed_wei += bonus_wei % current.submissions
+        for submission in tables.submissions[event.round]:
+            tables.unclaimed[submission.participant][event.round] = submission
+    active = 0 if tables.state.active == event.round else tables.state.active
+    tables.update_state(pool_wei=tables.state.pool_wei + freed_wei, active=active)
 
 
 @apply_event.register

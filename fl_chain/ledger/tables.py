@@ -11,6 +11,7 @@ from fl_chain.ledger.views import (
     NO_END_TIME,
     AccountBalance,
     ClaimedReward,
+    FallenPosting,
     Participant,
     RunState,
     Settlement,
@@ -47,12 +48,17 @@ class Tables:
         rounds: by id, from 1.
         submissions: by round, in the ledger's order; empty for a round that has none.
         postings: the one that stands, by round.
-        all_postings: in their order, those that fell included.
+        all_postings: in their order, those that no longer stand included.
+        fallen: postings that were taken down, in their order. One that went with its base is not among them.
+        barred: by round, who may not post it any more.
+        objections: who objected, in their order, by round and posting number.
+        bonuses: what fallen bonds have added to a round's reward, in wei.
+        base_model_roots: by round, of the model that it started from, which may have fallen since.
         seeds: by round, fixed when it closed.
         voids: why a round is void.
         settlements: by round that is final.
         claims: rewards paid, in their order.
-        unclaimed: rewarded submissions by participant and round.
+        unclaimed: rewarded submissions by participant and round, those of void rounds with a bonus included.
         accounts: bonds and credits by address.
         rotations: signing keys that were asked for, by participant.
         identities: participant by the key that signs for it now.
@@ -68,7 +74,7 @@ class Tables:
 
     def __init__(self, run: RunId) -> None:
         self.run = run
-        self.state = RunState(0, 0, 0, 0, NEVER, NO_END_TIME, 0, ZERO_ADDRESS, 0)
+        self.state = RunState(0, 0, 0, 0, 0, NEVER, NO_END_TIME, 0, ZERO_ADDRESS, 0)
         # Round 0 is genesis: never opened, its `returning` is what the first round expects.
         self.genesis = Round(0, RoundStatus.NONE, 0, 0, 0, 0, 0, 0, 0, 0, 0, ZERO_DIGEST)
         self.participants: dict[Address, Participant] = {}
@@ -76,6 +82,11 @@ class Tables:
         self.submissions: dict[int, list[Submission]] = {}
         self.postings: dict[int, Posting] = {}
         self.all_postings: list[Posting] = []
+        self.fallen: list[FallenPosting] = []
+        self.barred: dict[int, set[Address]] = {}
+        self.objections: dict[tuple[int, int], list[Address]] = {}
+        self.bonuses: dict[int, int] = {}
+        self.base_model_roots: dict[int, Digest] = {}
         self.seeds: dict[int, Digest] = {}
         self.voids: dict[int, VoidReason] = {}
         self.settlements: dict[int, Settlement] = {}
@@ -94,6 +105,13 @@ class Tables:
     def round_or_genesis(self, round_id: int) -> Round:
         """Return a round; 0 stands for genesis."""
         return self.rounds[round_id] if round_id else self.genesis
+
+    def model_root(self, round_id: int) -> Digest:
+        """Return the root of the model that a round made; genesis for 0, a zero digest where none stands."""
+        if round_id == 0:
+            return self.definition.genesis_model_root
+        posting = self.postings.get(round_id)
+        return ZERO_DIGEST if posting is None else posting.model_root
 
     def update_round(self, round_id: int, **changes: Any) -> None:
         """Replace fields of a round; 0 stands for genesis."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fl_chain.records import Address
+from fl_chain.ledger.events import Place
+from fl_chain.records import Address, FallReason, Posting
 
 NEVER = 2**32 - 1  # no round: the participant is in good standing, or no end is announced
 NO_END_TIME = 2**40 - 1
@@ -18,6 +19,7 @@ class RunState:
     settled: int  # every round up to this one is final or void for good
     tip: int  # round whose model is the newest that stands; 0: genesis
     last_closed: int  # newest round that has closed
+    active: int  # round that takes submissions or waits for a posting; 0: none does
     ends_after: int  # no round beyond this opens
     ends_at: int  # from this chain time on no round opens
     registered: int  # participants that are registered and not suspended
@@ -67,9 +69,21 @@ class Settlement:
     """What a round's finality paid."""
 
     round: int
-    reward_wei: int
+    reward_wei: int  # what fallen bonds have added included
     aggregator_reward_wei: int
     dust_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class FallenPosting:
+    """A posting that a challenge or the submitters took down."""
+
+    posting: Posting
+    reason: FallReason
+    challenger: Address  # who proved it wrong; zero where the submitters rejected it
+    challenge_reward_wei: int  # from the bond to the challenger
+    bonus_wei: int  # from the bond to the round's reward; with the former 0 where the bond was freed
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,12 @@ class Step(Enum):
 
 
 def active_round(history: History) -> Round | None:
-    """Return the round that takes submissions or waits for a posting; None where there is none."""
-    state = history.state
-    for round_id in range(state.settled + 1, state.latest + 1):
-        current = history.rounds[round_id]
-        if current.status in (RoundStatus.OPEN, RoundStatus.CLOSED):
-            return current
-    return None
+    """Return the round that takes submissions or waits for a posting; None where there is none.
+
+    Where a posting fell, that is its round, and the rounds after it are void.
+    """
+    active = history.state.active
+    return history.rounds[active] if active else None
 
 
 def due_step(history: History, now: int) -> tuple[Step, int, int] | None:
@@ -51,8 +50,7 @@ def due_step(history: History, now: int) -> tuple[Step, int, int] | None:
     if finalizable is not None:
         return Step.FINALIZE, history.state.settled + 1, finalizable
     if active is None and _can_open(history, now):
-        latest = history.state.latest
-        return Step.OPEN_ROUND, latest + 1, history.rounds[latest].since if latest else history.deployed_at
+        return Step.OPEN_ROUND, history.state.latest + 1, _idle_since(history)
     return None
 
 
@@ -66,6 +64,14 @@ def is_over(history: History, now: int) -> bool:
 def has_ended(history: History, now: int) -> bool:
     """Return whether the run is over and every round of it settled."""
     return is_over(history, now) and history.state.settled == history.state.latest
+
+
+def _idle_since(history: History) -> int:
+    """Return since when no round is under way: a round that was posted again may be older than the newest."""
+    latest, settled = history.state.latest, history.state.settled
+    if latest == 0:
+        return history.deployed_at
+    return max(history.rounds[round_id].since for round_id in range(min(settled + 1, latest), latest + 1))
 
 
 def _finalizable_since(history: History, now: int) -> int | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.errors import DigestMismatch, StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
-from fl_chain.records import Digest, Exclusion, ExclusionReason, Posting, Submission
+from fl_chain.records import Exclusion, ExclusionReason, Submission
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class RoundReader:
             round=submission.round,
         )
         verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
-        return update.lanes
+        return update.lanes[:dimension]
 
     def problem(self, submission: Submission) -> ExclusionReason | None:
         """Return why a submission cannot be included; None where it can."""
@@ -83,21 +83,3 @@ class RoundReader:
     def _included(self, submissions: Iterable[Submission], excluded: set[int]) -> Iterator[Lanes | None]:
         for submission in submissions:
             yield None if submission.index in excluded else self.update(submission)
-
-
-def verify_posting(posting: Posting, aggregate: Aggregate) -> None:
-    """Check that a posting says what its round's inputs give.
-
-    Raises:
-        DigestMismatch: naming the first partial sum that differs, or the model.
-    """
-    for position, (expected, actual) in enumerate(
-        zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
-    ):
-        _verify_root(f"partial sum {position} of round {posting.round}", expected, actual)
-    _verify_root(f"the model of round {posting.round}", aggregate.model_root, posting.model_root)
-
-
-def _verify_root(what: str, expected: Digest, actual: Digest) -> None:
-    if expected != actual:
-        raise DigestMismatch(what, expected=expected, actual=actual)

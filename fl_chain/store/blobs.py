@@ -7,6 +7,9 @@
 | model | ``models/<vector root>`` | lanes (4 each) |
 | document | ``documents/<SHA-256>`` | canonical JSON: policy, manifest |
 
+An update has as many lanes as the model, or more up to the end of its last chunk: so a lane that is set out
+there, which no valid update has, can be shown to anyone.
+
 Names are built from checked digests and addresses only, so no name can lead out of a store.
 """
 
@@ -22,6 +25,7 @@ import numpy.typing as npt
 
 from fl_chain.commitment.canonical import parse_canonical_json
 from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_bytes
+from fl_chain.commitment.merkle import CHUNK_BYTES
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import root_of_chunk_hashes, vector_root
 from fl_chain.errors import DigestMismatch, MalformedBlob
@@ -76,7 +80,8 @@ class Update(NamedTuple):
 
     Attributes:
         opening: vector root and salt.
-        lanes: shape (dimension,), big-endian uint32.
+        lanes: shape (dimension,), or longer up to the end of the last chunk, big-endian uint32. No valid
+            update has a lane set past the dimension; see ``aggregation.quantise.verify_update``.
     """
 
     opening: Opening
@@ -100,23 +105,25 @@ class UpdateBlob(Blob[Update]):
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Opening and lanes."""
-        size = OPENING_BYTES + LANE_BYTES * self.dimension
-        return size, size
+        """Opening and lanes, the last chunk whole or cut off after the dimension."""
+        chunk_end = chunk_count(self.dimension) * CHUNK_BYTES
+        return OPENING_BYTES + LANE_BYTES * self.dimension, OPENING_BYTES + chunk_end
 
     def encode(self, content: Update) -> list[memoryview]:
         """Return opening and lanes, after checking that the one opens the sealed root."""
         self._verify_opening(content.opening, self.path)
-        return [
-            memoryview(content.opening.vector_root + content.opening.salt),
-            _lane_bytes(content.lanes, self.dimension),
-        ]
+        least, most = self.sizes
+        if not least <= OPENING_BYTES + content.lanes.nbytes <= most:
+            raise ValueError(f"an update of {self.dimension} lanes has not {content.lanes.size}")
+        return [memoryview(content.opening.vector_root + content.opening.salt), lane_bytes(content.lanes)]
 
     def decode(self, body: Bytes, where: str) -> Update:
         """Check the opening against the sealed root, and the lanes against the opening."""
         root = Digest(body[:DIGEST_BYTES].tobytes())
         opening = Opening(root, body[DIGEST_BYTES:OPENING_BYTES].tobytes())
         self._verify_opening(opening, where)
+        if body.size % LANE_BYTES:
+            raise MalformedBlob(f"{where}: {body.size} bytes, which are not whole lanes of {LANE_BYTES}")
         lanes = body[OPENING_BYTES:].view(LANE)
         _verify_vector(lanes, root, where)
         return Update(opening, lanes)

@@ -57,7 +57,7 @@ class Store:
         run: RunId,
         round: int,  # noqa: A002
     ) -> tuple[WriteOutcome, ...]:
-        """Put a participant's update of a run's round.
+        """Put a participant's update of a run's round; lanes up to the end of the last chunk are taken.
 
         Raises:
             DigestMismatch: if the opening does not open the sealed root; nothing is written then.

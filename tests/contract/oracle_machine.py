@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from oracle_moves import CLAIM_FLAWS, POSTING_FLAWS, SUBMISSION_FLAWS, Moves
+from oracle_moves import CLAIM_FLAWS, OBJECTION_FLAWS, POSTING_FLAWS, SUBMISSION_FLAWS, Moves
 from oracle_pair import Pair
 from oracle_people import AGGREGATOR, KEYS, OPERATOR, PAYOUTS, POLICY, RIVAL, STRANGER, WORKERS
+from oracle_proofs import FLAWS
+from oracle_vectors import EXCESSES, LIES
 
 from fl_chain.ledger.memory import Claim
 from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RewardSplit, RoundStatus
@@ -65,11 +67,19 @@ class LedgerMachine(RuleBasedStateMachine):
         funded_rounds=st.sampled_from((6, 2, 9, 0)),
         bonds=st.sampled_from((3, 4, 1, 0)),
         progress=st.sampled_from((6, 12, 3, 0)),
+        dimension=st.sampled_from((2049, 1024, 3)),
     )
     def deploy(  # noqa: PLR0917
-        self, policy: LedgerPolicy, is_token: bool, joined: int, funded_rounds: int, bonds: int, progress: int
+        self,
+        policy: LedgerPolicy,
+        is_token: bool,
+        joined: int,
+        funded_rounds: int,
+        bonds: int,
+        progress: int,
+        dimension: int,
     ) -> None:
-        self.pair = Pair(policy, is_token=is_token)
+        self.pair = Pair(policy, is_token=is_token, dimension=dimension)
         self.moves = Moves(self.pair)
         self.moves.fund(funded_rounds * (policy.reward_wei + policy.aggregator_reward_wei))
         for worker in WORKERS[:joined]:
@@ -100,7 +110,7 @@ class LedgerMachine(RuleBasedStateMachine):
         memory = self.pair.memory
         self.moves.pass_until(max(memory.posting_summary(n)[1] for n in range(self.moves.latest.id + 1)))
         self.pair.call(STRANGER, "finalize")
-        final = [one for one in self.moves.claims(worker) if self._is_final(one)]
+        final = [one for one in self.moves.claims(worker) if self._is_payable(one)]
         self.moves.claim(worker, [one for one in final if not memory.is_claimed(one.round, one.index)])
 
     # ------------------------------------------------------------------ who takes part
@@ -148,26 +158,66 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ rounds
 
-    @rule(worker=workers, weight=st.integers(1, 8), flaw=sometimes(SUBMISSION_FLAWS))
-    def submit(self, worker: Address, weight: int, flaw: str | None) -> None:
-        self.moves.submit(worker, weight, flaw)
+    @rule(
+        worker=workers,
+        weight=st.integers(1, 8),
+        flaw=sometimes(SUBMISSION_FLAWS),
+        excess=sometimes(EXCESSES),
+    )
+    def submit(self, worker: Address, weight: int, flaw: str | None, excess: str | None) -> None:
+        self.moves.submit(worker, weight, flaw, excess)
 
     @rule(
         poster=posters,
         excluded=st.sampled_from(((), ((0, 1),), ((1, 2),), ((0, 3), (2, 3)), ((1, 3), (2, 1)))),
         flaw=sometimes(POSTING_FLAWS),
+        lie=sometimes(LIES),
         waits=st.booleans(),
     )
-    def post(self, poster: Address, excluded: Exclusions, flaw: str | None, waits: bool) -> None:
-        if self.moves.latest.status is RoundStatus.OPEN:
+    def post(
+        self, poster: Address, excluded: Exclusions, flaw: str | None, lie: str | None, waits: bool
+    ) -> None:
+        if self.moves.current.status is RoundStatus.OPEN:
             self.moves.submit_all()
         if waits and self.moves.moments():
             self.moves.pass_until(self.moves.moments()[0])
-        self.moves.post(poster, excluded, flaw)
+        self.moves.post(poster, excluded, flaw, lie)
+
+    @rule(poster=posters, lie=st.sampled_from(LIES), progress=st.integers(0, 4))
+    def lie_and_build_on_it(self, poster: Address, lie: str, progress: int) -> None:
+        if self.moves.current.status is RoundStatus.OPEN:
+            self.moves.submit_all()
+        self.moves.post(poster, (), None, lie)
+        for _ in range(progress):
+            self.moves.carry_on(self.pair.memory.state().aggregator)
+
+    @rule(
+        kind=st.sampled_from(tuple(FLAWS)),
+        flaw=st.integers(0, 39),
+        oldest=st.booleans(),
+        challenger=st.sampled_from((STRANGER, STRANGER, RIVAL, AGGREGATOR, WORKERS[0])),
+    )
+    def challenge(self, kind: str, flaw: int, oldest: bool, challenger: Address) -> None:
+        flaws = dict(enumerate(FLAWS[kind]))
+        self.moves.challenge(kind, flaws.get(flaw), oldest=oldest, challenger=challenger)
+
+    @rule(oldest=st.booleans())
+    def challenge_in_every_way(self, oldest: bool) -> None:
+        for kind in FLAWS:
+            self.moves.challenge(kind, oldest=oldest)
+
+    @rule(worker=workers, flaw=sometimes(OBJECTION_FLAWS), oldest=st.booleans())
+    def object(self, worker: Address, flaw: str | None, oldest: bool) -> None:
+        self.moves.object(worker, flaw, oldest=oldest)
+
+    @rule(count=st.integers(1, 5), oldest=st.booleans())
+    def object_together(self, count: int, oldest: bool) -> None:
+        for worker in WORKERS[:count]:
+            self.moves.object(worker, oldest=oldest)
 
     @rule(name=st.sampled_from(("close_round", "void_round")), offset=st.sampled_from((0, 0, 0, -1, 1)))
     def close_or_void(self, name: str, offset: int) -> None:
-        self.pair.call(STRANGER, name, round_id=max(0, self.moves.latest.id + offset))
+        self.pair.call(STRANGER, name, round_id=max(0, self.moves.current.id + offset))
 
     @rule(name=st.sampled_from(("open_round", "finalize")), value_wei=st.sampled_from((0, 0, 0, 1)))
     def open_or_finalize(self, name: str, value_wei: int) -> None:
@@ -205,11 +255,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(worker=workers, flaw=sometimes(CLAIM_FLAWS), is_careful=st.booleans())
     def claim(self, worker: Address, flaw: str | None, is_careful: bool) -> None:
-        claims = [one for one in self.moves.claims(worker) if not is_careful or self._is_final(one)]
+        claims = [one for one in self.moves.claims(worker) if not is_careful or self._is_payable(one)]
         self.moves.claim(worker, claims, flaw)
 
-    def _is_final(self, one: Claim) -> bool:
-        return self.pair.memory.round(one.round).status is RoundStatus.FINAL
+    def _is_payable(self, one: Claim) -> bool:
+        status, bonus_wei = self.pair.memory.round(one.round).status, self.pair.memory.bonus_wei(one.round)
+        return status is RoundStatus.FINAL or (status is RoundStatus.VOID and bonus_wei > 0)
 
     # ------------------------------------------------------------------ time
 

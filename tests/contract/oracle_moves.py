@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from oracle_pair import Outcome, Pair
 from oracle_people import AGGREGATOR, OPERATOR, PAYOUTS, RIVAL, STRANGER, WORKERS, some_digest
+from oracle_proofs import FLAWS, Prover
+from oracle_vectors import Aggregated
 
 from fl_chain.commitment.partial_sums import partial_sum_count
+from fl_chain.commitment.proofs import Proof
 from fl_chain.ledger.memory import Claim, OpenedExclusion
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Round, RoundStatus, Submission
 
@@ -27,6 +30,7 @@ POSTING_FLAWS = (
         "everybody",
     ),
 )
+OBJECTION_FLAWS = ("round", "model", "index", "weight", "root")
 CLAIM_FLAWS = ("round", "index", "weight", "root", "twice", "empty", "participant")
 
 
@@ -40,6 +44,12 @@ class Moves:
     def latest(self) -> Round:
         """The newest round."""
         return self.pair.memory.round(self.pair.memory.state().latest)
+
+    @property
+    def current(self) -> Round:
+        """The round that is under way, which may be older than the newest; the newest where none is."""
+        state = self.pair.memory.state()
+        return self.pair.memory.round(state.active or state.latest)
 
     def is_native(self) -> bool:
         """Return whether money travels with a call."""
@@ -78,41 +88,50 @@ class Moves:
 
     # ------------------------------------------------------------------ rounds
 
-    def submit(self, worker: Address, weight: int = 2, flaw: str | None = None) -> Outcome:
-        """Submit a worker's update to the newest round."""
-        memory, current = self.pair.memory, self.latest
+    def submit(
+        self, worker: Address, weight: int = 2, flaw: str | None = None, excess: str | None = None
+    ) -> Outcome:
+        """Submit a worker's update to the round that is under way, with a lane out of its bounds or not."""
+        memory, current = self.pair.memory, self.current
         shift = {"round": 1, "older round": -1}.get(flaw or "", 0)
         base = memory.model_root(current.base_round)
         cap = memory.participant(worker).weight_cap
+        weight = {"no weight": 0, "weight over cap": cap + 1}.get(flaw or "", weight)
+        sealed_root = self.pair.vectors.sealed(current.id, worker, weight, self.pair.calls, excess)
         return self.pair.call(
             self.signer(worker),
             "submit",
             round=max(0, current.id + shift),
             base_model_root=some_digest("another base") if flaw == "base" else base,
-            sealed_root=some_digest("sealed", self.pair.calls),
-            weight={"no weight": 0, "weight over cap": cap + 1}.get(flaw or "", weight),
+            sealed_root=sealed_root,
+            weight=weight,
         )
 
     def submit_all(self, weight: int = 2) -> None:
         """Submit for everybody who has not, until the round closes."""
         for worker in WORKERS:
-            member, current = self.pair.memory.participant(worker), self.latest
+            member, current = self.pair.memory.participant(worker), self.current
             if current.status is RoundStatus.OPEN and member.registered and member.last_seen != current.id:
                 self.submit(worker, min(weight, member.weight_cap))
 
     def post(
-        self, poster: Address, excluded: Sequence[tuple[int, int]] = (), flaw: str | None = None
+        self,
+        poster: Address,
+        excluded: Sequence[tuple[int, int]] = (),
+        flaw: str | None = None,
+        lie: str | None = None,
     ) -> Outcome:
-        """Post the newest round, without the submissions at some (index, reason)."""
-        current = self.latest
+        """Post the round that is under way, without the submissions at some (index, reason)."""
+        current = self.current
         submissions = self.submissions(current.id)
         exclusions = [
             self.opened(submissions[index], reason) for index, reason in excluded if index < len(submissions)
         ]
         if submissions:
             exclusions = self._flawed_exclusions(exclusions, submissions, flaw)
-        sums = partial_sum_count(max(1, len(submissions)))
-        sums += {"too few sums": -1, "too many sums": 1}.get(flaw or "", 0)
+        aggregated = self._aggregated(current, submissions, {one.index for one in exclusions}, lie)
+        sums = list(aggregated.partial_sum_roots)
+        sums = {"too few sums": sums[:-1], "too many sums": [*sums, sums[0]]}.get(flaw or "", sums)
         shift = {"round": 1, "older round": -1}.get(flaw or "", 0)
         return self.pair.call(
             poster,
@@ -120,11 +139,20 @@ class Moves:
             round=max(0, current.id + shift),
             digest=some_digest("another digest") if flaw == "digest" else current.digest,
             exclusions=exclusions,
-            partial_sum_roots=[some_digest("sum", current.id, number) for number in range(sums)],
+            partial_sum_roots=sums,
             result_root=some_digest("result") if flaw == "result root" else ZERO_DIGEST,
             state_root=some_digest("state") if flaw == "state root" else ZERO_DIGEST,
-            model_root=some_digest("model", current.id, self.pair.calls),
+            model_root=aggregated.model_root,
         )
+
+    def _aggregated(
+        self, current: Round, submissions: Sequence[Submission], excluded: set[int], lie: str | None
+    ) -> Aggregated:
+        if not submissions:
+            roots = [some_digest("sum", number) for number in range(partial_sum_count(1))]
+            return Aggregated(tuple(roots), some_digest("model"))
+        base = self.pair.memory.model_root(current.base_round)
+        return self.pair.vectors.aggregate(base, submissions, excluded, lie)
 
     def _flawed_exclusions(
         self, exclusions: list[OpenedExclusion], submissions: Sequence[Submission], flaw: str | None
@@ -155,22 +183,86 @@ class Moves:
             submission.index, reason, submission.weight, submission.participant, submission.sealed_root
         )
 
+    # ------------------------------------------------------------------ challenges
+
+    def posted(self, *, oldest: bool = False) -> Round | None:
+        """Return a round whose posting may still fall; None where there is none."""
+        memory = self.pair.memory
+        rounds = [memory.round(number) for number in range(1, self.latest.id + 1)]
+        found = [one for one in rounds if one.status is RoundStatus.POSTED]
+        return found[0 if oldest else -1] if found else None
+
+    def prover(self, current: Round) -> Prover:
+        """Return what builds proofs about a round's standing posting."""
+        posting = self.pair.history.postings[current.id]
+        base = self.pair.memory.model_root(current.base_round)
+        return Prover(self.pair.vectors, posting, self.submissions(current.id), base)
+
+    def challenge(
+        self, kind: str, flaw: str | None = None, *, oldest: bool = False, challenger: Address = STRANGER
+    ) -> Outcome | None:
+        """Challenge a posting by its lie, or by whatever is true of it; None where nothing can be said."""
+        current = self.posted(oldest=oldest)
+        proof = None if current is None else self.prover(current).proofs().get(kind)
+        if current is None or proof is None:
+            return None
+        if flaw is not None:
+            proof = FLAWS[kind][flaw][0](proof)
+        return self.prove(kind, proof, current.id, challenger)
+
+    def prove(self, kind: str, proof: Proof, round_id: int, challenger: Address = STRANGER) -> Outcome:
+        """Send a proof."""
+        return self.pair.call(challenger, kind, round_id=round_id, proof=proof)
+
+    def object(self, worker: Address, flaw: str | None = None, *, oldest: bool = False) -> Outcome:
+        """Object to a posting, as a worker that may have submitted to its round or not."""
+        current = self.posted(oldest=oldest) or self.current
+        own = [one for one in self.submissions(current.id) if one.participant == worker]
+        one = (
+            own[0] if own else Submission(current.id, 0, worker, 1, some_digest("none"), some_digest("leaf"))
+        )
+        model = self.pair.memory.model_root(current.id)
+        return self.pair.call(
+            self.signer(worker),
+            "object",
+            round=current.id + (flaw == "round"),
+            model_root=some_digest("another model") if flaw == "model" else model,
+            index=one.index + (flaw == "index"),
+            weight=one.weight + (flaw == "weight"),
+            sealed_root=some_digest("another root") if flaw == "root" else one.sealed_root,
+        )
+
+    # ------------------------------------------------------------------ a run that goes well
+
     def carry_on(self, poster: Address) -> None:
         """Take the next step of a run that goes well."""
-        current, policy = self.latest, self.pair.policy
+        current, policy = self.current, self.pair.policy
         if current.status is RoundStatus.OPEN and self.pair.now < current.since + policy.submission_s:
             self.submit_all()
-            if self.latest.status is RoundStatus.OPEN:
-                self.pass_until(self.latest.since + policy.submission_s)
+            if self.current.status is RoundStatus.OPEN:
+                self.pass_until(self.current.since + policy.submission_s)
         elif current.status is RoundStatus.OPEN:
             self.pair.call(STRANGER, "close_round", round_id=current.id)
         elif current.status is RoundStatus.CLOSED:
-            if poster != self.pair.memory.state().aggregator:
-                self.pass_until(current.since + policy.posting_s)
-            self.post(poster)
+            self._carry_on_closed(current, poster)
         else:
             self._make_room()
             self.pair.call(STRANGER, "open_round")
+
+    def _carry_on_closed(self, current: Round, poster: Address) -> None:
+        """Post as whoever may, or void the round where nobody may."""
+        memory, policy = self.pair.memory, self.pair.policy
+        who = [one for one in (poster, AGGREGATOR, RIVAL) if not memory.is_barred(current.id, one)]
+        if not who:
+            self.pass_until(current.since + policy.posting_s + policy.takeover_s)
+            self.pair.call(STRANGER, "void_round", round_id=current.id)
+            return
+        named = memory.state().aggregator
+        if who[0] != named and not memory.is_barred(current.id, named):
+            self.pass_until(current.since + policy.posting_s)
+        if memory.account(who[0]).free_bond_wei < policy.bond_wei:
+            self.deposit_bond(who[0], policy.bond_wei)
+        self.post(who[0])
 
     def _make_room(self) -> None:
         """Remove what keeps the next round from opening, where it can be removed."""
@@ -220,7 +312,7 @@ class Moves:
 
     def moments(self) -> list[int]:
         """Return the next chain times at which something becomes possible or impossible, nearest first."""
-        policy, memory, current = self.pair.policy, self.pair.memory, self.latest
+        policy, memory, current = self.pair.policy, self.pair.memory, self.current
         periods: dict[RoundStatus, tuple[int, ...]] = {
             RoundStatus.OPEN: (policy.submission_s,),
             RoundStatus.CLOSED: (
@@ -230,7 +322,7 @@ class Moves:
             ),
         }
         found = {current.since + period_s for period_s in periods.get(current.status, ())}
-        found |= {memory.posting_summary(number)[1] for number in range(1, current.id + 1)}
+        found |= {memory.posting_summary(number)[1] for number in range(1, self.latest.id + 1)}
         found |= {memory.account(one).releasable_at for one in (*WORKERS, AGGREGATOR, RIVAL)}
         found |= {rotation.effective_at for rotation in self.pair.history.rotations.values()}
         found.add(memory.state().ends_at if memory.state().ends_at < 2**39 else 0)

@@ -9,16 +9,19 @@ from typing import Any
 from oracle_evm import EvmLedger
 from oracle_people import (
     AGGREGATOR,
-    DEFINITION,
+    DIMENSION,
     EVERYBODY,
     OPERATOR,
     PEOPLE,
     POLICY,
+    RIVAL,
     START,
     some_digest,
 )
+from oracle_vectors import Vectors, genesis_lanes
 
 from fl_chain.commitment.partial_sums import sums_hash
+from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import LedgerError, LedgerReverted
 from fl_chain.ledger.devnet.chain import GENESIS_BALANCE_WEI
 from fl_chain.ledger.events import Event, Place, PoolWithdrawn, RewardClaimed, Withdrawn
@@ -60,6 +63,10 @@ CALLS: dict[str, tuple[str, ...]] = {
     ),
     "void_round": ("round_id",),
     "finalize": (),
+    "challenge_sum": ("round_id", "proof"),
+    "challenge_range": ("round_id", "proof"),
+    "challenge_apply": ("round_id", "proof"),
+    "object": ("round", "model_root", "index", "weight", "sealed_root"),
     "deposit_bond": ("amount_wei",),
     "request_bond": ("amount_wei",),
     "withdraw": ("holder",),
@@ -70,15 +77,32 @@ CALLS: dict[str, tuple[str, ...]] = {
 Outcome = tuple[Event, ...] | LedgerError
 
 
+def definition(dimension: int = DIMENSION) -> RunDefinition:
+    """Return what is trained: a model of so many lanes."""
+    genesis = vector_root(genesis_lanes(dimension))
+    return RunDefinition(some_digest("policy"), some_digest("manifest"), genesis, dimension)
+
+
+DEFINITION = definition()
+
+
 class Pair:
     """Makes each call to both ledgers and compares everything that can be seen of them.
 
     Attributes:
         now: chain time in seconds; tests move it.
         met: how often each event and each custom error was seen.
+        vectors: behind what is submitted and posted.
     """
 
-    def __init__(self, policy: LedgerPolicy = POLICY, *, is_token: bool = False, fee_wei: int = 0) -> None:
+    def __init__(
+        self,
+        policy: LedgerPolicy = POLICY,
+        *,
+        is_token: bool = False,
+        fee_wei: int = 0,
+        dimension: int = DIMENSION,
+    ) -> None:
         self.now, self.calls = START, 0
         self.met: Counter[str] = Counter()
         self.evm = EvmLedger(PEOPLE)
@@ -88,10 +112,12 @@ class Pair:
         if is_token:
             coin = Token(self.evm.deploy_token(message, balances, fee_wei), balances, fee_wei)
         self.coin = coin
-        events = self.evm.deploy(message, DEFINITION, policy, AGGREGATOR)
+        trained = definition(dimension)
+        events = self.evm.deploy(message, trained, policy, AGGREGATOR)
         run = RunId(self.evm.chain_id, self.evm.address)
-        self.memory = MemoryLedger(run, message, DEFINITION, policy, aggregator=AGGREGATOR, coin=coin)
+        self.memory = MemoryLedger(run, message, trained, policy, aggregator=AGGREGATOR, coin=coin)
         self.policy = policy
+        self.vectors = Vectors(run, dimension, policy.quantisation)
         self.history = History(run)
         self._verify_outcomes(self.memory.events, events)
         self.history.extend(events)
@@ -191,11 +217,18 @@ class Pair:
         assert view("sumsHashOf", round_id) == memory.sums_hash(round_id)
         poster, *rest = view("postingOf", round_id)
         assert (address(poster), *rest) == memory.posting_summary(round_id)
+        assert view("bonusOf", round_id) == memory.bonus_wei(round_id)
+        for account in (AGGREGATOR, RIVAL):
+            assert view("isBarred", round_id, account) == memory.is_barred(round_id, account)
+        # The next three share a slot with every submission, so they are asked from Closed on.
+        is_closed = actual.status is not RoundStatus.OPEN
+        if is_closed:
+            assert view("objectionsTo", round_id) == memory.objections_to(round_id)
         for index in range(actual.submissions + 1):
             assert view("leafOf", round_id, index) == memory.leaf(round_id, index)
-            # The view shares a slot with every submission, so it is asked from Closed on.
-            if actual.status is not RoundStatus.OPEN:
+            if is_closed:
                 assert view("isExcluded", round_id, index) == memory.is_excluded(round_id, index)
+                assert view("hasObjected", round_id, index) == memory.has_objected(round_id, index)
             assert view("isClaimed", round_id, index) == memory.is_claimed(round_id, index)
 
     def _verify_person(self, one: Address) -> None:
@@ -239,11 +272,16 @@ class Pair:
     def _verify_replayed_round(self, number: int) -> None:
         history, memory = self.history, self.memory
         assert history.model_root(number) == memory.model_root(number)
+        self._verify_replayed_fall(number)
         submissions, posting = history.submissions[number], history.postings.get(number)
         assert [one.leaf for one in submissions] == [memory.leaf(number, one.index) for one in submissions]
         paid = {claim.participant for claim in history.claims if claim.round == number}
         claimed = {one.participant for one in submissions if memory.is_claimed(number, one.index)}
         assert paid == claimed
+        for claim in history.claims:
+            if claim.round == number:
+                (own,) = [one for one in submissions if one.participant == claim.participant]
+                assert history.reward_wei(own) == claim.amount_wei
         if posting is None:
             assert memory.sums_hash(number) == ZERO_DIGEST
             return
@@ -252,6 +290,20 @@ class Pair:
         assert summary == memory.posting_summary(number)
         left_out = [one.index for one in submissions if memory.is_excluded(number, one.index)]
         assert [exclusion.index for exclusion in posting.exclusions] == left_out
+
+    def _verify_replayed_fall(self, number: int) -> None:
+        history, memory = self.history, self.memory
+        assert history.bonus_wei(number) == memory.bonus_wei(number)
+        for account in (AGGREGATOR, RIVAL):
+            assert history.is_barred(number, account) == memory.is_barred(number, account)
+        submitted = {one.participant: one.index for one in history.submissions[number]}
+        objected = [submitted[participant] for participant in history.objections_to(number)]
+        assert len(objected) == memory.objections_to(number)
+        assert all(memory.has_objected(number, index) for index in objected)
+        fallen = [one for one in history.fallen if one.posting.round == number]
+        assert [one.posting.posting_number for one in fallen] == list(range(len(fallen)))
+        assert len(fallen) == memory.round(number).posting_number
+        assert sum(one.bonus_wei for one in fallen) == memory.bonus_wei(number)
 
 
 def _described(outcome: Outcome) -> tuple[str, str, dict[str, Any]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from fl_chain.records import ZERO_ADDRESS, Address, Digest, LedgerPolicy, RewardSplit, RunDefinition, address
+from fl_chain.records import ZERO_ADDRESS, Address, Digest, LedgerPolicy, RewardSplit, address
 
 START = 1_000_000  # chain time of the deployment, seconds
-DEFINITION = RunDefinition(*(Digest(bytes([number]) * 32) for number in (1, 2, 3)), 1_000_000)
+DIMENSION = 2049  # lanes: three chunks, the last with one lane, and one of padding
 POLICY = LedgerPolicy(
     fraction_bits=22,
     scale_bits=20,

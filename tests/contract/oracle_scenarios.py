@@ -93,10 +93,30 @@ def submit(worker: int, weight: int = 2, flaw: str | None = None) -> Callable[[M
 
 
 def post(
-    poster: Address = AGGREGATOR, excluded: tuple[tuple[int, int], ...] = (), flaw: str | None = None
+    poster: Address = AGGREGATOR,
+    excluded: tuple[tuple[int, int], ...] = (),
+    flaw: str | None = None,
+    lie: str | None = None,
 ) -> Callable[[Moves], Outcome]:
     """Return a step in which somebody posts."""
-    return lambda moves: moves.post(poster, excluded, flaw)
+    return lambda moves: moves.post(poster, excluded, flaw, lie)
+
+
+def challenge(kind: str, flaw: str | None = None, *, oldest: bool = False) -> Callable[[Moves], Any]:
+    """Return a step in which a posting is challenged, the newest or the oldest one."""
+    return lambda moves: moves.challenge(f"challenge_{kind}", flaw, oldest=oldest)
+
+
+def object_to(worker: int, flaw: str | None = None) -> Callable[[Moves], Outcome]:
+    """Return a step in which a worker objects to the newest posting."""
+    return lambda moves: moves.object(WORKERS[worker], flaw)
+
+
+def challenge_excluded(moves: Moves) -> Outcome:
+    """Challenge the first submission, which is left out."""
+    current = moves.posted()
+    assert current is not None
+    return moves.prove("challenge_range", moves.prover(current).range(0, 0, 0), current.id)
 
 
 def claim(worker: int, flaw: str | None = None) -> Callable[[Moves], Outcome]:
@@ -208,6 +228,17 @@ refused("UnknownReason", closed, published, post(flaw="reason"))
 refused("LeafMismatch", closed, published, post(flaw="leaf root"))
 refused("NothingIncluded", closed, published, post(flaw="everybody"))
 refused("BelowQuorum", closed, published, post(excluded=((0, 1), (1, 2))))
+refused("ChallengeWindowClosed", closed, post(lie="model"), wait(POLICY.challenge_s), challenge("apply"))
+refused("WrongPartialSums", closed, post(), challenge("sum", "list"))
+refused("WrongLength", closed, post(), challenge("apply", "total path"))
+refused("ChunkOutOfBounds", closed, post(), challenge("range", "chunk"))
+refused("LaneOutOfBounds", closed, post(), challenge("range", "lane"))
+refused("PathMismatch", closed, post(), challenge("apply", "base"))
+refused("NotIncluded", closed, published, post(excluded=((0, 1),)), challenge_excluded)
+refused("NothingWrong", closed, post(), challenge("sum"))
+refused("Barred", closed, post(lie="model"), challenge("apply"), post())
+refused("WrongModel", closed, post(), object_to(0, "model"))
+refused("AlreadyObjected", closed, post(), object_to(0), object_to(0))
 refused("NothingToFinalize", closed, post(), wait(POLICY.challenge_s - 1), call(STRANGER, "finalize"))
 refused("NotFinal", closed, claim(0))
 refused("ExcludedFromReward", lambda: final(excluded=0), claim(0))
@@ -227,7 +258,9 @@ def whole_life() -> Pair:
     pair = moves.pair
     for step in (
         lambda moves: moves.submit_all(),
-        wait(POLICY.posting_s),
+        post(lie="model"),
+        object_to(0),
+        challenge("apply"),
         post(RIVAL),
         lambda moves: moves.claim(WORKERS[1], [one for one in moves.claims(WORKERS[1]) if one.round == 1]),
         ask_for_key,
@@ -238,17 +271,20 @@ def whole_life() -> Pair:
         call(WORKERS[1], "leave"),
         call(OPERATOR, "announce_end"),
         wait(POLICY.submission_s),
-        call(STRANGER, "close_round", round_id=3),
+        call(STRANGER, "close_round", round_id=4),
         call(STRANGER, "finalize"),
         call(RIVAL, "request_bond", amount_wei=3 * POLICY.bond_wei),
-        call(AGGREGATOR, "request_bond", amount_wei=3 * POLICY.bond_wei),
+        call(AGGREGATOR, "request_bond", amount_wei=2 * POLICY.bond_wei),
         call(KEYS[0], "leave"),
         call(WORKERS[2], "leave"),
         *[lambda moves, at=at: moves.claim(WORKERS[at], moves.claims(WORKERS[at])[-1:]) for at in range(3)],
         lambda moves: moves.claim(WORKERS[2], moves.claims(WORKERS[2])[:1]),
         wait(POLICY.unbonding_s),
         call(OPERATOR, "withdraw_pool", to=OPERATOR),
-        *[call(STRANGER, "withdraw", holder=holder) for holder in (RIVAL, AGGREGATOR, *WORKERS[:3])],
+        *[
+            call(STRANGER, "withdraw", holder=holder)
+            for holder in (STRANGER, RIVAL, AGGREGATOR, *WORKERS[:3])
+        ],
     ):
         outcome: Any = step(moves)
         assert outcome is None or isinstance(outcome, tuple), outcome

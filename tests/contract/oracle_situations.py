@@ -28,14 +28,14 @@ def register(worker: int) -> Callable[[Moves], Any]:
 
 def close(moves: Moves) -> Any:
     """Close the open round at its deadline."""
-    moves.pass_until(moves.latest.since + POLICY.submission_s)
-    return moves.pair.call(STRANGER, "close_round", round_id=moves.latest.id)
+    moves.pass_until(moves.current.since + POLICY.submission_s)
+    return moves.pair.call(STRANGER, "close_round", round_id=moves.current.id)
 
 
 def void(moves: Moves) -> Any:
     """Void the closed round at the last deadline of its posting."""
-    moves.pass_until(moves.latest.since + POLICY.posting_s + POLICY.takeover_s)
-    return moves.pair.call(STRANGER, "void_round", round_id=moves.latest.id)
+    moves.pass_until(moves.current.since + POLICY.posting_s + POLICY.takeover_s)
+    return moves.pair.call(STRANGER, "void_round", round_id=moves.current.id)
 
 
 def rotate(moves: Moves) -> Any:

@@ -11,22 +11,26 @@ from contract_run import Run
 
 from fl_chain.errors import WrongCode
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import challenge_verifier, training_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "compile_contracts.py"
-ARTIFACT = ROOT / "fl_chain" / "ledger" / "artifacts" / "TrainingLedger.json"
+ARTIFACTS = ROOT / "fl_chain" / "ledger" / "artifacts"
 
 
 @pytest.fixture(scope="module")
-def deployed() -> bytes:
-    run = Run()
+def run() -> Run:
+    return Run()
+
+
+@pytest.fixture(scope="module")
+def deployed(run: Run) -> bytes:
     return bytes(run.w3.eth.get_code(run.ledger.address))
 
 
 @pytest.mark.node
 @pytest.mark.slow
-def test_the_committed_artifact_is_what_the_sources_compile_to() -> None:
+def test_the_committed_artifacts_are_what_the_sources_compile_to() -> None:
     assert shutil.which("node"), (
         "node is missing: install Node.js 20 or later, then run `npm ci` in contracts/"
     )
@@ -36,8 +40,9 @@ def test_the_committed_artifact_is_what_the_sources_compile_to() -> None:
     assert check.returncode == 0, check.stderr
 
 
-def test_the_artifact_names_no_folder_of_this_machine() -> None:
-    text = ARTIFACT.read_text(encoding="utf-8")
+@pytest.mark.parametrize("contract", ["TrainingLedger", "ChallengeVerifier"])
+def test_an_artifact_names_no_folder_of_this_machine(contract: str) -> None:
+    text = (ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8")
     assert str(ROOT) not in text
     assert all(not unit.startswith("/") for unit in json.loads(text)["sources"])
 
@@ -86,3 +91,20 @@ def count_words(types: tuple[str, ...]) -> int:
     """Return how many words static arguments take."""
     assert all(kind not in ",".join(types) for kind in ("[", "string", "bytes,", "bytes)"))
     return ",".join(types).count(",") + 1
+
+
+def test_the_verifier_is_recognised_where_the_ledger_created_it(run: Run) -> None:
+    code = bytes(run.w3.eth.get_code(run.ledger.functions.verifier().call()))
+    challenge_verifier().verify_code(code)
+    with pytest.raises(WrongCode, match="another contract"):
+        challenge_verifier().verify_code(code[:-1])
+    with pytest.raises(WrongCode, match="another contract"):
+        training_ledger().verify_code(code)
+
+
+def test_the_deployment_carries_the_verifiers_code() -> None:
+    assert challenge_verifier().bytecode in training_ledger().bytecode
+
+
+def test_the_verifiers_code_leaves_room_below_the_limit() -> None:
+    assert 0 < len(challenge_verifier().template) <= 24_576

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from oracle_falls import FALLS
 from oracle_machine import LedgerMachine
 from oracle_moves import Moves
-from oracle_pair import Pair
-from oracle_people import AGGREGATOR, DEFINITION, OPERATOR, PAYOUTS, POLICY, STRANGER, WORKERS, person
-from oracle_scenarios import SCENARIOS, UNREACHABLE, joined, whole_life
+from oracle_pair import DEFINITION, Pair
+from oracle_people import AGGREGATOR, OPERATOR, PAYOUTS, POLICY, STRANGER, WORKERS, person
+from oracle_proofs import FLAWS
+from oracle_scenarios import SCENARIOS, UNREACHABLE, closed, joined, whole_life
 from oracle_situations import SITUATIONS
 
 from fl_chain.errors import LedgerError, LedgerReverted, TransactionFailed, TransactionRejected
@@ -38,6 +40,8 @@ def test_both_ledgers_agree_after_every_call_of_anybody(machine: Counter[str]) -
     assert LedgerMachine.calls >= FEWEST_CALLS
     assert machine["RoundFinalized"] > 0
     assert machine["RewardClaimed"] > 0
+    assert machine["PostingFell"] > 0
+    assert machine["PostingObjected"] > 0
 
 
 def test_every_custom_error_has_a_scenario_or_a_reason() -> None:
@@ -53,13 +57,35 @@ def test_both_refuse_with_the_same_error(error: str) -> None:
     assert outcome.name == error
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("situation", [*SITUATIONS, *FALLS])
 def test_both_come_through_a_turn_in_the_same_way(situation: str) -> None:
-    start, steps, check = SITUATIONS[situation]
+    start, steps, check = (SITUATIONS | FALLS)[situation]
     moves = start()
     for step in steps:
         step(moves)
     assert check(moves)
+
+
+@pytest.fixture(scope="module")
+def posted() -> Moves:
+    """A round whose posting is right."""
+    moves = closed()
+    moves.post(AGGREGATOR)
+    return moves
+
+
+@pytest.mark.parametrize(("kind", "flaw"), [(kind, flaw) for kind in FLAWS for flaw in FLAWS[kind]])
+def test_both_refuse_a_proof_for_the_same_flaw(posted: Moves, kind: str, flaw: str) -> None:
+    outcome = posted.challenge(kind, flaw)
+    assert isinstance(outcome, LedgerReverted)
+    assert outcome.name == FLAWS[kind][flaw][1]
+
+
+@pytest.mark.parametrize("kind", FLAWS)
+def test_both_refuse_to_call_a_right_posting_wrong(posted: Moves, kind: str) -> None:
+    outcome = posted.challenge(kind)
+    assert isinstance(outcome, LedgerReverted)
+    assert outcome.name == "NothingWrong"
 
 
 def test_a_whole_life_meets_every_event_and_pays_out_every_coin() -> None:

@@ -26,9 +26,8 @@ BURN = bytes.fromhex("9dc29fac")  # burn(address,uint256)
 def creation_codes() -> dict[str, bytes]:
     """Compile the tokens with the project's own compiler, once for all tests."""
     compiler = _compiler()
-    output = compiler.compile_unit(
-        UNIT, compiler.read_sources(UNIT), {name: ["evm.bytecode"] for name in CONTRACTS}
-    )
+    wanted = {UNIT: {name: ["evm.bytecode"] for name in CONTRACTS}}
+    output = compiler.compile_sources(compiler.read_sources(UNIT), wanted)
     compiled = output["contracts"][UNIT]
     return {name: bytes.fromhex(compiled[name]["evm"]["bytecode"]["object"]) for name in CONTRACTS}
 

@@ -234,7 +234,10 @@ def test_a_document_that_is_not_canonical_json_is_refused_by_name(tmp_path: Path
         Store([str(tmp_path)]).read_document(sha256)
 
 
-@pytest.mark.parametrize("change", [-64 - 6000, -6000, -4, -1, 1, 4])
+MOST_LANES = 2048  # up to the end of the second chunk
+
+
+@pytest.mark.parametrize("change", [-64 - 6000, -6000, -4, -1, 4 * (MOST_LANES - 1500) + 1, 3000])
 def test_a_wrong_size_is_found_before_the_body_is_read(url: str, tmp_path: Path, change: int) -> None:
     update = sealed()
     body = update.opening.vector_root + update.opening.salt + update.lanes.tobytes()
@@ -243,7 +246,28 @@ def test_a_wrong_size_is_found_before_the_body_is_read(url: str, tmp_path: Path,
         file.write(wrong)
     with pytest.raises(MalformedBlob, match="truncated" if change < 0 else "oversized") as caught:
         update.read(Store([url]))
-    assert f"expected {len(body)} bytes, found {len(wrong)}" in str(caught.value)
+    expected = f"expected {len(body)} to {64 + 4 * MOST_LANES} bytes, found {len(wrong)}"
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("lanes_past", [1, MOST_LANES - 1500])
+def test_lanes_past_the_dimension_are_kept_up_to_the_end_of_the_last_chunk(
+    url: str, tmp_path: Path, lanes_past: int
+) -> None:
+    update = sealed(1500 + lanes_past)
+    assert update.lanes[-1] != 0
+    update.write(Store([url]))
+    read = Store([url]).read_update(PARTICIPANT, update.root, 1500, run=RUN, round=ROUND)
+    assert np.array_equal(read.lanes, update.lanes)
+
+
+def test_bytes_that_are_no_whole_lanes_are_refused(tmp_path: Path) -> None:
+    update = sealed()
+    update.write(Store([str(tmp_path)]))
+    path = tmp_path / update.path
+    path.write_bytes(path.read_bytes() + b"\x00")
+    with pytest.raises(MalformedBlob, match="whole lanes"):
+        update.read(Store([str(tmp_path)]))
 
 
 @pytest.mark.parametrize(("size", "fits"), [(1 << 20, True), ((1 << 20) + 1, False)])
@@ -311,7 +335,7 @@ def test_copies_gives_the_verdict_on_each(tmp_path: Path) -> None:
     assert copies[1].expected == update.opening.vector_root
     assert copies[1].actual is not None
     assert copies[1].actual != copies[1].expected
-    assert "found 6065" in copies[2].detail
+    assert "6065 bytes" in copies[2].detail
 
 
 def test_copies_of_models_sums_and_documents(tmp_path: Path) -> None:
@@ -499,7 +523,7 @@ def test_a_server_that_announces_no_size_is_read_no_further_than_the_blob(tmp_pa
     with web_server(Endless) as server:
         store = Store([server])
         assert np.array_equal(update.read(store).lanes, update.lanes)
-        Endless.surplus = 1
+        Endless.surplus = 4 * (MOST_LANES - 1500) + 1
         with pytest.raises(MalformedBlob, match="oversized"):
             update.read(store)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fl_chain.commitment.proofs import ApplyProof, RangeProof, SumProof
 from fl_chain.errors import TransactionFailed
 from fl_chain.ledger import events as e
 from fl_chain.ledger.events import Event
-from fl_chain.ledger.memory import money, participation, posting, rounds, succession
+from fl_chain.ledger.memory import challenges, money, participation, posting, rounds, succession
 from fl_chain.ledger.memory.bounds import verify_definition, verify_policy
 from fl_chain.ledger.memory.coin import Coin
 from fl_chain.ledger.memory.records import Claim, Message, OpenedExclusion, refused, verify_uint
@@ -220,6 +221,62 @@ class MemoryLedger(MemoryViews):
         """Settle every round in order whose challenge window is over. Anyone may."""
         return self._call(message, lambda: succession.finalize(self._state, message))
 
+    # ------------------------------------------------------------------ challenges
+
+    def challenge_sum(self, message: Message, round_id: int, proof: SumProof) -> Events:
+        """Take down a posting whose partial sums do not add up. Anyone may, until it can become final."""
+        verify_uint("round_id", round_id, 32)
+        verify_uint("index", proof.index, 16)
+        verify_uint("chunk", proof.chunk, 64)
+        for opening in proof.openings:
+            verify_uint("weight", opening.weight, 32)
+        return self._call(message, lambda: challenges.challenge(self._state, message, round_id, proof))
+
+    def challenge_range(self, message: Message, round_id: int, proof: RangeProof) -> Events:
+        """Take down a posting that includes an update outside its bounds."""
+        verify_uint("round_id", round_id, 32)
+        verify_uint("index", proof.index, 16)
+        verify_uint("weight", proof.opening.weight, 32)
+        verify_uint("chunk", proof.chunk, 64)
+        verify_uint("lane", proof.lane, 16)
+        return self._call(message, lambda: challenges.challenge(self._state, message, round_id, proof))
+
+    def challenge_apply(self, message: Message, round_id: int, proof: ApplyProof) -> Events:
+        """Take down a posting whose model does not follow from its total."""
+        verify_uint("round_id", round_id, 32)
+        verify_uint("chunk", proof.chunk, 64)
+        return self._call(message, lambda: challenges.challenge(self._state, message, round_id, proof))
+
+    def object(
+        self,
+        message: Message,
+        *,
+        round: int,  # noqa: A002
+        model_root: Digest,
+        index: int,
+        weight: int,
+        sealed_root: Digest,
+    ) -> Events:
+        """Object to a posting that the caller can neither derive nor prove wrong.
+
+        Args:
+            message: whose caller signs for the participant of the submission.
+            round: a posted round.
+            model_root: of the posting that is meant.
+            index: of the caller's submission; it, ``weight`` and ``sealed_root`` open the stored leaf.
+            weight: as declared.
+            sealed_root: as submitted.
+        """
+        verify_uint("round", round, 32)
+        verify_uint("index", index, 16)
+        verify_uint("weight", weight, 32)
+        return self._call(
+            message,
+            lambda: challenges.object_to(
+                self._state, message, round, model_root, index=index, weight=weight, sealed_root=sealed_root
+            ),
+        )
+
     # ------------------------------------------------------------------ money
 
     def deposit_bond(self, message: Message, amount_wei: int) -> Events:
@@ -239,7 +296,10 @@ class MemoryLedger(MemoryViews):
         return self._call(message, lambda: money.withdraw(self._state, message, holder))
 
     def claim(self, message: Message, participant: Address, claims: Sequence[Claim]) -> Events:
-        """Pay a participant's rewards of final rounds to its payout address. Anyone may."""
+        """Pay a participant's rewards to its payout address. Anyone may.
+
+        Those of final rounds, and of void ones that a fallen bond has given a bonus.
+        """
         for one in claims:
             verify_uint("round", one.round, 32)
             verify_uint("index", one.index, 16)

@@ -117,27 +117,41 @@ def claim(state: LedgerState, message: Message, participant: Address, claims: Se
 
 def _claim_one(state: LedgerState, message: Message, participant: Address, to: Address, one: Claim) -> int:
     current = state.rounds.get(one.round)
-    if current is None or current.status is not RoundStatus.FINAL:
+    if current is None or not _is_payable(state, current):
         raise refused("NotFinal", round=one.round)
     if leaf(one.sealed_root, one.weight, participant) != state.leaves.get((one.round, one.index)):
         raise refused("LeafMismatch", round=one.round, index=one.index)
-    posting = state.postings[one.round]
-    if one.index in posting.excluded:
+    is_final = current.status is RoundStatus.FINAL
+    if is_final and one.index in state.excluded_from(current):
         raise refused("ExcludedFromReward", round=one.round, index=one.index)
     if (one.round, one.index) in state.claimed:
         raise refused("AlreadyClaimed", round=one.round, index=one.index)
 
-    shares = 1 if state.policy.reward_split is RewardSplit.EQUAL else one.weight
-    amount_wei = _share_wei(state, posting) * shares
+    if is_final:
+        shares = 1 if state.policy.reward_split is RewardSplit.EQUAL else one.weight
+        amount_wei = _share_wei(state, current) * shares
+    else:
+        amount_wei = state.bonuses[one.round] // current.submissions
     state.journal.add(state.claimed, (one.round, one.index))
 
     state.emit(message, e.RewardClaimed, one.round, participant, to, amount_wei)
     return amount_wei
 
 
-def _share_wei(state: LedgerState, posting: StandingPosting) -> int:
+def _is_payable(state: LedgerState, current: Round) -> bool:
+    """Return whether a round pays: a final one its included, a void one its submitters if it has a bonus."""
+    has_bonus = state.bonuses.get(current.id, 0) > 0
+    return current.status is RoundStatus.FINAL or (current.status is RoundStatus.VOID and has_bonus)
+
+
+def _whole_reward_wei(state: LedgerState, round_id: int) -> int:
+    """Return what a round's included share: the reward, and what fallen bonds have added."""
+    return state.policy.reward_wei + state.bonuses.get(round_id, 0)
+
+
+def _share_wei(state: LedgerState, current: Round) -> int:
     """Return what one included submission earns, or one unit of included weight."""
-    return state.policy.reward_wei // _shares(state, posting)
+    return _whole_reward_wei(state, current.id) // _shares(state, state.postings[current.id])
 
 
 def _shares(state: LedgerState, posting: StandingPosting) -> int:
@@ -148,7 +162,8 @@ def _shares(state: LedgerState, posting: StandingPosting) -> int:
 def pay_for(state: LedgerState, message: Message, current: Round) -> None:
     """Release a final round's bond, credit its poster, and put the dust of its reward back into the pool."""
     policy, posting = state.policy, state.postings[current.id]
-    dust_wei = policy.reward_wei - _share_wei(state, posting) * _shares(state, posting)
+    reward_wei = _whole_reward_wei(state, current.id)
+    dust_wei = reward_wei - _share_wei(state, current) * _shares(state, posting)
     held = state.account(posting.poster)
     state.update_account(
         posting.poster,
@@ -158,5 +173,5 @@ def pay_for(state: LedgerState, message: Message, current: Round) -> None:
     )
     state.update_standing(pool_wei=state.standing.pool_wei + dust_wei)
 
-    fields = (current.id, policy.reward_wei, policy.aggregator_reward_wei, dust_wei)
+    fields = (current.id, reward_wei, policy.aggregator_reward_wei, dust_wei)
     state.emit(message, e.RoundFinalized, *fields)

@@ -48,7 +48,6 @@ def post(
         finalizable_at=message.now + state.policy.challenge_s,
         included=current.submissions - len(exclusions),
         included_weight=current.total_weight - sum(one.weight for one in exclusions),
-        excluded=frozenset(one.index for one in exclusions),
         model_root=model_root,
         sums_hash=sums_hash(partial_sum_roots),
     )
@@ -58,8 +57,10 @@ def post(
         locked_bond_wei=held.locked_bond_wei + bond_wei,
     )
     state.journal.put(state.postings, round_id, posting)
+    excluded = frozenset(one.index for one in exclusions)
+    state.journal.put(state.excluded, (round_id, current.posting_number), excluded)
     state.update_round(round_id, status=RoundStatus.POSTED, since=message.now)
-    state.update_standing(tip=round_id)
+    state.update_standing(tip=round_id, active=0)
 
     shown = tuple(Exclusion(one.index, ExclusionReason(one.reason)) for one in exclusions)
     roots = (model_root, result_root, state_root)
@@ -76,14 +77,21 @@ def post(
 def _verify_turn(
     state: LedgerState, message: Message, current: Round, digest: Digest, *, is_excluding: bool
 ) -> None:
-    """Check digest and times: the named aggregator first, exclusions after the publication time."""
+    """Check digest and times: the named aggregator first, exclusions after the publication time.
+
+    An account of which a posting has fallen in this round is barred from it. Where that is the named
+    aggregator, there is nobody to wait for.
+    """
     if digest != current.digest:
         raise refused("WrongDigest", given=digest, expected=current.digest)
     deadline = posting_deadline(state, current)
     if message.now >= deadline:
         raise refused("DeadlinePassed", round=current.id, deadline=deadline)
-    open_to_all_at = current.since + state.policy.posting_s
-    if message.caller != state.standing.aggregator and message.now < open_to_all_at:
+    if (current.id, message.caller) in state.barred:
+        raise refused("Barred", round=current.id, poster=message.caller)
+    named, open_to_all_at = state.standing.aggregator, current.since + state.policy.posting_s
+    is_waiting = message.now < open_to_all_at and (current.id, named) not in state.barred
+    if message.caller != named and is_waiting:
         raise refused("NotYourTurn", caller=message.caller, openToAllAt=open_to_all_at)
     published_at = current.since + state.policy.publication_s
     if is_excluding and message.now < published_at:

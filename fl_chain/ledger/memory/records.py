@@ -66,7 +66,6 @@ class StandingPosting:
     finalizable_at: int  # chain time, seconds
     included: int
     included_weight: int
-    excluded: frozenset[int]  # indices
     model_root: Digest
     sums_hash: Digest
 

@@ -109,11 +109,7 @@ def close_round(state: LedgerState, message: Message, round_id: int) -> None:
     if current.submissions >= state.policy.quorum:
         _close(state, message)
         return
-    # It never closed, so whoever it expected is expected again.
-    state.journal.assign(state, "returning", state.returning | state.awaited)
-    state.journal.assign(state, "awaited", set())
-    state.count_expected()
-    _void(state, message, round_id, VoidReason.BELOW_QUORUM)
+    _void_active(state, message, round_id, VoidReason.BELOW_QUORUM)
 
 
 def close_if_complete(state: LedgerState, message: Message) -> None:
@@ -139,7 +135,7 @@ def void_round(state: LedgerState, message: Message, round_id: int) -> None:
     deadline = posting_deadline(state, current)
     if message.now < deadline:
         raise refused("DeadlineNotPassed", round=round_id, deadline=deadline)
-    _void(state, message, round_id, VoidReason.NOT_POSTED)
+    _void_active(state, message, round_id, VoidReason.NOT_POSTED)
 
 
 def posting_deadline(state: LedgerState, current: Round) -> int:
@@ -147,10 +143,26 @@ def posting_deadline(state: LedgerState, current: Round) -> int:
     return current.since + state.policy.posting_s + state.policy.takeover_s
 
 
-def _void(state: LedgerState, message: Message, round_id: int, reason: VoidReason) -> None:
+def _void_active(state: LedgerState, message: Message, round_id: int, reason: VoidReason) -> None:
+    state.update_standing(active=0)
+    void(state, message, round_id, reason)
+    open_if_possible(state, message)
+
+
+def void(state: LedgerState, message: Message, round_id: int, reason: VoidReason) -> None:
+    """Make a round count for nothing.
+
+    Its reserve goes back to the pool, and of its bonus whatever its submitters cannot share equally.
+    """
+    current = state.rounds[round_id]
+    if current.status is RoundStatus.OPEN:
+        # It never closed, so whoever it expected is expected again.
+        state.journal.assign(state, "returning", state.returning | state.awaited)
+        state.journal.assign(state, "awaited", set())
+        state.count_expected()
+    bonus_wei = state.bonuses.get(round_id, 0)
+    dust_wei = bonus_wei % current.submissions if bonus_wei else 0
     state.update_round(round_id, status=RoundStatus.VOID, since=message.now)
-    state.update_standing(pool_wei=state.standing.pool_wei + reserved_wei(state))
+    state.update_standing(pool_wei=state.standing.pool_wei + reserved_wei(state) + dust_wei)
 
     state.emit(message, e.RoundVoided, round_id, reason)
-
-    open_if_possible(state, message)

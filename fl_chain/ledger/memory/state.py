@@ -41,6 +41,10 @@ class LedgerState:
         rounds: by id; 0 is genesis, whose ``returning`` is what the first round expects.
         leaves: by round and index.
         postings: the one that stands, by round.
+        excluded: indices that a posting leaves out, by round and posting number.
+        objected: indices whose submitters objected, by round and posting number.
+        barred: rounds and accounts of which a posting fell there.
+        bonuses: what fallen bonds have added to a round's reward, in wei.
         claimed: round and index of each reward that was paid.
         awaited: participants that the open round still waits for.
         returning: participants that the round after the newest will wait for.
@@ -54,13 +58,17 @@ class LedgerState:
         self.operator, self.coin = operator, coin
         self.journal = Journal()
         self.events: list[Event] = []
-        self.standing = RunState(0, 0, 0, 0, NEVER, NO_END_TIME, 0, operator, 0)
+        self.standing = RunState(0, 0, 0, 0, 0, NEVER, NO_END_TIME, 0, operator, 0)
         self.members: dict[Address, Member] = {}
         self.identities: dict[Address, Address] = {}
         self.accounts: dict[Address, AccountBalance] = {}
         self.rounds = {0: Round(0, RoundStatus.NONE, 0, 0, 0, 0, 0, 0, 0, 0, 0, ZERO_DIGEST)}
         self.leaves: dict[tuple[int, int], Digest] = {}
         self.postings: dict[int, StandingPosting] = {}
+        self.excluded: dict[tuple[int, int], frozenset[int]] = {}
+        self.objected: dict[tuple[int, int], frozenset[int]] = {}
+        self.barred: set[tuple[int, Address]] = set()
+        self.bonuses: dict[int, int] = {}
         self.claimed: set[tuple[int, int]] = set()
         self.awaited: set[Address] = set()
         self.returning: set[Address] = set()
@@ -138,6 +146,14 @@ class LedgerState:
             return self.definition.genesis_model_root
         posting = self.postings.get(round_id)
         return ZERO_DIGEST if posting is None else posting.model_root
+
+    def excluded_from(self, current: Round) -> frozenset[int]:
+        """Return the indices that are left out under a round's posting number."""
+        return self.excluded.get((current.id, current.posting_number), frozenset())
+
+    def objectors_to(self, current: Round) -> frozenset[int]:
+        """Return the indices whose submitters objected under a round's posting number."""
+        return self.objected.get((current.id, current.posting_number), frozenset())
 
     def is_over(self, now: int) -> bool:
         """Return whether no round opens any more, whatever happens."""

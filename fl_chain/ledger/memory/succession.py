@@ -37,8 +37,8 @@ def reserved_wei(state: LedgerState) -> int:
 
 def _obstacle(state: LedgerState, message: Message) -> LedgerReverted | None:
     standing, policy = state.standing, state.policy
-    if state.latest.status in (RoundStatus.OPEN, RoundStatus.CLOSED):
-        return refused("RoundInProgress", round=standing.latest)
+    if standing.active:
+        return refused("RoundInProgress", round=standing.active)
     if state.is_over(message.now):
         return refused("RunEnded")
     if standing.registered < policy.quorum:
@@ -72,7 +72,8 @@ def _open(state: LedgerState, message: Message) -> None:
     journal.assign(state, "awaited", state.returning)
     journal.assign(state, "returning", set())
     journal.assign(state, "submitted", set())
-    state.update_standing(latest=round_id, pool_wei=standing.pool_wei - reserved_wei(state))
+    pool_wei = standing.pool_wei - reserved_wei(state)
+    state.update_standing(latest=round_id, active=round_id, pool_wei=pool_wei)
 
     deadline = message.now + state.policy.submission_s
     fields = (round_id, base, base_model_root, opened.step, deadline, opened.remaining)

@@ -87,9 +87,24 @@ class MemoryViews:
         return posting.poster, posting.finalizable_at, posting.included_weight, posting.included
 
     def is_excluded(self, round_id: int, index: int) -> bool:
-        """Return whether the standing posting leaves a submission out."""
-        posting = self._state.postings.get(round_id)
-        return posting is not None and index in posting.excluded
+        """Return whether a submission is left out under the round's posting number."""
+        return index in self._state.excluded_from(self.round(round_id))
+
+    def bonus_wei(self, round_id: int) -> int:
+        """Return what fallen bonds have added to a round's reward."""
+        return self._state.bonuses.get(round_id, 0)
+
+    def is_barred(self, round_id: int, poster: Address) -> bool:
+        """Return whether a posting of an account fell in a round, so that it may not post it again."""
+        return (round_id, poster) in self._state.barred
+
+    def objections_to(self, round_id: int) -> int:
+        """Return how many objected under the round's posting number."""
+        return len(self._state.objectors_to(self.round(round_id)))
+
+    def has_objected(self, round_id: int, index: int) -> bool:
+        """Return whether a submission counts as an objection under the round's posting number."""
+        return index in self._state.objectors_to(self.round(round_id))
 
     def is_claimed(self, round_id: int, index: int) -> bool:
         """Return whether a submission's reward was paid."""

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from chains import Clock
 
+from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
 from fl_chain.commitment.partial_sums import partial_sum_count
+from fl_chain.commitment.proofs import RangeProof, SubmissionOpening
+from fl_chain.commitment.seals import sealed_root
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
@@ -115,6 +118,30 @@ class Run:
             ],
             model_root=digest_of("model", round_id),
         )
+
+    def submit_beyond_bounds(self, number: int, *, weight: int = 2) -> RangeProof:
+        """Submit an update whose first lane is out of range, and return what shows it."""
+        history = self.ledger.sync()
+        latest, account = history.state.latest, self.participants[number].address
+        content = (POLICY.clip_lanes * weight + 1).to_bytes(4, "big").ljust(CHUNK_BYTES, b"\x00")
+        salt, root = digest_of("salt"), Digest(chunk_hash(content))
+        self.ledger.submit(
+            self.participants[number],
+            round=latest,
+            base_model_root=history.model_root(history.rounds[latest].base_round),
+            sealed_root=sealed_root(root, salt, history.run, latest, account),
+            weight=weight,
+        )
+        index = self.ledger.sync().rounds[latest].submissions - 1
+        opening = SubmissionOpening(root, salt, weight, account)
+        return RangeProof(index=index, opening=opening, chunk=0, lane=0, content=content, path=())
+
+    def object(self, round_id: int, number: int) -> Receipt:
+        """Object to a round's posting for a participant."""
+        history = self.ledger.sync()
+        account = self.participants[number]
+        (own,) = [one for one in history.submissions[round_id] if one.participant == account.address]
+        return self.ledger.object(account, model_root=history.model_root(round_id), submission=own)
 
     def play_round(self, numbers: Sequence[int] = (0, 1, 2)) -> int:
         """Let participants submit, close after the deadline if need be, post; return the round."""

@@ -15,7 +15,14 @@ from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.artifact import training_ledger
 from fl_chain.ledger.decoding import decode_logs
-from fl_chain.ledger.events import EVENT_TYPES, RoundPosted, RoundVoided, RunDeployed
+from fl_chain.ledger.events import (
+    EVENT_TYPES,
+    PostingFell,
+    PostingObjected,
+    RoundPosted,
+    RoundVoided,
+    RunDeployed,
+)
 from fl_chain.records import ExclusionReason
 
 
@@ -36,8 +43,12 @@ def _everything(run: Run) -> None:
     ledger.deposit_bond(run.stranger, 20_000)
     for number in range(4):
         run.submit(number)
-    run.wait(run.policy.posting_s)
     excluded = [(1, ExclusionReason.UNREADABLE), (2, ExclusionReason.BY_RULE)]
+    run.wait(run.policy.publication_s)
+    run.post(1, excluded=excluded)
+    for number in range(3):
+        run.object(1, number)
+    run.wait(run.policy.publication_s)
     run.post(1, excluded=excluded, account=run.stranger)
     ledger.change_payout(run.participants[0], run.stranger.address)
     ledger.request_signer_rotation(run.participants[0], run.participants[5].address)
@@ -45,14 +56,14 @@ def _everything(run: Run) -> None:
     ledger.leave(run.participants[3])
     run.wait(run.policy.unbonding_s)
     ledger.rotate_signer(run.participants[5], run.participants[0].address)
-    ledger.close_round(run.stranger, 2)
+    ledger.close_round(run.stranger, 3)
     ledger.finalize(run.stranger)
     ledger.claim(run.stranger, run.participants[0].address, ledger.sync().submissions[1][:1])
     ledger.request_bond(run.stranger, 5)
     ledger.withdraw(run.stranger, run.participants[3].address)
     ledger.announce_end(run.operator)
     run.wait(run.policy.submission_s)
-    ledger.close_round(run.stranger, 3)
+    ledger.close_round(run.stranger, 4)
     ledger.finalize(run.stranger)
     ledger.withdraw_pool(run.operator, run.operator.address)
 
@@ -166,6 +177,11 @@ def test_arrays_are_where_the_encoder_puts_them(logs: list[dict[str, Any]]) -> N
         (RoundPosted, 11, 3, 4),
         (RoundPosted, 11, 1, 0),
         (RoundPosted, 13, 2**160 - 1, 2**160),
+        (PostingFell, 0, 2**16 - 1, 2**16),
+        (PostingFell, 1, 4, 5),
+        (PostingFell, 1, 1, 0),
+        (PostingObjected, 0, 2**16 - 1, 2**16),
+        (PostingObjected, 1, 2**16 - 1, 2**16),
         (RoundVoided, 0, 3, 4),
         (RoundVoided, 0, 1, 0),
         (RunDeployed, 0, 2**160 - 1, 2**160),

@@ -21,6 +21,7 @@ from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
     ExclusionReason,
+    FallReason,
     RewardSplit,
     RoundStatus,
     Submission,
@@ -52,7 +53,8 @@ def verify_rounds(history: History, ledger: Ledger) -> None:
         assert history.model_root(round_id) == ledger.model_root(round_id)
         submissions = history.submissions[round_id]
         leaves = [submission.leaf for submission in submissions]
-        base = history.model_root(current.base_round)
+        base = history.base_model_roots[round_id]
+        verify_falls(history, ledger, round_id)
         assert current.digest == round_digest(history.run, round_id, base, leaves)
         posting = history.postings.get(round_id)
         if posting is not None:
@@ -64,12 +66,25 @@ def verify_rounds(history: History, ledger: Ledger) -> None:
         for submission in submissions:
             assert submission.leaf == ledger.leaf(round_id, submission.index)
             assert (submission.index in excluded) == ledger.is_excluded(round_id, submission.index)
-            is_due = current.status is RoundStatus.FINAL and submission.index not in excluded
+            is_final = current.status is RoundStatus.FINAL and submission.index not in excluded
+            is_shared = current.status is RoundStatus.VOID and history.bonus_wei(round_id) > 0
+            is_due = is_final or is_shared
             is_claimed = ledger.is_claimed(round_id, submission.index)
             assert (submission in unclaimed) == (is_due and not is_claimed)
     beyond = ledger.round(history.state.latest + 1)
     assert beyond == replace(beyond, status=RoundStatus.NONE, submissions=0, remaining=0)
     assert history.genesis == ledger.round(0)
+
+
+def verify_falls(history: History, ledger: Ledger, round_id: int) -> None:
+    assert history.bonus_wei(round_id) == ledger.bonus_wei(round_id)
+    objectors = history.objections_to(round_id)
+    assert len(objectors) == ledger.objections_to(round_id)
+    for submission in history.submissions[round_id]:
+        has_objected = ledger.has_objected(round_id, submission.index)
+        assert (submission.participant in objectors) == has_objected
+    for poster in {posting.poster for posting in history.all_postings}:
+        assert history.is_barred(round_id, poster) == ledger.is_barred(round_id, poster)
 
 
 def verify_people(history: History, ledger: Ledger) -> None:
@@ -173,6 +188,82 @@ def test_rounds_that_are_settled_to_make_room(run: Run) -> None:
         run.ledger.close_round(run.stranger, latest)
         verify_equal(run)
         run.wait(run.policy.submission_s)
+
+
+def test_a_posting_that_is_proven_wrong(run: Run) -> None:
+    run.submit(0)
+    run.submit(1)
+    proof = run.submit_beyond_bounds(2)
+    run.post(1)
+    run.submit(0)
+    assert verify_equal(run).state.tip == 1
+    with pytest.raises(LedgerReverted, match="NothingWrong"):
+        run.ledger.try_challenge(run.stranger.address, 1, replace(proof, lane=1))
+    gas = run.ledger.try_challenge(run.stranger.address, 1, proof)
+    receipt = run.ledger.challenge(run.stranger, 1, proof)
+    assert receipt.gas_used <= gas <= 1.3 * receipt.gas_used
+    history = verify_equal(run)
+    (fallen,) = history.fallen
+    assert fallen.posting == history.all_postings[0]
+    assert (fallen.reason, fallen.challenger) == (FallReason.RANGE, run.stranger.address)
+    assert (fallen.challenge_reward_wei, fallen.bonus_wei) == (500, 4500)
+    assert fallen.place.block_number == receipt.block_number
+    assert (history.state.active, history.state.tip, history.state.latest) == (1, 0, 2)
+    assert history.voids == {2: VoidReason.BASE_FELL}
+    assert history.rounds[2].returning == 3
+    assert history.account(run.stranger.address).credit_wei == 500
+    assert history.base_model_roots[2] == fallen.posting.model_root != history.model_root(1)
+
+    run.ledger.deposit_bond(run.stranger, 5000)
+    run.wait(run.policy.publication_s)
+    run.post(1, excluded=[(2, ExclusionReason.OUT_OF_RANGE)], account=run.stranger)
+    assert verify_equal(run).rounds[3].remaining == 3
+    run.wait(run.policy.challenge_s)
+    run.ledger.finalize(run.stranger)
+    history = verify_equal(run)
+    assert history.settlements[1].reward_wei == 5500
+    rewards = [history.reward_wei(submission) for submission in history.submissions[1]]
+    assert rewards == [2750, 2750, 0]
+    run.ledger.claim(run.stranger, run.participants[0].address, history.submissions[1][:1])
+    assert verify_equal(run).claimed_wei(run.participants[0].address) == 2750
+
+
+def test_a_fallen_round_that_nobody_posts_again(run: Run) -> None:
+    run.submit(0)
+    run.submit(1)
+    proof = run.submit_beyond_bounds(2)
+    run.post(1)
+    run.ledger.challenge(run.aggregator, 1, proof)
+    run.wait(run.policy.posting_s + run.policy.takeover_s)
+    run.ledger.void_round(run.stranger, 1)
+    history = verify_equal(run)
+    assert history.voids == {1: VoidReason.NOT_POSTED, 2: VoidReason.BASE_FELL}
+    assert [history.reward_wei(one) for one in history.submissions[1]] == [1500, 1500, 1500]
+    who = run.participants[2].address
+    assert history.unclaimed_rewards(who) == history.submissions[1][2:]
+    run.ledger.claim(run.stranger, who, history.unclaimed_rewards(who))
+    assert verify_equal(run).unclaimed_rewards(who) == []
+
+
+def test_a_posting_that_the_submitters_reject(run: Run) -> None:
+    run.play_round()
+    run.object(1, 0)
+    history = verify_equal(run)
+    assert history.objections == {(1, 0): [run.participants[0].address]}
+    run.object(1, 2)
+    history = verify_equal(run)
+    (fallen,) = history.fallen
+    assert (fallen.reason, fallen.challenger) == (FallReason.OBJECTIONS, ZERO_ADDRESS)
+    assert history.account(run.aggregator.address).free_bond_wei == 50_000
+    assert history.objections_to(1) == []
+    with pytest.raises(LedgerReverted, match="Barred"):
+        run.post(1)
+    run.ledger.deposit_bond(run.stranger, 5000)
+    run.post(1, account=run.stranger)
+    history = verify_equal(run)
+    assert [one.posting_number for one in history.all_postings] == [0, 1]
+    run.object(1, 0)
+    assert len(verify_equal(run).objections_to(1)) == 1
 
 
 def test_people_come_and_go(run: Run) -> None:
@@ -288,6 +379,7 @@ def _random_action(run: Run, rng: random.Random) -> None:
     holder = rng.choice([account.address, run.aggregator.address])
     actions: list[tuple[int, Callable[[], object]]] = [
         (40, lambda: run.submit(number)),
+        (15, lambda: _object(run, rng.choice([1, latest, max(1, latest - 1)]), number)),
         (8, lambda: run.wait(rng.choice([1, 20, 30, 60]))),
         (15, lambda: _post(run, rng, latest)),
         (5, lambda: ledger.close_round(anyone, latest)),
@@ -307,6 +399,12 @@ def _random_action(run: Run, rng: random.Random) -> None:
 
 def _some_rewards(run: Run, participant: Address) -> list[Submission]:
     return run.ledger.sync().unclaimed_rewards(participant)[:3]
+
+
+def _object(run: Run, round_id: int, number: int) -> None:
+    submissions = run.ledger.sync().submissions[round_id]
+    if any(one.participant == run.participants[number].address for one in submissions):
+        run.object(round_id, number)
 
 
 def _post(run: Run, rng: random.Random, latest: int) -> None:

@@ -1,0 +1,91 @@
+"""The three proofs that a posting is wrong, and what the ledger stores that they are checked against.
+
+Fields and their order are those of the structs in ITrainingLedger.sol, so that ``dataclasses.astuple`` of a
+proof is the argument of its contract function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fl_chain.records import Address, Digest, FallReason, Quantisation, RunId
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionOpening:
+    """What opens one stored leaf down to the update's vector root; Solidity's ``Opening``."""
+
+    vector_root: Digest
+    salt: bytes  # 32 bytes
+    weight: int
+    participant: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SumProof:
+    """Shows that the summands of a listed partial sum do not add up to it in one chunk."""
+
+    reason: ClassVar[FallReason] = FallReason.SUM
+    function: ClassVar[str] = "challengeSum"
+
+    index: int  # of the wrong sum in the posted list
+    chunk: int  # in which it is wrong; padding chunks count
+    chunk_hash: Digest  # of the listed sum's own chunk
+    path: tuple[Digest, ...]  # its siblings up to the listed root, lowest first
+    partial_sum_roots: tuple[Digest, ...]  # the posted list
+    openings: tuple[SubmissionOpening, ...]  # level 1: of the included submissions, ascending; else none
+    chunks: bytes  # the same chunk of every summand, 4096 bytes each, in their order
+    paths: tuple[Digest, ...]  # their siblings, one summand after the other, lowest first
+
+
+@dataclass(frozen=True, slots=True)
+class RangeProof:
+    """Shows that an included update has a lane that no honest update has."""
+
+    reason: ClassVar[FallReason] = FallReason.RANGE
+    function: ClassVar[str] = "challengeRange"
+
+    index: int  # of the submission
+    opening: SubmissionOpening
+    chunk: int  # padding chunks count
+    lane: int  # in the chunk, 0 to 1023
+    content: bytes  # of the chunk, 4096 bytes
+    path: tuple[Digest, ...]  # its siblings, lowest first
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyProof:
+    """Shows that a chunk of the posted model is not what the posted total makes of the base model."""
+
+    reason: ClassVar[FallReason] = FallReason.APPLY
+    function: ClassVar[str] = "challengeApply"
+
+    chunk: int
+    partial_sum_roots: tuple[Digest, ...]  # the posted list; the total is its last root
+    base_content: bytes  # the base model's chunk, 4096 bytes
+    base_path: tuple[Digest, ...]
+    total_content: bytes  # the total's chunk, 4096 bytes
+    total_path: tuple[Digest, ...]
+    model_chunk_hash: Digest  # of the posted model's own chunk
+    model_path: tuple[Digest, ...]
+
+
+Proof = SumProof | RangeProof | ApplyProof
+
+
+@dataclass(frozen=True, slots=True)
+class PostedRound:
+    """What the ledger stores of a posted round: everything that a proof is checked against."""
+
+    run: RunId
+    round: int
+    dimension: int  # lanes of the model
+    quantisation: Quantisation
+    leaves: Sequence[Digest]  # one for each submission, in order
+    excluded: frozenset[int]  # indices of submissions
+    included_weight: int
+    sums_hash: Digest
+    base_model_root: Digest
+    model_root: Digest

@@ -1,0 +1,72 @@
+"""A posted round as the ledger and the stores have it: what the prover works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.partial_sums import sums_hash
+from fl_chain.commitment.proofs import PostedRound
+from fl_chain.commitment.tree import vector_tree
+from fl_chain.errors import StoreError, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.records import Digest, Submission
+from fl_chain.run.prover import PostingClaim
+from fl_chain.store import Store, Update
+
+
+def posting_claim(history: History, round_id: int) -> PostingClaim:
+    """Return what a round's standing posting says, and what the ledger stores about it.
+
+    Raises:
+        KeyError: if the round has no posting that stands.
+    """
+    posting, submissions = history.postings[round_id], history.submissions[round_id]
+    stored = PostedRound(
+        run=history.run,
+        round=round_id,
+        dimension=history.definition.dimension,
+        quantisation=history.policy.quantisation,
+        leaves=[submission.leaf for submission in submissions],
+        excluded=frozenset(exclusion.index for exclusion in posting.exclusions),
+        included_weight=posting.included_weight,
+        sums_hash=sums_hash(posting.partial_sum_roots),
+        base_model_root=history.model_root(history.rounds[round_id].base_round),
+        model_root=posting.model_root,
+    )
+    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlobs:
+    """A posted round's blobs in the stores; every read is checked against what the ledger has."""
+
+    history: History
+    store: Store
+    base_model: Callable[[], Lanes]  # the model that the round started from
+
+    def update(self, submission: Submission) -> Update:
+        """See `RoundBlobs.update`."""
+        return self.store.read_update(
+            submission.participant,
+            submission.sealed_root,
+            self.history.definition.dimension,
+            run=self.history.run,
+            round=submission.round,
+        )
+
+    def sum_hashes(self, root: Digest) -> bytes:
+        """See `RoundBlobs.sum_hashes`."""
+        return self.store.read_sum(root, self.history.definition.dimension)
+
+    def model_hashes(self, root: Digest) -> bytes:
+        """Return the chunk hashes of a model: from its lanes, or from where those of sums are."""
+        dimension = self.history.definition.dimension
+        try:
+            return vector_tree(self.store.read_model(root, dimension)).chunk_hashes
+        except (StoreError, VerificationError) as error:
+            try:
+                return self.store.read_sum(root, dimension)
+            except (StoreError, VerificationError):
+                raise error from None
