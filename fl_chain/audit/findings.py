@@ -9,7 +9,7 @@ from typing import Any
 
 from fl_chain.records import Address
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 
 
 class Kind(StrEnum):
@@ -39,6 +39,7 @@ class Kind(StrEnum):
     MODEL_BLOB_MISSING = "model_blob_missing"
     MODEL_BLOB_ALTERED = "model_blob_altered"
     MODEL_UNDERIVABLE = "model_underivable"
+    FALL_UNFOUNDED = "fall_unfounded"
     REWARD_DIFFERS = "reward_differs"
     REWARD_UNFOUNDED = "reward_unfounded"
     BALANCE_SHORT = "balance_short"
@@ -68,11 +69,30 @@ class BlobCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class FallenSummary:
+    """A posting that was taken down, as the audit found it."""
+
+    posting_number: int
+    poster: Address
+    model_root: str
+    reason: str
+    challenger: Address | None  # None: the submitters rejected it
+    objections: int  # under this posting number
+    bond_lost_wei: int  # of the poster's
+    challenge_reward_wei: int  # out of it, to the challenger
+    bonus_wei: int  # out of it, to the round's submitters
+    block_number: int
+    transaction_hash: str
+    founded: bool | None  # derived again, or counted again; None: the blobs do not tell
+
+
+@dataclass(frozen=True, slots=True)
 class RoundSummary:
     """One round as the audit found it."""
 
     round: int
     status: str
+    void_reason: str | None
     step: int
     base_round: int
     submissions: int
@@ -82,6 +102,9 @@ class RoundSummary:
     posting_number: int
     poster: Address | None
     model_root: str | None
+    fallen: list[FallenSummary]
+    objections: int  # to the posting that stands
+    bonus_wei: int  # what fallen bonds have added to the reward
     clamped_lanes: int | None
     verified: bool  # every partial sum and the model were derived again and are the same
     participants: list[dict[str, Any]]

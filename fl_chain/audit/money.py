@@ -7,11 +7,19 @@ from fl_chain.ledger.history import History
 from fl_chain.records import LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
 
 
-def reward_wei(policy: LedgerPolicy, posting: Posting, submission: Submission) -> int:
-    """Return what an included submission earns in a final round, in wei."""
+def reward_wei(policy: LedgerPolicy, posting: Posting, submission: Submission, *, bonus_wei: int = 0) -> int:
+    """Return what an included submission earns in a final round, in wei.
+
+    Args:
+        policy: the run's rules.
+        posting: of the round.
+        submission: one that it includes.
+        bonus_wei: what fallen bonds have added to the round's reward.
+    """
+    whole_wei = policy.reward_wei + bonus_wei
     if policy.reward_split is RewardSplit.EQUAL:
-        return policy.reward_wei // posting.included
-    return policy.reward_wei // posting.included_weight * submission.weight
+        return whole_wei // posting.included
+    return whole_wei // posting.included_weight * submission.weight
 
 
 def audit_rewards(history: History, report: AuditReport) -> None:
@@ -19,13 +27,14 @@ def audit_rewards(history: History, report: AuditReport) -> None:
     for round_id, settlement in history.settlements.items():
         posting, policy = history.postings[round_id], history.policy
         shares = posting.included if policy.reward_split is RewardSplit.EQUAL else posting.included_weight
-        expected = (policy.reward_wei, policy.aggregator_reward_wei, policy.reward_wei % shares)
+        whole_wei = policy.reward_wei + history.bonus_wei(round_id)
+        expected = (whole_wei, policy.aggregator_reward_wei, whole_wei % shares)
         actual = (settlement.reward_wei, settlement.aggregator_reward_wei, settlement.dust_wei)
         report.count("rewards of final rounds")
         if expected != actual:
             report.add(
                 Kind.REWARD_DIFFERS,
-                "reward, aggregator's reward or dust of a final round is not what the policy gives",
+                "reward, aggregator's reward or dust of a final round is not what policy and lost bonds give",
                 round=round_id,
                 expected=str(expected),
                 actual=str(actual),
@@ -40,17 +49,10 @@ def _audit_claims(history: History, report: AuditReport) -> None:
         submission = next(
             (s for s in history.submissions.get(claim.round, ()) if s.participant == claim.participant), None
         )
-        posting = history.postings.get(claim.round)
-        excluded = {e.index for e in posting.exclusions} if posting else set()
-        is_founded = (
-            submission is not None
-            and posting is not None
-            and history.rounds[claim.round].status is RoundStatus.FINAL
-            and submission.index not in excluded
-            and (claim.round, claim.participant) not in paid
-        )
+        expected = None if submission is None else _earned_wei(history, submission)
+        is_repeated = (claim.round, claim.participant) in paid
         paid.add((claim.round, claim.participant))
-        if not is_founded or submission is None or posting is None:
+        if expected is None or is_repeated:
             report.add(
                 Kind.REWARD_UNFOUNDED,
                 "a reward was paid that was not earned, or was paid twice: audit against another node",
@@ -59,7 +61,6 @@ def _audit_claims(history: History, report: AuditReport) -> None:
                 actual=str(claim.amount_wei),
             )
             continue
-        expected = reward_wei(history.policy, posting, submission)
         if expected != claim.amount_wei:
             report.add(
                 Kind.REWARD_DIFFERS,
@@ -69,3 +70,20 @@ def _audit_claims(history: History, report: AuditReport) -> None:
                 expected=str(expected),
                 actual=str(claim.amount_wei),
             )
+
+
+def _earned_wei(history: History, submission: Submission) -> int | None:
+    """Return what a submission earned; None where it earned nothing that could be claimed.
+
+    A final round pays those that its posting includes. A void one pays all of its submitters equal shares of
+    what fallen bonds had added to its reward.
+    """
+    current, posting = history.rounds[submission.round], history.postings.get(submission.round)
+    bonus_wei = history.bonus_wei(current.id)
+    if current.status is RoundStatus.VOID and bonus_wei:
+        return bonus_wei // current.submissions
+    if current.status is not RoundStatus.FINAL or posting is None:
+        return None
+    if any(exclusion.index == submission.index for exclusion in posting.exclusions):
+        return None
+    return reward_wei(history.policy, posting, submission, bonus_wei=bonus_wei)

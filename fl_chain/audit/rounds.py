@@ -8,6 +8,7 @@ from functools import partial
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.audit.documents import read_copies
+from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import AuditReport, Kind, RoundSummary
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import round_digest
@@ -42,6 +43,7 @@ class RoundAudit:
         history, report = self._history, self._report
         current = history.rounds[round_id]
         self._audit_submissions(current)
+        fallen = audit_falls(history, self._store, report, round_id)
         posting = history.postings.get(round_id) if current.status in _PUBLISHED else None
         aggregate = self._audit_posting(current, posting) if posting is not None else None
         if posting is not None:
@@ -56,6 +58,7 @@ class RoundAudit:
             RoundSummary(
                 round=round_id,
                 status=current.status.name.lower(),
+                void_reason=history.voids[round_id].name.lower() if round_id in history.voids else None,
                 step=current.step,
                 base_round=current.base_round,
                 submissions=current.submissions,
@@ -65,6 +68,9 @@ class RoundAudit:
                 posting_number=current.posting_number,
                 poster=posting.poster if posting else None,
                 model_root="0x" + posting.model_root.hex() if posting else None,
+                fallen=fallen,
+                objections=len(history.objections_to(round_id)),
+                bonus_wei=history.bonus_wei(round_id),
                 clamped_lanes=aggregate.clamped if aggregate else None,
                 verified=is_same,
                 participants=self._participants(round_id, posting),
@@ -100,7 +106,7 @@ class RoundAudit:
                     expected=f"1 to {cap}",
                     actual=str(submission.weight),
                 )
-        base = history.model_root(current.base_round)
+        base = history.base_model_roots[current.id]
         expected = round_digest(history.run, current.id, base, [s.leaf for s in submissions])
         report.count("round digests")
         if expected != current.digest:
@@ -217,7 +223,7 @@ class RoundAudit:
             self._report.add(
                 kind,
                 f"{what} that {self._history.postings[current.id].poster} posted is not what the round's "
-                "updates give: do not use this model",
+                f"updates give: do not use this model{_remedy(current)}",
                 round=current.id,
                 expected="0x" + expected.hex(),
                 actual="0x" + actual.hex(),
@@ -315,6 +321,15 @@ class RoundAudit:
         for kept in list(self._models):
             if kept not in needed:
                 del self._models[kept]
+
+
+def _remedy(current: Round) -> str:
+    """Return what can be done about a wrong posting."""
+    if current.status is RoundStatus.POSTED:
+        return (
+            f", and take the posting down before it becomes final: `fl-chain challenge --round {current.id}`"
+        )
+    return "; nobody challenged the posting in time"
 
 
 class _Updates:

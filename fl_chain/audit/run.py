@@ -41,6 +41,8 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
             "block_hash": "0x" + head.hash.hex(),
             "block_timestamp": head.timestamp,
             "code_hash": "0x" + ledger.code_hash.hex(),
+            "verifier": ledger.verifier,
+            "verifier_code_hash": "0x" + ledger.verifier_code_hash.hex(),
         },
         run={
             "policy_hash": "0x" + history.definition.policy_hash.hex(),
@@ -53,7 +55,7 @@ def audit_run(ledger: Ledger, store: Store, *, progress: Progress = lambda done,
             "ended": has_ended(history, head.timestamp),
         },
     )
-    report.count("deployed code against the artifact")
+    report.count("deployed code against the artifact", 2)
     audit_documents(history, store, report)
     rounds = RoundAudit(history, store, report)
     for round_id in range(1, history.state.latest + 1):
@@ -70,7 +72,9 @@ def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:
     for round_id in range(1, history.state.latest + 1):
         views = {
             "round": (history.rounds[round_id], ledger.round(round_id)),
-            "model root": (_model_root(history, round_id), ledger.model_root(round_id)),
+            "model root": (history.model_root(round_id), ledger.model_root(round_id)),
+            "bonus": (history.bonus_wei(round_id), ledger.bonus_wei(round_id)),
+            "number of objections": (len(history.objections_to(round_id)), ledger.objections_to(round_id)),
         }
         for what, (expected, actual) in views.items():
             report.count("contract state against its events")
@@ -101,11 +105,6 @@ def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:
             expected=f"at least {history.owed_wei}",
             actual=str(held),
         )
-
-
-def _model_root(history: History, round_id: int) -> bytes:
-    posting = history.postings.get(round_id)
-    return bytes(32) if posting is None else posting.model_root
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.views import AccountBalance
-from fl_chain.records import Address
+from fl_chain.records import Address, FallReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Movement:
 
     what: str
     amount_wei: int
-    sign: int  # 1 into the account, -1 out of the ledger, 0 within the account
+    sign: int  # 1 into the account, -1 out of it for good, 0 within the account
     round: int | None
     place: e.Place
 
@@ -39,12 +39,12 @@ class Statement:
 
     @property
     def came_in_wei(self) -> int:
-        """Deposits and bonds paid, and aggregator rewards."""
+        """Deposits and bonds paid, aggregator rewards and challenge rewards."""
         return sum(one.amount_wei for one in self.movements if one.sign > 0)
 
     @property
     def taken_out_wei(self) -> int:
-        """Withdrawals."""
+        """Withdrawals, and bonds that were lost."""
         return sum(one.amount_wei for one in self.movements if one.sign < 0)
 
     @property
@@ -92,6 +92,8 @@ def _movements(events: Sequence[e.Event], history: History, holder: Address) -> 
     found = []
     for event in events:
         what: tuple[str, int, int, int | None] | None = None
+        if isinstance(event, e.PostingFell):
+            found += _fall_movements(event, holder)
         match event:
             case e.ParticipantRegistered(participant=who, deposit_wei=wei) if who == holder:
                 what = ("deposit", wei, 1, None)
@@ -109,4 +111,15 @@ def _movements(events: Sequence[e.Event], history: History, holder: Address) -> 
                 what = ("withdrawn", wei, -1, None)
         if what is not None:
             found.append(Movement(*what, event.place))
+    return found
+
+
+def _fall_movements(event: e.PostingFell, holder: Address) -> list[Movement]:
+    """Return what a fallen posting moves of an account; both for one that has challenged itself."""
+    reward_wei, lost_wei = event.challenge_reward_wei, event.challenge_reward_wei + event.bonus_wei
+    found = []
+    if event.poster == holder and event.reason is not FallReason.OBJECTIONS:
+        found.append(Movement("bond lost", lost_wei, -1, event.round, event.place))
+    if event.challenger == holder:
+        found.append(Movement("challenge reward", reward_wei, 1, event.round, event.place))
     return found

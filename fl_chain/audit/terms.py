@@ -2,7 +2,8 @@
 
 A final round's reward of R is split into S shares: S is the number of included submissions or, where the
 policy divides by declared weight, their total weight. A participant with s of them earns ``R // S * s``; what
-the division leaves over is the round's dust and goes back into the pool.
+the division leaves over is the round's dust and goes back into the pool. What lost bonds have added to a
+round's reward is part of R; where such a round becomes void, its submitters share that part equally.
 """
 
 from __future__ import annotations
@@ -59,16 +60,17 @@ class RoundTerm:
     payments: tuple[Payment, ...]
     is_claimed: bool  # as the contract says
     problems: tuple[str, ...]  # where the ledger does not say what was derived
+    bonus_wei: int = 0  # part of the reward: what lost bonds have added
 
     @property
     def value_wei(self) -> int:
-        """What the participant's shares are worth once the round is final."""
+        """What the participant's shares are worth once the round is final, or void with a bonus."""
         return self.reward_wei // self.shares * self.share if self.shares else 0
 
     @property
     def earned_wei(self) -> int:
-        """What they are worth by now: nothing before the round is final."""
-        return self.value_wei if self.status is RoundStatus.FINAL else 0
+        """What they are worth by now: nothing before the round is settled."""
+        return self.value_wei if self.status in (RoundStatus.FINAL, RoundStatus.VOID) else 0
 
     @property
     def dust_wei(self) -> int:
@@ -110,12 +112,13 @@ class TermReader:
             weight=None if own is None else own.weight,
             blob=blob,
             is_blob_missing=is_missing,
-            reward_wei=self.policy.reward_wei,
+            reward_wei=self._reward_wei(current),
             shares=shares,
             share=share,
             payments=tuple(self.payments.get(current.id, ())),
             is_claimed=own is not None and self.ledger.is_claimed(current.id, own.index),
             problems=(),
+            bonus_wei=self.history.bonus_wei(current.id),
         )
         problems = list(self._money_problems(term))
         posting = self.history.postings.get(current.id)
@@ -123,12 +126,21 @@ class TermReader:
             problems += _inclusion_problems(posting, own, obstacle)
         return replace(term, problems=tuple(problems))
 
+    def _reward_wei(self, current: Round) -> int:
+        """Return what a round's shares divide."""
+        bonus_wei = self.history.bonus_wei(current.id)
+        is_bonus_alone = current.status is RoundStatus.VOID and bonus_wei > 0
+        return bonus_wei if is_bonus_alone else self.policy.reward_wei + bonus_wei
+
     def _split(self, current: Round, own: Submission | None) -> tuple[str, int, int]:
         """Return the outcome in words, the round's shares, and those of this participant."""
         posting = self.history.postings.get(current.id)
         if current.status is RoundStatus.VOID:
             reason = self.history.voids[current.id].name.lower().replace("_", " ")
-            return f"the round is void: {reason}", 0, 0
+            if not self.history.bonus_wei(current.id):
+                return f"the round is void: {reason}", 0, 0
+            shared = f"the round is void: {reason}; its submitters share what a lost bond left it"
+            return shared, current.submissions, 0 if own is None else 1
         if posting is None or current.status not in (RoundStatus.POSTED, RoundStatus.FINAL):
             return ("no submission yet" if own is None else "not posted yet"), 0, 0
         reasons = {exclusion.index: exclusion.reason for exclusion in posting.exclusions}

@@ -27,6 +27,15 @@ def print_report(console: Console, report: AuditReport) -> None:
             "same" if item.verified else ("-" if item.model_root is None else "[red]no[/red]"),
         )
     console.print(table)
+    for item in report.rounds:
+        for fallen in item.fallen:
+            by = f"challenged by {fallen.challenger}" if fallen.challenger else "rejected by its submitters"
+            console.print(
+                f"round {item.round}: posting {fallen.posting_number} of {fallen.poster} fell "
+                f"({fallen.reason}), {by}; bond lost {fallen.bond_lost_wei} wei",
+                highlight=False,
+                soft_wrap=True,
+            )
     blobs = report.blobs
     console.print(
         f"{sum(report.checks.values())} checks of {len(report.checks)} kinds; {blobs.updates} updates, "

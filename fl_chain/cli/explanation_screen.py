@@ -9,7 +9,7 @@ from rich.console import Console
 from fl_chain.audit import Explanation
 from fl_chain.audit.statement import Statement
 from fl_chain.audit.terms import RoundTerm
-from fl_chain.records import ZERO_ADDRESS, RewardSplit
+from fl_chain.records import ZERO_ADDRESS, RewardSplit, RoundStatus
 
 _SIGNS = {1: "+", 0: " ", -1: "-"}
 
@@ -51,9 +51,11 @@ def _term_lines(term: RoundTerm, unit: str) -> Iterator[str]:
     if term.share:
         worth = "reward" if term.earned_wei else "will be"
         yield (
-            f"  {worth}  {term.reward_wei} // {term.shares} ({unit}) * {term.share} = {term.value_wei}"
-            f"  (dust of the round {term.dust_wei})"
+            f"  {worth}  {term.reward_wei} // {term.shares} ({_unit(term, unit)}) * {term.share} = "
+            f"{term.value_wei}  (dust of the round {term.dust_wei})"
         )
+        if term.bonus_wei:
+            yield f"  bonus   {term.bonus_wei} of that reward come from bonds that were lost"
     for payment in term.payments:
         yield (
             f"  paid    {payment.amount_wei} to {payment.to} in 0x{payment.transaction_hash.hex()}, "
@@ -61,6 +63,10 @@ def _term_lines(term: RoundTerm, unit: str) -> Iterator[str]:
         )
     if term.claimable_wei:
         yield f"  claimable  {term.claimable_wei}"
+
+
+def _unit(term: RoundTerm, unit: str) -> str:
+    return "submitters" if term.status is RoundStatus.VOID else unit
 
 
 def _statement_lines(statement: Statement) -> Iterator[str]:

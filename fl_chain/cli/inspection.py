@@ -116,6 +116,8 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         "participants": state.registered,
         "rounds": state.latest,
         "settled": state.settled,
+        "active": state.active or None,
+        "fallen_postings": len(history.fallen),
         "models": history.rounds[state.tip].step if state.tip else 0,
         "max_rounds": history.policy.max_rounds,
         "pool_wei": state.pool_wei,
@@ -127,7 +129,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
     console = Console()
     for name, value in summary.items():
         console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False)
-    table = Table("round", "status", "submissions", "weight", "base", "model", box=None)
+    table = Table("round", "status", "submissions", "weight", "base", "model", "", box=None)
     for round_id in range(max(1, state.latest - 14), state.latest + 1):
         current = history.rounds[round_id]
         posting = history.postings.get(round_id)
@@ -138,8 +140,26 @@ def _status(ledger: Ledger, as_json: bool) -> None:
             str(current.total_weight),
             str(current.base_round),
             "0x" + posting.model_root.hex()[:16] + "…" if posting else "",
+            "; ".join(_remarks(history, round_id)),
         )
     console.print(table)
+
+
+def _remarks(history: History, round_id: int) -> Iterator[str]:
+    """Yield what challenges and objections have done to a round."""
+    current, bonus_wei = history.rounds[round_id], history.bonus_wei(round_id)
+    objections = len(history.objections_to(round_id))
+    for fallen in history.fallen:
+        if fallen.posting.round == round_id:
+            yield f"posting {fallen.posting.posting_number} fell ({fallen.reason.name.lower()})"
+    if current.posting_number and current.status is RoundStatus.CLOSED:
+        yield f"waits for posting {current.posting_number}"
+    if round_id in history.voids:
+        yield history.voids[round_id].name.lower().replace("_", " ")
+    if objections and current.status is RoundStatus.POSTED:
+        yield f"{objections} of {current.submissions} object"
+    if bonus_wei:
+        yield f"bonus {bonus_wei} wei"
 
 
 def _earnings(history: History) -> list[tuple[Address, int, int, int]]:

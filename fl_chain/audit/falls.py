@@ -1,0 +1,160 @@
+"""Postings that were taken down: who lost what, and whether the blobs say the same as the contract did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fl_chain.aggregation.apply import apply_sum
+from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.sums import PartialSum, PartialSums
+from fl_chain.audit.findings import AuditReport, FallenSummary, Kind
+from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, chunk_count
+from fl_chain.commitment.tree import vector_root
+from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.ledger.views import FallenPosting
+from fl_chain.records import Digest, FallReason, Posting, Submission
+from fl_chain.store import Store
+
+
+def audit_falls(history: History, store: Store, report: AuditReport, round_id: int) -> list[FallenSummary]:
+    """Audit the postings of a round that fell, and return what became of each."""
+    fallen = [one for one in history.fallen if one.posting.round == round_id]
+    return [_audit_fall(history, store, report, one) for one in fallen]
+
+
+def _audit_fall(history: History, store: Store, report: AuditReport, fallen: FallenPosting) -> FallenSummary:
+    posting, round_id = fallen.posting, fallen.posting.round
+    objections = len(history.objections.get((round_id, posting.posting_number), ()))
+    _audit_money(history, report, fallen)
+    is_founded: bool | None = None
+    if fallen.reason is FallReason.OBJECTIONS:
+        report.count("objections to postings that fell")
+        is_founded = 2 * objections > history.rounds[round_id].submissions
+    else:
+        report.count("challenges derived again")
+        try:
+            is_founded = _Derivation(history, store, posting).shows(fallen.reason)
+        except (StoreError, VerificationError) as error:
+            report.warnings.append(
+                f"round {round_id}: whether the challenge of posting {posting.posting_number} was right "
+                f"rests on the contract's word, since a blob is not available: {error}"
+            )
+    if is_founded is False:
+        report.add(
+            Kind.FALL_UNFOUNDED,
+            f"posting {posting.posting_number} was taken down by {fallen.reason.name.lower()}, and nothing "
+            "shows that it could be: audit against another node",
+            round=round_id,
+            participant=posting.poster,
+        )
+    return FallenSummary(
+        posting_number=posting.posting_number,
+        poster=posting.poster,
+        model_root="0x" + posting.model_root.hex(),
+        reason=fallen.reason.name.lower(),
+        challenger=None if fallen.reason is FallReason.OBJECTIONS else fallen.challenger,
+        objections=objections,
+        bond_lost_wei=fallen.challenge_reward_wei + fallen.bonus_wei,
+        challenge_reward_wei=fallen.challenge_reward_wei,
+        bonus_wei=fallen.bonus_wei,
+        block_number=fallen.place.block_number,
+        transaction_hash="0x" + fallen.place.transaction_hash.hex(),
+        founded=is_founded,
+    )
+
+
+def _audit_money(history: History, report: AuditReport, fallen: FallenPosting) -> None:
+    policy = history.policy
+    expected = (policy.challenge_reward_wei, policy.bond_wei - policy.challenge_reward_wei)
+    if fallen.reason is FallReason.OBJECTIONS:
+        expected = (0, 0)
+    actual = (fallen.challenge_reward_wei, fallen.bonus_wei)
+    report.count("bonds of postings that fell")
+    if expected != actual:
+        report.add(
+            Kind.REWARD_DIFFERS,
+            "challenge reward or bonus of a posting that fell is not what the policy gives",
+            round=fallen.posting.round,
+            expected=str(expected),
+            actual=str(actual),
+        )
+
+
+class _Derivation:
+    """Derives a posting again, the lanes past the dimension included, since a proof may be about those."""
+
+    def __init__(self, history: History, store: Store, posting: Posting) -> None:
+        self._history, self._store, self._posting = history, store, posting
+        self._dimension = history.definition.dimension
+        self._lanes = chunk_count(self._dimension) * CHUNK_LANES
+        self._excluded = {exclusion.index for exclusion in posting.exclusions}
+
+    def shows(self, reason: FallReason) -> bool | None:
+        """Return whether a proof of a kind exists; None where the blobs do not tell.
+
+        Raises:
+            StoreError, VerificationError: if a blob that it takes cannot be read.
+        """
+        if reason is FallReason.RANGE:
+            return any(self._is_out_of_range(one) for one in self._included())
+        roots, total = self._sums()
+        if reason is FallReason.SUM:
+            return roots != self._posting.partial_sum_roots
+        if roots[-1] != self._posting.partial_sum_roots[-1]:
+            return None  # the model is to follow from the posted total, whose lanes nobody has to keep
+        return self._applied(total) != self._posting.model_root
+
+    def _included(self) -> Iterator[Submission]:
+        for submission in self._history.submissions[self._posting.round]:
+            if submission.index not in self._excluded:
+                yield submission
+
+    def _update(self, submission: Submission) -> Lanes:
+        return self._store.read_update(
+            submission.participant,
+            submission.sealed_root,
+            self._dimension,
+            run=self._history.run,
+            round=submission.round,
+        ).lanes
+
+    def _is_out_of_range(self, submission: Submission) -> bool:
+        quantisation = self._history.policy.quantisation
+        try:
+            verify_update(self._update(submission), submission.weight, quantisation, self._dimension)
+        except UpdateOutOfRange:
+            return True
+        return False
+
+    def _sums(self) -> tuple[tuple[Digest, ...], Lanes]:
+        """Return the root of every partial sum as a posting lists them, and the total."""
+        levels: list[list[Digest]] = []
+
+        def keep_root(completed: PartialSum) -> None:
+            if completed.level > len(levels):
+                levels.append([])
+            levels[completed.level - 1].append(vector_root(completed.lanes))
+
+        sums = PartialSums(self._lanes, keep_root)
+        for submission in self._history.submissions[self._posting.round]:
+            is_excluded = submission.index in self._excluded
+            sums.add(None if is_excluded else self._padded(self._update(submission)))
+        sums.finish()
+        return tuple(root for level in levels for root in level), sums.total
+
+    def _applied(self, total: Lanes) -> Digest:
+        base_root = self._history.base_model_roots[self._posting.round]
+        base = self._padded(self._store.read_model(base_root, self._dimension))
+        weight, quantisation = self._posting.included_weight, self._history.policy.quantisation
+        model, _ = apply_sum(base, total, weight, quantisation)
+        return vector_root(model)
+
+    def _padded(self, lanes: Lanes) -> Lanes:
+        if lanes.size == self._lanes:
+            return lanes
+        padded = np.zeros(self._lanes, dtype=LANE)
+        padded[: lanes.size] = lanes
+        return padded
