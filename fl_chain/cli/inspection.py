@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,12 +20,16 @@ from fl_chain.cli.connection import (
     parse_address,
     settings_of,
 )
+from fl_chain.cli.report import run_summary, write_page
 from fl_chain.config import ChainSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, RoundStatus
 from fl_chain.store import Store
+
+if TYPE_CHECKING:
+    from fl_chain.audit import AuditReport
 
 EXIT_FINDINGS = 1
 
@@ -55,6 +59,7 @@ def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
 
 
 def audit(
+    *,
     run: RunOption = None,
     rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC node; can be repeated.")] = None,
     ledger: Annotated[str | None, typer.Option(help="The ledger's address.")] = None,
@@ -63,20 +68,27 @@ def audit(
         typer.Option(help="A store's URL or folder; can be repeated. Instead of the run's own."),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as a page that needs nothing else.")
+    ] = None,
 ) -> None:
     """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
     if run is not None:
         if rpc or ledger:
             raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
         with opened_run(run) as (opened, own_store):
-            _audit(opened, Store(store) if store else own_store, json_file)
-        return
-    if not (rpc and ledger and store):
-        raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
-    _audit(open_ledger(ChainSettings(rpc=tuple(rpc), ledger=ledger)), Store(store), json_file)
+            report = _audit(opened, Store(store) if store else own_store, json_file)
+    else:
+        if not (rpc and ledger and store):
+            raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
+        report = _audit(open_ledger(ChainSettings(rpc=tuple(rpc), ledger=ledger)), Store(store), json_file)
+    if html_file is not None:
+        write_page(html_file, report.to_json().encode(), run_summary(run))
+    if report.findings:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
-def _audit(ledger: Ledger, store: Store, json_file: Path | None) -> None:
+def _audit(ledger: Ledger, store: Store, json_file: Path | None) -> AuditReport:
     from fl_chain.audit import audit_run
     from fl_chain.cli.audit_screen import print_report
 
@@ -87,8 +99,7 @@ def _audit(ledger: Ledger, store: Store, json_file: Path | None) -> None:
         except OSError as error:
             raise ConfigError(f"cannot write the report to {json_file}: {error.strerror}") from error
     print_report(Console(), report)
-    if report.findings:
-        raise typer.Exit(EXIT_FINDINGS)
+    return report
 
 
 def status(

@@ -9,12 +9,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fl_chain.records import Address
 from fl_chain.report.reading import Part, Reading
 from fl_chain.report.schema import Summary
 
-WIDTH, HEIGHT = 640, 270  # of the learning curve, in the units of its viewBox
-LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 40
+WIDTH, HEIGHT = 760, 270  # of the learning curve, in the units of its viewBox
+LEFT, RIGHT, TOP, BOTTOM = 56, 190, 16, 40  # the compared levels are named on the right
 TICKS = 5
+LABEL_HEIGHT = 16
 MOST_CELLS = 60  # rounds of the participation grid; more are drawn as shares of each stretch of rounds
 MOST_ROWS = 60  # participants that a chart draws; the tables list all
 CELL = 18
@@ -153,12 +155,12 @@ def _curve(metric: str, summary: Summary) -> Curve:
 
 
 def _levels(levels: Sequence[tuple[str, float, float]]) -> tuple[Level, ...]:
-    """Return the compared levels; a label goes above its line, or below where two lines are close."""
-    ordered = sorted(levels, key=lambda level: level[1])
-    found = []
-    for i, (name, y, value) in enumerate(ordered):
-        is_crowded = i > 0 and y - ordered[i - 1][1] < 20
-        found.append(Level(name, _shown(y), _shown(y + 16 if is_crowded or y < TOP + 12 else y - 6), f"{value:.4f}"))
+    """Return the compared levels from the top down, their labels pushed apart where lines are close."""
+    found: list[Level] = []
+    label_y = -math.inf
+    for name, y, value in sorted(levels, key=lambda level: level[1]):
+        label_y = max(y, label_y + LABEL_HEIGHT)
+        found.append(Level(name, _shown(y), _shown(label_y), f"{value:.4f}"))
     return tuple(found)
 
 
@@ -244,7 +246,7 @@ def rewards(reading: Reading) -> Bars | None:
     return Bars(bars, WIDTH, 26 * len(bars), len(totals) - len(bars))
 
 
-def _largest(totals: Mapping[str, tuple[int, int]], names: Mapping[str, str]) -> list[str]:
+def _largest(totals: Mapping[Address, tuple[int, int]], names: Mapping[Address, str]) -> list[Address]:
     """Return those that are drawn: the largest, in the order of their names."""
     largest = sorted(totals, key=lambda one: (-sum(totals[one]), one))[:MOST_ROWS]
     order = list(names)

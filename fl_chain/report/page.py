@@ -38,20 +38,24 @@ def render_page(report: Report, *, source: bytes, summary: Summary | None = None
     reading = Reading.of(report)
     style, script = _asset("page.css"), _asset("page.js")
     is_same_run = summary is not None and summary.model_root == reading.last_model_root
-    return _environment().get_template("page.html.jinja").render(
-        report=report,
-        reading=reading,
-        style=Markup(style),  # noqa: S704 - the package's own file
-        script=Markup(script),  # noqa: S704
-        policy=content_security_policy(style, script),
-        report_sha256=report_sha256(source),
-        summary=summary,
-        is_same_run=is_same_run,
-        curves=charts.learning_curves(summary) if summary is not None and is_same_run else (),
-        participation=charts.participation(reading),
-        rewards=charts.rewards(reading),
-        chart=charts,
-        most_steps=MOST_STEPS,
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            reading=reading,
+            style=Markup(style),  # noqa: S704 - the package's own file
+            script=Markup(script),  # noqa: S704
+            policy=content_security_policy(style, script),
+            report_sha256=report_sha256(source),
+            summary=summary,
+            is_same_run=is_same_run,
+            curves=charts.learning_curves(summary) if summary is not None and is_same_run else (),
+            participation=charts.participation(reading),
+            rewards=charts.rewards(reading),
+            chart=charts,
+            most_steps=MOST_STEPS,
+        )
     )
 
 
@@ -94,7 +98,7 @@ def chain_time(timestamp: int) -> str:
 
 
 def fraction(value: int, per_unit: int, digits: int) -> str:
-    """Return ``value / per_unit`` in decimal, rounded half up in magnitude, without passing through a float."""
+    """Return ``value / per_unit`` in decimal, rounded half away from zero, without a float between."""
     scaled = (abs(value) * 10**digits * 2 + per_unit) // (2 * per_unit)
     whole, rest = divmod(scaled, 10**digits)
     return f"{'-' if value < 0 and scaled else ''}{whole:,}.{rest:0{digits}d}"

@@ -1,4 +1,4 @@
-"""What a page says beyond the report's own words: names for participants, the line of models, sums in words."""
+"""What a page says beyond the report's own words: short names, the line of models, places of sums."""
 
 from __future__ import annotations
 
