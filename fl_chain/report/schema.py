@@ -195,6 +195,11 @@ class Report(_Part):
                     f"round {item.round} counts {item.submissions} submissions and lists "
                     f"{len(item.participants)}"
                 )
+            has_model = item.status in ("posted", "final")
+            if {item.model_root is not None, item.poster is not None} != {has_model}:
+                raise ValueError(
+                    f"round {item.round} is {item.status} with {'no' if has_model else 'a'} model"
+                )
             sums = len(item.partial_sum_roots)
             if sums and sums != partial_sum_count(item.submissions):
                 raise ValueError(
