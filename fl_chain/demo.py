@@ -5,7 +5,8 @@ Everything stays in one folder, from which the audit works later with no process
     run.json, chain/, store/      what an audit needs
     participants/<owner>/         each participant's settings, outbox and log
     aggregator/, devnet.log       the same for the others; anvil.log where the chain is anvil
-    audit.json, summary.json      verdict and quality
+    audit.json, audit.html        the audit, for machines and for people
+    summary.json                  quality
 """
 
 from __future__ import annotations

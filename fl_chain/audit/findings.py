@@ -112,6 +112,8 @@ class RoundSummary:
     clamped_lanes: int | None
     verified: bool  # every partial sum and the model were derived again and are the same
     participants: list[dict[str, Any]]
+    base_model_root: str | None = None
+    partial_sum_roots: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -126,6 +128,7 @@ class AuditReport:
     warnings: list[str] = field(default_factory=list)
     checks: dict[str, int] = field(default_factory=dict)
     blobs: BlobCounts = field(default_factory=BlobCounts)
+    gas: dict[str, Any] | None = None  # as the node's receipts say; None where it does not keep them
 
     @property
     def verdict(self) -> str:
@@ -153,5 +156,6 @@ class AuditReport:
             "warnings": self.warnings,
             "checks": dict(sorted(self.checks.items())),
             "blobs": asdict(self.blobs),
+            "gas": self.gas,
         }
         return json.dumps(content, indent=2) + "\n"

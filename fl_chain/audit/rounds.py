@@ -74,6 +74,10 @@ class RoundAudit:
                 clamped_lanes=aggregate.clamped if aggregate else None,
                 verified=is_same,
                 participants=self._participants(round_id, posting),
+                base_model_root="0x" + history.model_root(current.base_round).hex(),
+                partial_sum_roots=["0x" + root.hex() for root in posting.partial_sum_roots]
+                if posting
+                else [],
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport, Kind
@@ -13,6 +14,7 @@ from fl_chain.errors import LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node
+from fl_chain.ledger.spending import GasUse, gas_table, gas_uses
 from fl_chain.records import RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
@@ -62,6 +64,7 @@ def audit_run(
             "dimension": history.definition.dimension,
             "operator": history.operator,
             "aggregator": history.state.aggregator,
+            "token": history.token,
             "stores": len(store.urls),
             "ended": has_ended(history, head.timestamp),
         },
@@ -77,6 +80,7 @@ def audit_run(
     audit_rewards(history, report)
     _audit_state(ledger, history, report)
     _summarise_participants(history, report)
+    report.gas = _gas(ledger)
     return report
 
 
@@ -91,6 +95,17 @@ def begun(history: History) -> History:
             "the deployment has not got its confirmations yet: wait, or ask for fewer in [chain]"
         )
     return history
+
+
+def _gas(ledger: Ledger) -> dict[str, Any] | None:
+    uses = gas_uses(ledger.node, ledger.all_events())
+    if uses is None:
+        return None
+    by_round: dict[str, list[GasUse]] = {}
+    for use in uses:
+        if use.round is not None:
+            by_round.setdefault(str(use.round), []).append(use)
+    return {"run": gas_table(uses), "rounds": {key: gas_table(own) for key, own in by_round.items()}}
 
 
 def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:

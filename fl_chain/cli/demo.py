@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fl_chain.cli.audit_screen import print_finding
+from fl_chain.cli.report import run_summary, write_page
 from fl_chain.records import RoundStatus
 
 if TYPE_CHECKING:
@@ -81,11 +82,13 @@ def demo(
         _print_outcome(console, running, history, scores)
         report = _audit(running, out)
         _write_summary(out, history, scores, seed)
+        write_page(out / "audit.html", report.to_json().encode(), run_summary(out))
         _print_verdict(console, report, out)
     _show_tampering(console, out)
     console.print(
-        f"Done in {time.monotonic() - started:.0f} s. Nothing runs any more; audit it again, here or on "
-        f"another machine, with: [bold]fl-chain audit --run {out}[/bold]",
+        f"Done in {time.monotonic() - started:.0f} s. The audit as a page, for a browser: "
+        f"[bold]{out / 'audit.html'}[/bold]. Nothing runs any more; audit it again, here or "
+        f"on another machine, with: [bold]fl-chain audit --run {out}[/bold]",
         highlight=False,
         soft_wrap=True,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from fl_chain.cli.connection import (
     parse_address,
     settings_of,
 )
+from fl_chain.cli.report import run_summary, write_page
 from fl_chain.config import ChainSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.client import Ledger
@@ -27,6 +28,9 @@ from fl_chain.ledger.history import History
 from fl_chain.ledger.node import connect
 from fl_chain.records import Address, RoundStatus
 from fl_chain.store import Store
+
+if TYPE_CHECKING:
+    from fl_chain.audit import AuditReport
 
 EXIT_FINDINGS = 1
 
@@ -55,8 +59,8 @@ def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
 
 
 def audit(
-    run: RunOption = None,
     *,
+    run: RunOption = None,
     rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC node; can be repeated.")] = None,
     ledger: Annotated[str | None, typer.Option(help="The ledger's address.")] = None,
     store: Annotated[
@@ -69,21 +73,30 @@ def audit(
     ] = None,
     confirmations: Annotated[int, typer.Option(min=0, help="Audit up to a block with so many on top.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as a page that needs nothing else.")
+    ] = None,
 ) -> None:
     """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
     if run is not None:
         if rpc or ledger:
             raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
         with opened_run(run) as (opened, own_store):
-            _audit(opened, Store(store) if store else own_store, compare_rpc, json_file)
-        return
-    if not (rpc and ledger and store):
-        raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
-    chain = ChainSettings(rpc=tuple(rpc), ledger=ledger, confirmations=confirmations)
-    _audit(open_ledger(chain), Store(store), compare_rpc, json_file)
+            report = _audit(opened, Store(store) if store else own_store, compare_rpc, json_file)
+    else:
+        if not (rpc and ledger and store):
+            raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
+        chain = ChainSettings(rpc=tuple(rpc), ledger=ledger, confirmations=confirmations)
+        report = _audit(open_ledger(chain), Store(store), compare_rpc, json_file)
+    if html_file is not None:
+        write_page(html_file, report.to_json().encode(), run_summary(run))
+    if report.findings:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
-def _audit(ledger: Ledger, store: Store, compare_rpc: list[str] | None, json_file: Path | None) -> None:
+def _audit(
+    ledger: Ledger, store: Store, compare_rpc: list[str] | None, json_file: Path | None
+) -> AuditReport:
     from fl_chain.audit import audit_run
     from fl_chain.cli.audit_screen import print_report
 
@@ -95,8 +108,7 @@ def _audit(ledger: Ledger, store: Store, compare_rpc: list[str] | None, json_fil
         except OSError as error:
             raise ConfigError(f"cannot write the report to {json_file}: {error.strerror}") from error
     print_report(Console(), report)
-    if report.findings:
-        raise typer.Exit(EXIT_FINDINGS)
+    return report
 
 
 def status(

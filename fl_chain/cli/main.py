@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fl_chain.cli import actors, attestation, chain, challenges, demo, inspection, participant, setup
+from fl_chain.cli import (
+    actors,
+    attestation,
+    chain,
+    challenges,
+    demo,
+    inspection,
+    participant,
+    report,
+    setup,
+)
 from fl_chain.errors import FlChainError
 
 EXIT_ERROR = 2  # 1 is kept for an audit that has findings
@@ -22,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, challenges, participant, inspection, attestation, demo):
+for group in (setup, chain, actors, challenges, participant, inspection, report, attestation, demo):
     group.register(app)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from fl_chain.ledger.code import verifier_address, verify_ledger_code
 from fl_chain.ledger.decoding import decode_logs
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
-from fl_chain.ledger.node import Head, Node, data_bytes, parse_head, quantity
+from fl_chain.ledger.node import Head, Node, parse_head, quantity
 from fl_chain.ledger.reverts import decode_revert
+from fl_chain.ledger.spending import gas_by_call, gas_uses
 from fl_chain.ledger.token import Token
 from fl_chain.ledger.views import AccountBalance, Participant, RunState
 from fl_chain.records import (
@@ -356,16 +356,11 @@ class Ledger(LedgerCalls):
         """Return how often each call of the ledger succeeded and the gas of all of them, by its name.
 
         The deployment is called ``deploy``.
+
+        Raises:
+            MalformedResponse: the node does not keep every transaction.
         """
-        events = self._read_events(self.deployed_block, self.head().number)
-        hashes = list(dict.fromkeys("0x" + event.place.transaction_hash.hex() for event in events))
-        receipts = self._in_batches("eth_getTransactionReceipt", [[shown] for shown in hashes])
-        transactions = self._in_batches("eth_getTransactionByHash", [[shown] for shown in hashes])
-        counts: Counter[str] = Counter()
-        totals: Counter[str] = Counter()
-        for receipt, transaction in zip(receipts, transactions, strict=True):
-            selector = data_bytes(transaction["input"])[:4]
-            name = ledger_abi().name_of(selector) if receipt["to"] else "deploy"
-            counts[name or "other"] += 1
-            totals[name or "other"] += quantity(receipt["gasUsed"])
-        return {name: (counts[name], totals[name]) for name in sorted(counts)}
+        uses = gas_uses(self.node, self._read_events(self.deployed_block, self.head().number))
+        if uses is None:
+            raise MalformedResponse("the node does not keep every transaction: ask one that does")
+        return gas_by_call(uses)

@@ -54,6 +54,51 @@ def test_the_demo_names_the_flipped_bit(demo_run: Demo) -> None:
     assert altered[0]["participant"] in said
 
 
+def test_the_page_follows_from_the_report_alone(demo_run: Demo, tmp_path: Path) -> None:
+    out, said = demo_run
+    assert str(out / "audit.html") in said
+    page = (out / "audit.html").read_text()
+    report = json.loads((out / "audit.json").read_text())
+    for item in report["rounds"]:
+        assert item["model_root"] in page
+        assert all(one["sealed_root"] in page for one in item["participants"])
+    assert "Declared by the run, not audited" in page
+
+    again = ("--html", str(tmp_path / "again.html"), "--summary", str(out / "summary.json"))
+    result = run_command("report", str(out / "audit.json"), *again)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "again.html").read_text() == page
+
+
+def test_what_is_no_report_makes_no_page(demo_run: Demo, tmp_path: Path) -> None:
+    out, _ = demo_run
+    target = tmp_path / "page.html"
+    for wrong, said in ((out / "summary.json", "no audit report"), (tmp_path / "away.json", "cannot read")):
+        result = run_command("report", str(wrong), "--html", str(target))
+        assert result.returncode == 2
+        assert result.stderr.startswith("fl-chain: ")
+        assert said in result.stderr
+        assert not target.exists()
+
+
+def test_an_audit_draws_its_findings_and_does_without_unreadable_scores(
+    demo_run: Demo, tmp_path: Path
+) -> None:
+    out, _ = demo_run
+    moved = tmp_path / "run"
+    moved.mkdir()
+    shutil.copy(out / "run.json", moved)
+    shutil.copytree(out / "chain", moved / "chain")
+    shutil.copytree(out / "store-tampered", moved / "store")
+    (moved / "summary.json").write_text('{"federated": "<script>"}')
+    page = tmp_path / "page.html"
+    result = run_command("audit", "--run", str(moved), "--html", str(page))
+    assert result.returncode == 1
+    assert "no learning curves" in result.stderr
+    assert "update altered" in page.read_text()
+    assert "auroc" not in page.read_text()
+
+
 def test_every_reward_is_claimed(demo_run: Demo) -> None:
     out, _ = demo_run
     report = json.loads((out / "audit.json").read_text())
