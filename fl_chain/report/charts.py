@@ -173,7 +173,7 @@ def nice_ticks(low: float, high: float, count: int = TICKS) -> tuple[float, ...]
         count: about how many distances.
     """
     size = max(abs(low), abs(high))
-    if high - low <= 1e-9 * size or not size:
+    if high - low <= max(1e-9 * size, 1e-12):
         margin = max(size * 0.1, 1e-6)
         low, high = low - margin, high + margin
     raw = (high - low) / count

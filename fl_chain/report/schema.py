@@ -47,6 +47,8 @@ class Chain(_Part):
     block_hash: Hash
     block_timestamp: Count  # seconds of chain time
     code_hash: Hash
+    verifier: Account
+    verifier_code_hash: Hash
 
 
 class Run(_Part):
@@ -102,9 +104,14 @@ class Fallen(_Part):
     poster: Account
     model_root: Hash
     reason: Name
-    challenger: Account | None = None
-    challenge_reward_wei: Amount = 0
-    bonus_wei: Amount = 0
+    challenger: Account | None
+    objections: Count
+    bond_lost_wei: Amount
+    challenge_reward_wei: Amount
+    bonus_wei: Amount
+    block_number: Count
+    transaction_hash: Hash
+    founded: bool | None
 
 
 class Round(_Part):
@@ -125,9 +132,11 @@ class Round(_Part):
     verified: bool
     participants: tuple[Submitted, ...]
     base_model_root: Hash | None = None
-    void_reason: Literal["below_quorum", "not_posted", "base_fell"] | None = None
+    void_reason: Literal["below_quorum", "not_posted", "base_fell"] | None
     partial_sum_roots: tuple[Hash, ...] = ()
-    fallen: tuple[Fallen, ...] = ()
+    fallen: tuple[Fallen, ...]
+    objections: Count
+    bonus_wei: Amount
 
 
 class Finding(_Part):
@@ -168,7 +177,7 @@ class Gas(_Part):
 class Report(_Part):
     """An audit's report."""
 
-    version: Literal[1]
+    version: Literal[2]
     verdict: Literal["pass", "fail"]
     chain: Chain
     run: Run

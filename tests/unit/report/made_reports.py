@@ -42,6 +42,10 @@ def made_round(number: int, participants: int, **changes: Any) -> RoundSummary:
         "posting_number": 0,
         "poster": account(0),
         "model_root": root("model", number),
+        "void_reason": None,
+        "fallen": [],
+        "objections": 0,
+        "bonus_wei": 0,
         "clamped_lanes": 0,
         "verified": True,
         "participants": [
@@ -85,6 +89,8 @@ def made_report(*, rounds: int = 3, participants: int = 3) -> AuditReport:
             "block_hash": root("block"),
             "block_timestamp": 1_800_000_000,
             "code_hash": root("code"),
+            "verifier": account(97),
+            "verifier_code_hash": root("verifier code"),
         },
         run={
             "policy_hash": root("policy"),

@@ -233,8 +233,13 @@ def test_postings_that_fell_are_shown() -> None:
         "model_root": root("fell"),
         "reason": "sum",
         "challenger": None,
+        "objections": 0,
+        "bond_lost_wei": 10**16,
         "challenge_reward_wei": 10**15,
         "bonus_wei": 9 * 10**15,
+        "block_number": 77,
+        "transaction_hash": root("challenge"),
+        "founded": True,
     }
     rounds = [item.model_dump() | {"fallen": [fallen]} for item in parse_report(source).rounds]
     text = " ".join(Document(page_of(encoded(content, rounds=rounds))).text)

@@ -50,7 +50,7 @@ def set_in(*path: Any, to: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (set_in("version", to=2), "version"),
+        (set_in("version", to=3), "version"),
         (set_in("verdict", to="perhaps"), "verdict"),
         (set_in("verdict", to="fail"), "fail with 0 findings"),
         (set_in("findings", to=[{"kind": "model_differs", "detail": "x"}]), "pass with 1 findings"),
