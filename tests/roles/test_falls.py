@@ -172,7 +172,8 @@ def test_a_wrong_posting_names_the_remedy_while_there_is_one(consortium: Consort
 
 def audited(consortium: Consortium, reason: FallReason, **changes: object) -> AuditReport:
     """Audit as if the honest posting of round 1 had fallen."""
-    history = consortium.ledger().sync()
+    ledger = consortium.ledger()
+    history = ledger.sync()
     policy = history.policy
     fallen = FallenPosting(
         posting=history.postings[1],
@@ -180,7 +181,7 @@ def audited(consortium: Consortium, reason: FallReason, **changes: object) -> Au
         challenger=consortium.operator.address,
         challenge_reward_wei=policy.challenge_reward_wei,
         bonus_wei=policy.bond_wei - policy.challenge_reward_wei,
-        place=consortium.ledger().all_events()[-1].place,
+        place=ledger.all_events()[-1].place,
     )
     history.fallen.append(replace(fallen, **changes))  # type: ignore[arg-type]
     report = AuditReport(chain={}, run={"stores": 1})
