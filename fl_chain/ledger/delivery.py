@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import zip_longest
 from typing import TypeVar
 
 from fl_chain.errors import RequestRefused, TransactionFailed, TransactionRejected
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SEND_ATTEMPTS = 3
 PER_EXCHANGE = 200  # transactions
+MINED_AT_ONCE = 8  # transactions
 FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 1.0
 
@@ -93,11 +95,12 @@ def _send(node: Node, flights: Sequence[Flight]) -> list[tuple[Flight, RequestRe
     """Send the newest versions; return those that no node has, with what it says about them."""
     refused: list[tuple[Flight, RequestRefused]] = []
     for part in _parts(flights):
-        # A development chain mines at once, so the receipts are asked for in the same exchange.
+        # A development chain mines a few at once, so their receipts are asked for in the same exchange.
+        asked = part if len(part) <= MINED_AT_ONCE else []
         answers = node.batch_with_errors(
-            [sending(one.newest) for one in part] + [asking(one.newest) for one in part]
+            [sending(one.newest) for one in part] + [asking(one.newest) for one in asked]
         )
-        for flight, sent, receipt in zip(part, answers[: len(part)], answers[len(part) :], strict=True):
+        for flight, sent, receipt in zip_longest(part, answers[: len(part)], answers[len(part) :]):
             if not isinstance(receipt, RequestRefused | None):
                 flight.answer, flight.mined = receipt, flight.newest
             elif isinstance(sent, RequestRefused):
@@ -127,6 +130,8 @@ def _await_receipts(node: Node, waiting: list[Flight]) -> None:
         _collect(node, waiting)
         if any(flight.mined is not None for flight in waiting):
             pause_s = FIRST_POLL_S
+            if len(waiting) > PER_EXCHANGE:
+                time.sleep(pause_s)
             continue
         is_disputed = any(flight.overtaken for flight in waiting)
         if now - looked >= (min(patience_s, LONGEST_POLL_S) if is_disputed else patience_s):
@@ -147,13 +152,16 @@ def _drop_mined(waiting: list[Flight]) -> bool:
 
 
 def _collect(node: Node, flights: Sequence[Flight]) -> None:
-    versions = [(flight, version) for flight in flights for version in flight.versions]
-    answers: list[Json] = []
-    for part in _parts(versions):
-        answers += node.batch_with_errors([asking(version) for _, version in part])
-    for (flight, version), answer in zip(versions, answers, strict=True):
-        if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
-            flight.answer, flight.mined = answer, version
+    """Ask for receipts: of those that were sent first, and of others where these show no progress."""
+    for part in _parts(flights):
+        versions = [(flight, version) for flight in part for version in flight.versions]
+        answers = node.batch_with_errors([asking(version) for _, version in versions])
+        for (flight, version), answer in zip(versions, answers, strict=True):
+            if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
+                flight.answer, flight.mined = answer, version
+        mined = sum(flight.mined is not None for flight in part)
+        if 0 < mined < len(part):
+            return
 
 
 # ---------------------------------------------------------------------- in parts
