@@ -66,18 +66,17 @@ def _launch(node: Node, flights: Sequence[Flight]) -> None:
         # In one order everywhere, so that two threads cannot block each other.
         for address in sorted(senders):
             locks.enter_context(senders[address].lock)
-        waiting = list(flights)
-        for attempt in range(SEND_ATTEMPTS):
+        waiting, attempt = list(flights), 0
+        while waiting:
             _sign(node, waiting)
             refused = _send(node, waiting)
-            if not refused:
-                return
-            waiting = [flight for flight, _ in refused]
-            for flight in waiting:
+            is_outbidding = all(flight.outbid(error) for flight, error in refused)
+            attempt += not is_outbidding
+            for flight, error in refused:
                 flight.release()
-            for _, error in refused:
-                if attempt == SEND_ATTEMPTS - 1 or not is_passing(error):
+                if attempt == SEND_ATTEMPTS or not is_passing(error):
                     raise TransactionRejected(f"the node does not take the transaction: {error}") from error
+            waiting = [flight for flight, _ in refused]
             log.debug("sending %d again with nonces and fees read anew", len(waiting))
 
 
@@ -88,7 +87,7 @@ def _sign(node: Node, flights: Sequence[Flight]) -> None:
     counts = dict(zip(senders, map(quantity, _in_parts(node, requests)), strict=True))
     for flight in flights:
         pending = counts[flight.sender.signer.address]
-        flight.sign(node, flight.sender.reserve(pending, flight.pin), fees)
+        flight.sign(node, flight.sender.reserve(pending, flight.pin), flight.least or fees)
 
 
 def _send(node: Node, flights: Sequence[Flight]) -> list[tuple[Flight, RequestRefused]]:

@@ -89,7 +89,7 @@ def test_an_altered_chain_is_not_audited(finished: tuple[Path, str], tmp_path: P
     shutil.copy(out / "run.json", altered / "run.json")
     state = json.loads((out / "chain" / "state.json").read_text())
     ledger = json.loads((out / "run.json").read_text())["ledger"]
-    state["accounts"][ledger]["balance"] = "0x0"
+    state["accounts"][ledger]["balance"] = "0x1"
     (altered / "chain").mkdir()
     (altered / "chain" / "state.json").write_text(json.dumps(state))
     result = run_command("audit", "--run", str(altered))
