@@ -9,6 +9,7 @@ import sys
 
 import benchmarks
 from benchmarks.harness import Result, table, write
+from fl_chain.errors import ConfigError
 
 SUPPORT = {"__main__", "harness"}
 
@@ -29,13 +30,20 @@ def main() -> int:
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names())}")
     found: list[Result] = []
+    missing: list[str] = []
     for name in chosen:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        for result in importlib.import_module(f"benchmarks.{name}").results():
+        try:
+            results = importlib.import_module(f"benchmarks.{name}").results()
+        except ConfigError as error:
+            missing.append(f"{name} was not measured: {error}")
+            continue
+        for result in results:
             write(result)
             found.append(result)
     print(table(found))
-    return 0
+    print(*missing, sep="\n", end="\n" if missing else "", file=sys.stderr)
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class ChainSettings(_Settings):
     rpc: tuple[str, ...] = ("http://127.0.0.1:8545",)
     chain_id: int | None = Field(default=None, ge=1, lt=2**64)  # None: whatever the node serves
     ledger: str | None = None
+    deployed_block: int = Field(default=0, ge=0)  # no event of the ledger is older
     confirmations: int = Field(default=0, ge=0, le=1000)  # blocks on top before an event is acted on
     poll_s: float = Field(default=0.25, gt=0, le=60)
     receipt_timeout_s: float = Field(default=120.0, gt=0)

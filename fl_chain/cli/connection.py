@@ -77,7 +77,9 @@ def open_ledger(chain: ChainSettings) -> Ledger:
         ledger = address(chain.ledger)
     except ValueError as error:
         raise ConfigError(f"`ledger` in [chain] is {error}") from error
-    return Ledger.open(open_node(chain), ledger, confirmations=chain.confirmations)
+    return Ledger.open(
+        open_node(chain), ledger, confirmations=chain.confirmations, deployed_block=chain.deployed_block
+    )
 
 
 def parse_address(text: str, name: str) -> Address:

@@ -71,6 +71,7 @@ def audit(
         list[str] | None,
         typer.Option(help="Another node, whose answers have to be the same; can be repeated."),
     ] = None,
+    deployed_block: Annotated[int, typer.Option(min=0, help="No event of the ledger is older.")] = 0,
     confirmations: Annotated[int, typer.Option(min=0, help="Audit up to a block with so many on top.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     html_file: Annotated[
@@ -86,7 +87,9 @@ def audit(
     else:
         if not (rpc and ledger and store):
             raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
-        chain = ChainSettings(rpc=tuple(rpc), ledger=ledger, confirmations=confirmations)
+        chain = ChainSettings(
+            rpc=tuple(rpc), ledger=ledger, deployed_block=deployed_block, confirmations=confirmations
+        )
         report = _audit(open_ledger(chain), Store(store), compare_rpc, json_file)
     if html_file is not None:
         write_page(html_file, report.to_json().encode(), run_summary(run))

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import zip_longest
 from typing import TypeVar
 
 from fl_chain.errors import RequestRefused, TransactionFailed, TransactionRejected
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SEND_ATTEMPTS = 3
 PER_EXCHANGE = 200  # transactions
+MINED_AT_ONCE = 8  # transactions
 FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 1.0
 
@@ -64,18 +66,17 @@ def _launch(node: Node, flights: Sequence[Flight]) -> None:
         # In one order everywhere, so that two threads cannot block each other.
         for address in sorted(senders):
             locks.enter_context(senders[address].lock)
-        waiting = list(flights)
-        for attempt in range(SEND_ATTEMPTS):
+        waiting, attempt = list(flights), 0
+        while waiting:
             _sign(node, waiting)
             refused = _send(node, waiting)
-            if not refused:
-                return
-            waiting = [flight for flight, _ in refused]
-            for flight in waiting:
+            is_outbidding = all(flight.outbid(error) for flight, error in refused)
+            attempt += not is_outbidding
+            for flight, error in refused:
                 flight.release()
-            for _, error in refused:
-                if attempt == SEND_ATTEMPTS - 1 or not is_passing(error):
+                if attempt == SEND_ATTEMPTS or not is_passing(error):
                     raise TransactionRejected(f"the node does not take the transaction: {error}") from error
+            waiting = [flight for flight, _ in refused]
             log.debug("sending %d again with nonces and fees read anew", len(waiting))
 
 
@@ -86,18 +87,19 @@ def _sign(node: Node, flights: Sequence[Flight]) -> None:
     counts = dict(zip(senders, map(quantity, _in_parts(node, requests)), strict=True))
     for flight in flights:
         pending = counts[flight.sender.signer.address]
-        flight.sign(node, flight.sender.reserve(pending, flight.pin), fees)
+        flight.sign(node, flight.sender.reserve(pending, flight.pin), flight.least or fees)
 
 
 def _send(node: Node, flights: Sequence[Flight]) -> list[tuple[Flight, RequestRefused]]:
     """Send the newest versions; return those that no node has, with what it says about them."""
     refused: list[tuple[Flight, RequestRefused]] = []
     for part in _parts(flights):
-        # A development chain mines at once, so the receipts are asked for in the same exchange.
+        # A development chain mines a few at once, so their receipts are asked for in the same exchange.
+        asked = part if len(part) <= MINED_AT_ONCE else []
         answers = node.batch_with_errors(
-            [sending(one.newest) for one in part] + [asking(one.newest) for one in part]
+            [sending(one.newest) for one in part] + [asking(one.newest) for one in asked]
         )
-        for flight, sent, receipt in zip(part, answers[: len(part)], answers[len(part) :], strict=True):
+        for flight, sent, receipt in zip_longest(part, answers[: len(part)], answers[len(part) :]):
             if not isinstance(receipt, RequestRefused | None):
                 flight.answer, flight.mined = receipt, flight.newest
             elif isinstance(sent, RequestRefused):
@@ -127,6 +129,8 @@ def _await_receipts(node: Node, waiting: list[Flight]) -> None:
         _collect(node, waiting)
         if any(flight.mined is not None for flight in waiting):
             pause_s = FIRST_POLL_S
+            if len(waiting) > PER_EXCHANGE:
+                time.sleep(pause_s)
             continue
         is_disputed = any(flight.overtaken for flight in waiting)
         if now - looked >= (min(patience_s, LONGEST_POLL_S) if is_disputed else patience_s):
@@ -147,13 +151,16 @@ def _drop_mined(waiting: list[Flight]) -> bool:
 
 
 def _collect(node: Node, flights: Sequence[Flight]) -> None:
-    versions = [(flight, version) for flight in flights for version in flight.versions]
-    answers: list[Json] = []
-    for part in _parts(versions):
-        answers += node.batch_with_errors([asking(version) for _, version in part])
-    for (flight, version), answer in zip(versions, answers, strict=True):
-        if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
-            flight.answer, flight.mined = answer, version
+    """Ask for receipts: of those that were sent first, and of others where these show no progress."""
+    for part in _parts(flights):
+        versions = [(flight, version) for flight in part for version in flight.versions]
+        answers = node.batch_with_errors([asking(version) for _, version in versions])
+        for (flight, version), answer in zip(versions, answers, strict=True):
+            if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
+                flight.answer, flight.mined = answer, version
+        mined = sum(flight.mined is not None for flight in part)
+        if 0 < mined < len(part):
+            return
 
 
 # ---------------------------------------------------------------------- in parts

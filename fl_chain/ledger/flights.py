@@ -6,20 +6,24 @@ import threading
 from dataclasses import dataclass, field
 
 from fl_chain.errors import RequestRefused, TransactionOvertaken
+from fl_chain.ledger.fees import bumped
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.signing import Call, Fees, SignedTransaction, Signer
 from fl_chain.ledger.transport import Json, Request
 
 # What nodes say when nonce or fees are out of date.
 NONCE_TROUBLE = "nonce"
+UNDERPRICED = "underpriced"
 PASSING_TROUBLES = (
     NONCE_TROUBLE,
     "already known",
     "already imported",
-    "underpriced",
+    UNDERPRICED,
     "base fee",
     "less than block",
 )
+
+MAX_OUTBIDS = 40  # of a transaction whose offer is not known; over 100 times what is asked for now
 
 
 class Sender:
@@ -79,6 +83,8 @@ class Flight:
     pin: int | None = None  # the only nonce that it may have
     is_filler: bool = False  # it only uses up a nonce that nobody else uses
     versions: list[SignedTransaction] = field(default_factory=list)  # newest last, all of one nonce
+    least: Fees | None = None  # what outbids a transaction that is in its place
+    outbids: int = 0
     head: int = 0  # newest block when it was looked after last; 0: not yet
     overtaken: int = 0  # looks in a row that found its nonce used by another transaction
     losses: int = 0  # of its nonce, to a transaction from elsewhere
@@ -95,6 +101,18 @@ class Flight:
         signed = self.sender.signer.sign(self.call, chain_id=node.chain_id, nonce=nonce, fees=fees)
         self.versions.append(signed)
         return signed
+
+    def outbid(self, error: RequestRefused) -> bool:
+        """Offer more the next time, if the refusal says that another transaction in its place offers more.
+
+        A node may hold one that it does not count, because the base fee is above its offer at the moment.
+        """
+        if UNDERPRICED not in str(error).lower() or self.outbids == MAX_OUTBIDS:
+            return False
+        fees = self.newest.fees
+        self.least = bumped(fees, fees, self.sender.max_fee_wei)
+        self.outbids += 1
+        return self.least != fees
 
     def release(self) -> None:
         """Forget its versions, because another transaction has their nonce or no node takes them."""

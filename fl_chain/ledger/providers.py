@@ -7,6 +7,7 @@ node sent.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ class HttpTransport:
         found = self._session.merge_environment_settings(url, {}, None, None, None)
         self._session.proxies, self._session.verify = found["proxies"], found["verify"]
         self._session.trust_env = False
-        self._provider = HTTPProvider(
+        self._provider = _Http(
             url,
             request_kwargs={"timeout": (CONNECT_TIMEOUT_S, TIMEOUT_S)},
             session=self._session,
@@ -66,6 +67,18 @@ class HttpTransport:
             return ask()
         except _FAILURES as error:
             raise TransportFailed(f"{type(error).__name__}: {error}") from error
+
+
+class _Http(HTTPProvider):
+    """web3 encodes each request of a batch on its own, and looks for types that requests here never have."""
+
+    def encode_batch_rpc_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> bytes:
+        return json.dumps(
+            [
+                {"jsonrpc": "2.0", "method": method, "params": parameters, "id": next(self.request_counter)}
+                for method, parameters in requests
+            ]
+        ).encode()
 
 
 class PersistentTransport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from eth_hash.auto import keccak
 from trie.hexary import HexaryTrie
 
 from fl_chain.commitment.canonical import verify_nesting
-from fl_chain.errors import ConfigError, DigestMismatch, MalformedResponse
+from fl_chain.errors import ConfigError, DigestMismatch, MalformedResponse, RequestRefused, WrongChain
 from fl_chain.ledger.anvil import FIXED_RULES, find_anvil, running_anvil
 from fl_chain.ledger.node import Node, connect, data_bytes, quantity
 from fl_chain.ledger.roots import verify_block
@@ -38,7 +38,8 @@ def saved_anvil(folder: Path, *, chain_id: int) -> Iterator[Node]:
 
     Raises:
         ConfigError: anvil is not installed, or the folder holds no chain that it reads.
-        DigestMismatch: the chain was altered.
+        WrongChain: its transactions are signed for another chain.
+        DigestMismatch: it was altered.
     """
     find_anvil()
     content = _content(folder / STATE_NAME)
@@ -89,15 +90,28 @@ def _verify_chain(node: Node, accounts: Mapping[str, Any]) -> None:
             for block, of_block in zip(blocks, receipts, strict=True):
                 hashes = block["transactions"]
                 raw = node.batch([("eth_getRawTransactionByHash", [one]) for one in hashes]) if hashes else []
-                verify_block(block, parent, of_block, [data_bytes(one) for one in raw])
+                sent = [data_bytes(one) for one in raw]
+                verify_block(block, parent, of_block, sent)
+                _verify_chain_id(node, sent)
                 parent = data_bytes(block["hash"])
         expected, actual = data_bytes(block["stateRoot"]), _state_root(accounts)
-    except (KeyError, TypeError, AttributeError, MalformedResponse) as error:
+    except (KeyError, TypeError, AttributeError, MalformedResponse, RequestRefused) as error:
         raise ConfigError(f"the saved chain is not whole ({error!r}): restore it") from error
     if expected != actual:
         raise DigestMismatch(
             f"the state of block {quantity(block['number'])}", expected=expected, actual=actual
         )
+
+
+def _verify_chain_id(node: Node, transactions: Sequence[bytes]) -> None:
+    for raw in transactions:
+        if raw[0] < 0x80:  # a typed transaction (EIP-2718): all types begin with the chain
+            signed_for = int.from_bytes(rlp.decode(raw[1:])[0], "big")
+            if signed_for != node.chain_id:
+                raise WrongChain(
+                    f"the saved chain's transactions are signed for chain {signed_for}, "
+                    f"the run's folder says {node.chain_id}: restore its run.json"
+                )
 
 
 def _state_root(accounts: Mapping[str, Any]) -> bytes:

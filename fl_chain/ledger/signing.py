@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import rlp  # type: ignore[import-untyped]
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
+from rlp.codec import encode_raw  # type: ignore[import-untyped]
 
 from fl_chain.ledger.keys import address_of
 from fl_chain.records import Address
@@ -74,11 +74,11 @@ class Signer:
             call.data,
             _NO_ACCESS_LIST,
         ]
-        digest = keccak(_TYPE + rlp.encode(fields))
+        digest = keccak(_TYPE + encode_raw(fields))
         signature = self._key.sign_recoverable(digest, hasher=None)
         r, s, parity = signature[:32], signature[32:64], signature[64]
         fields += [_integer(parity), r.lstrip(b"\0"), s.lstrip(b"\0")]
-        raw = _TYPE + rlp.encode(fields)
+        raw = _TYPE + encode_raw(fields)
         return SignedTransaction(raw, keccak(raw), self.address, nonce, call, fees)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from fl_chain.errors import RequestRefused, TransactionFailed, TransactionOvertaken, TransactionRejected
 from fl_chain.ledger.fees import base_fee_wei, bumped, current_fees
-from fl_chain.ledger.flights import NONCE_TROUBLE, Flight, Sender, asking, is_passing, sending, shown
+from fl_chain.ledger.flights import (
+    MAX_OUTBIDS,
+    NONCE_TROUBLE,
+    Flight,
+    Sender,
+    asking,
+    is_passing,
+    sending,
+    shown,
+)
 from fl_chain.ledger.gas import TRANSFER_GAS
 from fl_chain.ledger.node import Node, parse_head, quantity
 from fl_chain.ledger.signing import Call, SignedTransaction
@@ -15,7 +24,6 @@ from fl_chain.ledger.signing import Call, SignedTransaction
 log = logging.getLogger(__name__)
 
 MAX_REPLACEMENTS = 12  # of one transaction; at least 4 times the first offer
-MAX_OUTBIDS = 40  # of a transaction whose offer is not known; over 100 times what is asked for now
 MAX_FILLED = 16  # unused nonces before one transaction
 MAX_LOSSES = 3  # of one transaction's nonce to others
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.anvil import FUNDED_KEY, Anvil
+from fl_chain.ledger.gas import TRANSFER_GAS
 from fl_chain.ledger.node import Node
+from fl_chain.ledger.signing import Call, Fees, Signer
 
+GWEI = 10**9
+RIVAL = 5  # whose key is this number
 STRANGER_KEY = (77).to_bytes(32, "big")
 
 
@@ -35,6 +39,22 @@ class Live:
     def mine(self, blocks: int = 1) -> None:
         """Mine what waits."""
         self.node.request("anvil_mine", hex(blocks))
+
+    def crowd(self) -> None:
+        """Let blocks hold one transaction; `pass_over` has a better one for each of them."""
+        self.stop_mining()
+        self.funded(RIVAL)
+        self.node.request("evm_setBlockGasLimit", hex(2 * TRANSFER_GAS - 1))
+
+    def pass_over(self) -> None:
+        """Mine a block that has no room for what waits."""
+        signer = Signer(RIVAL.to_bytes(32, "big"))
+        call = Call(signer.address, b"", TRANSFER_GAS)
+        fees = Fees(200 * GWEI, 100 * GWEI)
+        nonce = self.node.nonce(signer.address)
+        signed = signer.sign(call, chain_id=self.node.chain_id, nonce=nonce, fees=fees)
+        self.node.request("eth_sendRawTransaction", "0x" + signed.raw.hex())
+        self.mine()
 
     def transactions(self, number: int) -> list[dict[str, str]]:
         """Return the transactions of a block."""

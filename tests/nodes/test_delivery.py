@@ -55,10 +55,10 @@ def pay(amount_wei: int = 1) -> Call:
     return Call(RECEIVER, b"", GAS, amount_wei)
 
 
-def send_raw(live: Live, *, nonce: int, fee_wei: int, key: bytes = FUNDED_KEY) -> bytes:
+def send_raw(live: Live, *, nonce: int, fee_wei: int) -> bytes:
     """Pay seven wei as another process would that has the key."""
     fees = Fees(fee_wei, fee_wei // 2)
-    signed = Signer(key).sign(pay(7), chain_id=live.node.chain_id, nonce=nonce, fees=fees)
+    signed = Signer(FUNDED_KEY).sign(pay(7), chain_id=live.node.chain_id, nonce=nonce, fees=fees)
     live.node.request("eth_sendRawTransaction", "0x" + signed.raw.hex())
     return signed.hash
 
@@ -130,20 +130,13 @@ def pending_of(live: Live, account: Account) -> dict[str, str]:
 def test_what_blocks_pass_over_offers_more_each_time_but_never_above_the_limit(live: Live) -> None:
     base_wei = int(live.node.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
     account = live.account(max_fee_wei=4 * base_wei, receipt_timeout_s=3.0)
-    live.stop_mining()
-    rival = (5).to_bytes(32, "big")
-    live.funded(5)
+    live.crowd()
     seen = set()
     with in_background(lambda: account.transfer(RECEIVER, 5)) as sent:
         wait_until(lambda: waiting(live) == 1)
         first = int(pending_of(live, account)["maxFeePerGas"], 16)
-        # Blocks have room for one transaction, and another one that pays better is always there.
-        live.node.request("evm_setBlockGasLimit", hex(2 * GAS - 1))
-        for nonce in range(1000):
-            if sent.done():
-                break
-            send_raw(live, nonce=nonce, fee_wei=100 * GWEI, key=rival)
-            live.mine()
+        while not sent.done():
+            live.pass_over()
             seen.add(int(pending_of(live, account)["maxFeePerGas"], 16))
             time.sleep(0.05)
         with pytest.raises(TransactionFailed, match=r"not mined within 3 s.*look it up"):
