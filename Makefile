@@ -9,7 +9,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas bench report-check contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas figures bench report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -61,6 +61,9 @@ invariants: $(NODE_STAMP) ## the contract's fuzz tests and invariants with a bud
 
 gas: $(DEV_STAMP) ## measure the gas of every call, rewrite contracts/gas.json
 	$(BIN)/python tests/contract/contract_gas.py
+
+figures: $(DEV_STAMP) ## copy measured figures into docs/
+	$(BIN)/python scripts/make_figures.py
 
 format: $(DEV_STAMP) $(NODE_STAMP) ## format Python and Solidity in place
 	$(BIN)/ruff format .

@@ -36,10 +36,17 @@ class Finding:
     place: str
 
 
-def analyse(sources: Mapping[str, str], slither: Path = SLITHER) -> list[tuple[Finding, str]]:
+def analyse(
+    sources: Mapping[str, str], slither: Path = SLITHER, folder: Path = CONTRACTS
+) -> list[tuple[Finding, str]]:
     """Return what slither finds in source units, each with its description.
 
     What touches libraries from npm alone is left out: they are reviewed elsewhere.
+
+    Args:
+        sources: the text of every source unit, by its path in ``folder``.
+        slither: the program.
+        folder: where the units, and node_modules, lie.
 
     Raises:
         SystemExit: if slither or the compiler is missing, or either of them fails.
@@ -52,17 +59,17 @@ def analyse(sources: Mapping[str, str], slither: Path = SLITHER) -> list[tuple[F
         "sources": {unit: {"content": text} for unit, text in sources.items()},
         "settings": {"evmVersion": SETTINGS["evmVersion"], "viaIR": True, "optimizer": {"enabled": False}},
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         # From elsewhere: beside a foundry.toml, crytic-compile takes the file for a project of forge's.
-        Path(folder, "input.json").write_text(json.dumps(request), encoding="utf-8")
+        Path(scratch, "input.json").write_text(json.dumps(request), encoding="utf-8")
         command = [str(slither), "input.json", "--compile-force-framework", "Solc-json"]
-        command += ["--solc", str(find_compiler()), "--solc-working-dir", str(CONTRACTS)]
+        command += ["--solc", str(find_compiler()), "--solc-working-dir", str(folder)]
         command += ["--json", "output.json"]
         run = subprocess.run(  # noqa: S603 -- a list, and no shell
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+            command, cwd=scratch, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
         )
         try:
-            output = json.loads(Path(folder, "output.json").read_text(encoding="utf-8"))
+            output = json.loads(Path(scratch, "output.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SystemExit(f"slither failed:\n{run.stdout}{run.stderr}") from None
     if not output["success"]:
