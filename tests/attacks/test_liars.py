@@ -115,6 +115,9 @@ def test_a_lie_falls_and_another_aggregator_posts(consortium: Consortium, name: 
     with_liar(consortium, lie, round_id)
     history = consortium.work_until(posted_again(round_id))
     assert_fell(consortium, history, round_id, reason)
+    report = consortium.audit()
+    assert report.findings == []
+    assert [fall.reason for fall in report.rounds[round_id - 1].fallen] == [reason.name.lower()]
 
 
 def test_an_included_update_out_of_range_falls(consortium: Consortium) -> None:
