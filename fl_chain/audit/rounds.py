@@ -216,7 +216,7 @@ class RoundAudit:
                 expected=f"at most {error.bound}",
                 actual=str(error.value),
             )
-        report.count("updates against their own and others' figures")
+        report.count("figures of updates against those of others")
         self._statistics.add(submission, update.opening.vector_root, update.lanes)
         return update.lanes
 
