@@ -10,6 +10,7 @@ from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.audit.documents import read_copies
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import AuditReport, Kind, RoundSummary
+from fl_chain.audit.statistics import RoundFigures, UpdateStatistics
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import round_digest
 from fl_chain.errors import UpdateOutOfRange
@@ -32,6 +33,12 @@ class RoundAudit:
         self._store = store
         self._report = report
         self._models: dict[int, Lanes] = {}
+        self._statistics = UpdateStatistics(
+            history.definition.dimension,
+            history.policy.quantisation,
+            # The block's hash: two auditors of one block have it, and no participant had it in time.
+            seed=str(report.chain["block_hash"]).encode(),
+        )
         genesis = self._read_model(
             0, history.definition.genesis_model_root, (Kind.GENESIS_MISSING, Kind.GENESIS_ALTERED)
         )
@@ -48,6 +55,8 @@ class RoundAudit:
         aggregate = self._audit_posting(current, posting) if posting is not None else None
         if posting is not None:
             self._forget_unused(round_id)
+        figures = self._statistics.close_round()
+        report.warnings += figures.warnings
         is_same = (
             aggregate is not None
             and posting is not None
@@ -73,7 +82,7 @@ class RoundAudit:
                 bonus_wei=history.bonus_wei(round_id),
                 clamped_lanes=aggregate.clamped if aggregate else None,
                 verified=is_same,
-                participants=self._participants(round_id, posting),
+                participants=self._participants(round_id, posting, figures),
                 base_model_root="0x" + history.model_root(current.base_round).hex(),
                 partial_sum_roots=["0x" + root.hex() for root in posting.partial_sum_roots]
                 if posting
@@ -81,7 +90,9 @@ class RoundAudit:
             )
         )
 
-    def _participants(self, round_id: int, posting: Posting | None) -> list[dict[str, object]]:
+    def _participants(
+        self, round_id: int, posting: Posting | None, figures: RoundFigures
+    ) -> list[dict[str, object]]:
         excluded = {e.index: e.reason.name.lower() for e in posting.exclusions} if posting else {}
         return [
             {
@@ -89,6 +100,7 @@ class RoundAudit:
                 "weight": s.weight,
                 "sealed_root": "0x" + s.sealed_root.hex(),
                 "excluded": excluded.get(s.index),
+                "statistics": figures.updates[s.index].to_json() if s.index in figures.updates else None,
             }
             for s in self._history.submissions[round_id]
         ]
@@ -209,7 +221,10 @@ class RoundAudit:
                 expected=f"at most {error.bound}",
                 actual=str(error.value),
             )
-        return update.lanes[:dimension]  # as the sums do
+        report.count("figures of updates against those of others")
+        lanes = update.lanes[:dimension]  # as the sums do
+        self._statistics.add(submission, update.opening.vector_root, lanes)
+        return lanes
 
     def _compare(self, current: Round, posting: Posting, aggregate: Aggregate) -> None:
         pairs = zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
