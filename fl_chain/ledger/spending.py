@@ -17,6 +17,8 @@ OTHER = "other"
 
 # What a call is made for, before what it does beside: a submission may close its round and open the next.
 _PURPOSES = (
+    e.PostingFell,
+    e.PostingObjected,
     e.UpdateSubmitted,
     e.RoundPosted,
     e.RoundClosed,
