@@ -173,7 +173,7 @@ def test_a_call_that_breaks_the_machine_is_an_error() -> None:
     ],
 )
 def test_bad_requests_get_the_standard_error(method: str, parameters: list[Any], code: int) -> None:
-    with open_chain() as chain:
+    with open_chain(clock=Clock()) as chain:
         assert ask(chain, method, *parameters)["code"] == code
         assert ask(chain, "eth_blockNumber") == "0x0"
 
