@@ -43,8 +43,8 @@ def worker(
 
     settings = settings_of(config)
     with exclusive(settings.worker.state):
-        parts = persist(lambda: _worker_parts(settings, owner), say=log.warning)
-        run_actor(Worker(parts), poll_s=settings.chain.poll_s, say=log.warning)
+        actor = persist(lambda: Worker(_worker_parts(settings, owner)), say=log.warning)
+        run_actor(actor, poll_s=settings.chain.poll_s, say=log.warning)
     log.info("the run has ended; every reward and the deposit are paid out")
 
 
@@ -105,8 +105,8 @@ def aggregator(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     settings = settings_of(config)
     with exclusive(settings.aggregator.state):
-        parts = persist(lambda: _aggregator_parts(settings), say=log.warning)
-        run_actor(Aggregator(parts), poll_s=settings.chain.poll_s, say=log.warning)
+        actor = persist(lambda: Aggregator(_aggregator_parts(settings)), say=log.warning)
+        run_actor(actor, poll_s=settings.chain.poll_s, say=log.warning)
     log.info("the run has ended; bond and rewards are paid out")
 
 

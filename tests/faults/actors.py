@@ -42,6 +42,8 @@ class Devnet:
     port: int
     jumps: Sequence[ClockJump]
     clock_shift_s: float
+    started_at: float
+    leaps: Path
 
 
 def start(what: Command | Devnet, points: Sequence[FaultPoint], log: Path, struck: Path) -> BaseProcess:
@@ -78,7 +80,9 @@ def _run_devnet(devnet: Devnet, points: Sequence[FaultPoint], struck: Path) -> N
     from fl_chain.ledger.devnet.server import background_server
 
     arm(points, struck)
-    clock = jumping_clock(devnet.jumps, devnet.clock_shift_s, struck)
+    clock = jumping_clock(
+        devnet.jumps, devnet.clock_shift_s, started_at=devnet.started_at, leaps=devnet.leaps, struck=struck
+    )
     with open_chain(devnet.folder, clock=clock) as chain, background_server(chain, devnet.port):
         time.sleep(3600)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from points import When, called_name
 
-LEAP_S = 125.0  # longer than the deadlines of a trial, shorter than those of posting and takeover together
+PACE = 0.05  # of chain time: no deadline passes by itself, however slow the machine is
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +28,21 @@ class ClockJump:
         return f"clock {self.jump_s:+.0f} s{back}, {self.when} mining {self.name} {self.nth}"
 
 
-def jumping_clock(jumps: Sequence[ClockJump], shift_s: float, struck: Path) -> Callable[[], float]:
-    """Return this process's wall clock.
+def jumping_clock(
+    jumps: Sequence[ClockJump], shift_s: float, *, started_at: float, leaps: Path, struck: Path
+) -> Callable[[], float]:
+    """Return this process's wall clock; it jumps as transactions reach the devnet of this process.
 
-    It jumps as transactions reach the devnet of this process, and leaps whenever the process is told to by
-    SIGUSR1, so that no test waits for a deadline and none passes by itself, however slow the machine is.
+    Args:
+        jumps: when, and how far.
+        shift_s: how wrong it is.
+        started_at: when the clock began to go slowly, see `PACE`.
+        leaps: a file in which a test writes by how many seconds the clock is to be ahead.
+        struck: a file that takes down the jumps.
     """
     from fl_chain.ledger.devnet.chain import Chain
 
     made: list[tuple[float, ClockJump]] = []  # when, in monotonic seconds
-    leaps: list[float] = []
     seen: Counter[str | None] = Counter()
     send = Chain.send
 
@@ -59,9 +63,9 @@ def jumping_clock(jumps: Sequence[ClockJump], shift_s: float, struck: Path) -> C
 
     def now() -> float:
         in_force = sum(one.jump_s for at, one in made if time.monotonic() < at + one.lasts_s)
-        return time.time() + shift_s + in_force + sum(leaps)
+        leapt = float(leaps.read_text()) if leaps.exists() else 0.0
+        return started_at + PACE * (time.time() - started_at) + leapt + shift_s + in_force
 
-    signal.signal(signal.SIGUSR1, lambda *_: leaps.append(LEAP_S))
     if jumps:
         Chain.send = counted_send  # type: ignore[method-assign]
     return now

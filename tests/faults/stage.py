@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from trial import (
     AGGREGATOR_REWARD_WEI,
     BOND_WEI,
     DEPOSIT_WEI,
+    LEAPS,
     REWARD_WEI,
     ROLES,
     ROUNDS,
@@ -116,7 +118,7 @@ def trial(
             chain.faults = list(disturbed.faults[DEVNET])
             chain.restart()
             connected(url)
-        yield Trial(folder, node, deployed, disturbed, parts, lines)
+        yield Trial(folder, node, deployed, policy, disturbed, parts, lines)
 
 
 def _devnet_part(folder: Path, disturbances: Disturbances) -> Part:
@@ -126,6 +128,8 @@ def _devnet_part(folder: Path, disturbances: Disturbances) -> Part:
         _free_port(),
         tuple(disturbances.jumps),
         disturbances.clock_shifts_s.get(DEVNET, 0.0),
+        started_at=time.time(),
+        leaps=folder / LEAPS,
     )
     log.with_suffix(".url").write_text(f"http://127.0.0.1:{devnet.port}")
 

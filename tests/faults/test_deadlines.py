@@ -102,9 +102,9 @@ def test_a_worker_that_dies_for_good_costs_one_deadline_of_each_kind(begun: Play
     with begun({MISSING: [FaultPoint("store write_update", for_good=True)]}) as run:
         run.wait(lambda history: has_closed(1)(history) and run.parts[MISSING].is_gone)
         run.wait(lambda history: sum(map(run.is_published, history.submissions[1])) == 2)
-        run.leap()
+        run.leap(PUBLICATION_S)
         run.wait(submitted(2, 2))
-        run.leap()
+        run.leap(SUBMISSION_S)
         run.run_to_the_end()
 
         history, took = run.history, times(run)
@@ -123,7 +123,7 @@ def test_a_worker_that_dies_for_good_costs_one_deadline_of_each_kind(begun: Play
 def test_a_straggler_costs_one_deadline_and_loses_nothing_but_that_reward(begun: Play) -> None:
     with begun({MISSING: [FaultPoint("broadcast submit", kind="straggle")]}) as run:
         run.wait(submitted(1, 2))
-        run.leap()
+        run.leap(SUBMISSION_S)
         run.wait(has_closed(1))
         run.parts[MISSING].call_back()
         run.run_to_the_end()
@@ -144,7 +144,7 @@ def test_below_the_quorum_a_round_is_void_and_training_goes_on(begun: Play, undi
     away = [FaultPoint("train", stays_away=True)]
     with begun(dict.fromkeys(WORKERS[1:], away), rounds=ROUNDS) as run:
         run.wait(lambda history: submitted(1, 1)(history) and all(run.parts[r].is_away for r in WORKERS[1:]))
-        run.leap()
+        run.leap(SUBMISSION_S)
         run.wait(lambda history: history.state.latest == 2)
         for role in WORKERS[1:]:
             run.parts[role].call_back()
@@ -172,7 +172,8 @@ def test_an_aggregator_that_vanishes_is_replaced_by_any_bonded_account(
     with begun({AGGREGATOR: [point]}, roles=(*ROLES, SUCCESSOR), rounds=ROUNDS) as run:
         orphaned = own_postings + 1
         run.wait(lambda history: has_closed(orphaned)(history) and run.parts[AGGREGATOR].is_gone)
-        run.leap()
+        run.wait(lambda history: all(map(run.is_published, history.submissions[orphaned])))
+        run.leap(POSTING_S)
         run.run_to_the_end()
 
         history, took = run.history, times(run)
