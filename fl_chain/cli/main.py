@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fl_chain.cli import actors, chain, demo, inspection, participant, setup
+from fl_chain.cli import actors, chain, challenges, demo, inspection, participant, setup
 from fl_chain.errors import FlChainError
 
 EXIT_ERROR = 2  # 1 is kept for an audit that has findings
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, participant, inspection, demo):
+for group in (setup, chain, actors, challenges, participant, inspection, demo):
     group.register(app)
 
 
@@ -33,7 +33,7 @@ def options(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Federated learning on an EVM ledger, open to anyone's audit."""
-    is_actor = context.invoked_subcommand in ("worker", "aggregator", "devnet")
+    is_actor = context.invoked_subcommand in ("worker", "aggregator", "watch", "devnet")
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO if is_actor else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

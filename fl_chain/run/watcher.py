@@ -16,10 +16,13 @@ from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Posting, RoundStatus, Submission
+from fl_chain.run.keeper import has_ended
 from fl_chain.run.models import ModelChain
+from fl_chain.run.rounds import RoundReader
 from fl_chain.run.sightings import Sightings
 from fl_chain.run.transactions import TransactionOutbox
 from fl_chain.run.verdicts import Outcome, Proven, Right, Unprovable
+from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class Watcher:
         self._sightings = sightings
         self._signer = signer
         self._settled: set[Posting] = set()  # nothing is left to be done about them here
-        self._due_at: dict[Posting, float] = {}  # monotonic seconds
+        self._looked_at: dict[Posting, tuple[float, int]] = {}  # monotonic seconds, chain time
         self._said: dict[Posting, str] = {}
 
     def step(self, history: History) -> bool:
@@ -74,7 +77,7 @@ class Watcher:
             posting = history.postings[round_id]
             if posting in self._settled or now >= posting.finalizable_at:
                 continue
-            if time.monotonic() < self._due_at.get(posting, 0.0):
+            if self._is_too_soon(posting, now):
                 return False
             outcome = self._models.outcome(round_id, seen_in_time=self._sightings.of(round_id))
             if isinstance(outcome, Right):
@@ -87,7 +90,7 @@ class Watcher:
     def _acted(self, history: History, posting: Posting, outcome: Proven | Unprovable, now: int) -> bool:
         self._say(posting, outcome)
         if isinstance(outcome, Unprovable):
-            self._due_at[posting] = time.monotonic() + RETRY_S
+            self._looked_at[posting] = (time.monotonic(), now)
             own = self._own_submission(history, posting)
             if own is None or not may_object(history, posting, outcome, now):
                 return False
@@ -130,7 +133,7 @@ class Watcher:
         is_due: Callable[[], bool],
         call: Callable[[], Receipt],
     ) -> bool:
-        self._due_at[posting] = time.monotonic() + RETRY_S
+        self._looked_at[posting] = (time.monotonic(), self._ledger.head().timestamp)
         try:
             receipt = signer.transactions.send(what, is_due=is_due, call=call)
         except LedgerReverted as error:
@@ -141,6 +144,13 @@ class Watcher:
         if receipt is not None:
             log.warning("sent the %s", what)
         return receipt is not None
+
+    def _is_too_soon(self, posting: Posting, now: int) -> bool:
+        """Return whether a posting was looked at a moment ago, by the clock and by the chain's time."""
+        looked_at = self._looked_at.get(posting)
+        if looked_at is None:
+            return False
+        return time.monotonic() < looked_at[0] + RETRY_S and now < looked_at[1] + RETRY_S
 
     def _stands(self, posting: Posting) -> bool:
         current = self._ledger.round(posting.round)
@@ -162,6 +172,29 @@ class Watcher:
         if self._said.get(posting) != text:
             self._said[posting] = text
             log.warning("round %d: %s", posting.round, text)
+
+
+class Watch:
+    """A watcher on its own, for anyone: what ``fl-chain watch`` steps.
+
+    Args:
+        ledger: of the run.
+        store: where its blobs are.
+        signer: None to look on and say what would be done.
+    """
+
+    def __init__(self, ledger: Ledger, store: Store, signer: Signer | None) -> None:
+        reader = RoundReader(ledger.sync(), store)
+        self._ledger = ledger
+        self._watcher = Watcher(ledger, ModelChain(reader), Sightings(reader), signer)
+
+    def step(self) -> bool:
+        """Look at the oldest posting that is not settled; see `Watcher.step`."""
+        return self._watcher.step(self._ledger.sync())
+
+    def is_done(self) -> bool:
+        """Return whether the run has ended, so that nothing can fall any more."""
+        return has_ended(self._ledger.sync(), self._ledger.head().timestamp)
 
 
 def may_object(history: History, posting: Posting, outcome: Unprovable, now: int) -> bool:
