@@ -3,17 +3,22 @@ pragma solidity ^0.8.28;
 
 import {
     Account,
+    ApplyProof,
     Claim,
     Exclusion,
+    FallReason,
     ITrainingLedger,
+    Opening,
     Participant,
     Policy,
     Posting,
+    RangeProof,
     RewardSplit,
     Round,
     RoundStatus,
     RunDefinition,
     RunState,
+    SumProof,
     VoidReason
 } from "../interfaces/ITrainingLedger.sol";
 import { Vm } from "./Vm.sol";
@@ -66,7 +71,7 @@ abstract contract LedgerTest {
         });
     }
 
-    function definition() internal pure returns (RunDefinition memory) {
+    function definition() internal view virtual returns (RunDefinition memory) {
         return
             RunDefinition({
                 policyHash: "policy", manifestHash: "manifest", genesisModelRoot: "genesis", dimension: 3000
@@ -100,7 +105,7 @@ abstract contract LedgerTest {
 
     // ------------------------------------------------------------------ people and money
 
-    function worker(uint256 i) internal pure returns (address) {
+    function worker(uint256 i) internal pure virtual returns (address) {
         return address(uint160(0x10000 + i));
     }
 
@@ -114,9 +119,13 @@ abstract contract LedgerTest {
         ledger.fund{ value: amountWei }(amountWei);
     }
 
+    function weightCap() internal view virtual returns (uint32) {
+        return 100;
+    }
+
     function admit(uint256 i) internal {
         vm.prank(OPERATOR);
-        ledger.admit(worker(i), 100);
+        ledger.admit(worker(i), weightCap());
     }
 
     function register(uint256 i) internal {
@@ -165,11 +174,11 @@ abstract contract LedgerTest {
         return ledger.modelRootOf(round().baseRound);
     }
 
-    function sealedRoot(uint256 i) internal view returns (bytes32) {
+    function sealedRoot(uint256 i) internal view virtual returns (bytes32) {
         return keccak256(abi.encode(latest(), i));
     }
 
-    function weightOf(uint256 i) internal pure returns (uint32) {
+    function weightOf(uint256 i) internal view virtual returns (uint32) {
         return uint32(1 + (i % 10));
     }
 

@@ -129,8 +129,9 @@ def _status(ledger: Ledger, as_json: bool) -> None:
     console = Console()
     for name, value in summary.items():
         console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False)
-    table = Table("round", "status", "submissions", "weight", "base", "model", "", box=None)
-    for round_id in range(max(1, state.latest - 14), state.latest + 1):
+    table = Table("round", "status", "submissions", "weight", "base", "model", box=None)
+    shown = range(max(1, state.latest - 14), state.latest + 1)
+    for round_id in shown:
         current = history.rounds[round_id]
         posting = history.postings.get(round_id)
         table.add_row(
@@ -140,9 +141,12 @@ def _status(ledger: Ledger, as_json: bool) -> None:
             str(current.total_weight),
             str(current.base_round),
             "0x" + posting.model_root.hex()[:16] + "…" if posting else "",
-            "; ".join(_remarks(history, round_id)),
         )
     console.print(table)
+    for round_id in shown:
+        remarks = "; ".join(_remarks(history, round_id))
+        if remarks:
+            console.print(f"round {round_id}: {remarks}", highlight=False, soft_wrap=True)
 
 
 def _remarks(history: History, round_id: int) -> Iterator[str]:

@@ -210,6 +210,14 @@ class Moves:
             proof = FLAWS[kind][flaw][0](proof)
         return self.prove(kind, proof, current.id, challenger)
 
+    def refute(self, *, oldest: bool = False) -> None:
+        """Prove a posting wrong by the first proof that shows it, where there is one."""
+        current = self.posted(oldest=oldest)
+        refutations = {} if current is None else self.prover(current).refutations()
+        for kind, proof in list(refutations.items())[:1]:
+            assert current is not None
+            self.prove(kind, proof, current.id)
+
     def prove(self, kind: str, proof: Proof, round_id: int, challenger: Address = STRANGER) -> Outcome:
         """Send a proof."""
         return self.pair.call(challenger, kind, round_id=round_id, proof=proof)

@@ -222,12 +222,13 @@ class Pair:
             assert view("isBarred", round_id, account) == memory.is_barred(round_id, account)
         # The next three share a slot with every submission, so they are asked from Closed on.
         is_closed = actual.status is not RoundStatus.OPEN
-        if is_closed:
-            assert view("objectionsTo", round_id) == memory.objections_to(round_id)
+        objections = view("objectionsTo", round_id) if is_closed else 0
+        assert objections == memory.objections_to(round_id)
         for index in range(actual.submissions + 1):
             assert view("leafOf", round_id, index) == memory.leaf(round_id, index)
             if is_closed:
                 assert view("isExcluded", round_id, index) == memory.is_excluded(round_id, index)
+            if objections:
                 assert view("hasObjected", round_id, index) == memory.has_objected(round_id, index)
             assert view("isClaimed", round_id, index) == memory.is_claimed(round_id, index)
 

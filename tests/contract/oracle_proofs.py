@@ -35,13 +35,14 @@ class Prover:
         self.included = [one for one in submissions if one.index not in excluded]
 
     def proofs(self) -> dict[str, Proof]:
-        """Return a proof of each kind that can be built: one that shows a lie where there is one."""
-        found: dict[str, Proof] = {}
-        for proof in self._candidates():
-            found.setdefault(proof.function, proof)
-        return {"".join("_" + c.lower() if c.isupper() else c for c in name): p for name, p in found.items()}
+        """Return a proof of each kind that can be built, by its call; it shows a lie where there is one."""
+        return _by_call(self._true()) | self.refutations()
 
-    def _candidates(self) -> Iterator[Proof]:
+    def refutations(self) -> dict[str, Proof]:
+        """Return a proof of each kind that shows a lie, by its call."""
+        return _by_call(self._refuting())
+
+    def _refuting(self) -> Iterator[Proof]:
         known = self.vectors.by_root
         roots = self.posting.partial_sum_roots
         for index, root in enumerate(roots):
@@ -51,15 +52,22 @@ class Prover:
             excess = self._excess(one)
             if excess is not None:
                 yield self.range(one.index, excess // CHUNK_LANES, excess % CHUNK_LANES)
-        model = self.posting.model_root
-        if self.base_root in known and roots[-1] in known and model in known:
+        if self._knows_model():
             weight, quantisation = self.posting.included_weight, self.vectors.quantisation
             expected, _ = apply_sum(known[self.base_root], known[roots[-1]], weight, quantisation)
-            yield from self._differing(known[model], expected, self.apply)
+            yield from self._differing(known[self.posting.model_root], expected, self.apply)
+
+    def _true(self) -> Iterator[Proof]:
+        """Yield what is true of the posting's first chunk, which refutes nothing in most cases."""
+        if self._knows_model():
             yield self.apply(0)
-        if roots[0] in known:
+        if self._is_known(self.posting.partial_sum_roots[0]):
             yield self.sum(0, 0)
         yield self.range(self.included[-1].index, 0, 0)
+
+    def _knows_model(self) -> bool:
+        total, model = self.posting.partial_sum_roots[-1], self.posting.model_root
+        return all(self._is_known(root) for root in (self.base_root, total, model))
 
     @staticmethod
     def _differing(actual: Lanes, expected: Lanes, build: Callable[[int], Proof]) -> Iterator[Proof]:
@@ -150,6 +158,14 @@ class Prover:
 
     def _path(self, root: Digest, chunk: int) -> tuple[Digest, ...]:
         return chunk_path(self.vectors.tree(root).chunk_hashes, chunk, self.vectors.lanes)
+
+
+def _by_call(proofs: Iterator[Proof]) -> dict[str, Proof]:
+    """Return the first proof of each kind, by the in-memory ledger's name of its call."""
+    found: dict[str, Proof] = {}
+    for proof in proofs:
+        found.setdefault(f"challenge_{proof.reason.name.lower()}", proof)
+    return found
 
 
 # ---------------------------------------------------------------------- what can be wrong with a proof

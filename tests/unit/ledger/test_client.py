@@ -277,13 +277,26 @@ def test_gas_limits_leave_room(run: Run) -> None:
     run.wait(run.policy.challenge_s)
     run.ledger.open_round(run.stranger)
     run.ledger.finalize(run.stranger)
+    run.submit(0)
+    run.submit(1)
+    proof = run.submit_beyond_bounds(2)
+    run.post(5)
+    run.play_round()
+    run.play_round()
+    run.ledger.challenge(run.stranger, 5, proof)
+    run.ledger.deposit_bond(run.stranger, 5000)
+    run.post(5, account=run.stranger)
+    run.object(5, 0)
+    run.object(5, 1)
     counts = run.ledger.gas_by_call()
     assert counts["deploy"][0] == 1
-    assert counts["submit"][0] == 12
+    assert counts["submit"][0] == 21
+    assert counts["challengeRange"][0] == 1
+    assert counts["object"][0] == 2
     for number in range(1, run.chain.head.block_number + 1):
         header = run.chain.header(number)
         assert header is not None
-        for transaction in run.chain.block(header).transactions:
+        for transaction in run.chain.block(header).transactions:  # one a block
             assert header.gas_used * 3 <= transaction.gas * 2 or transaction.gas == 21_000
 
 
