@@ -1,3 +1,4 @@
 from fl_chain.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

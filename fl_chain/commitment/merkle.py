@@ -96,6 +96,24 @@ def hash_chunks(view: memoryview) -> bytes:
     return b"".join(hashes)
 
 
+def hash_chunk_views(chunks: list[memoryview]) -> bytes:
+    """Return the hashes of whole chunks.
+
+    Args:
+        chunks: views of 4096 bytes each; cut once, they serve for all that is read into the same memory.
+
+    Returns:
+        32 bytes a chunk.
+    """
+    fork = _LEAF.copy
+    hashes = []
+    for chunk in chunks:
+        context = fork()
+        context.update(chunk)
+        hashes.append(context.digest())
+    return b"".join(hashes)
+
+
 def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
     """Return the root over neighbouring nodes of one level, padded with trees of zero chunks.
 

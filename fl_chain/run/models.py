@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UnverifiedPosting, VerificationError
 from fl_chain.records import Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
-from fl_chain.run.prover import examine
+from fl_chain.run.prover import examine, wrongful_exclusions
 from fl_chain.run.rounds import RoundReader
+from fl_chain.run.striped import StripedRounds, available_cores
 from fl_chain.run.verdicts import Outcome, Proven, Right
 
 
@@ -22,10 +22,10 @@ class ModelChain:
     about a posting is kept under the posting itself: the next one of the same round is another.
     """
 
-    def __init__(self, reader: RoundReader, *, keep: int = 2, pool: HashingPool | None = None) -> None:
+    def __init__(self, reader: RoundReader, *, keep: int = 2, striped: StripedRounds | None = None) -> None:
         self._reader = reader
         self._keep = keep
-        self._pool = pool
+        self._striped = striped or StripedRounds(available_cores())
         self._models: dict[Posting, Lanes] = {}
         self._right: set[Posting] = set()
         self._proven: dict[Posting, Proven] = {}
@@ -71,7 +71,11 @@ class ModelChain:
             return self._proven[posting]
         blobs = StoredBlobs(history, store, lambda: self._base(round_id))
         claim = posting_claim(history, round_id)
-        outcome = examine(claim, blobs, seen_in_time=seen_in_time, pool=self._pool)
+        outcome: Outcome | None = None
+        if self._striped.is_worthwhile(claim):
+            outcome = self._striped.right(claim, store)
+        if outcome is None or wrongful_exclusions(claim, blobs, seen_in_time):
+            outcome = examine(claim, blobs, seen_in_time=seen_in_time)
         if isinstance(outcome, Proven):
             self._proven[posting] = outcome
         elif isinstance(outcome, Right):

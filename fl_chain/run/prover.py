@@ -126,7 +126,7 @@ class _Examination:
             if submission.index not in self._stored.excluded:
                 update = self._read(submission)
                 if update is not None:
-                    lane = self._lane_out_of_range(update, submission)
+                    lane = _lane_out_of_range(update, submission, self._stored)
                     if lane is not None:
                         opening = _opening(update, submission)
                         return Proven(range_proof(submission.index, opening, update.lanes, lane))
@@ -147,13 +147,6 @@ class _Examination:
             self._doubt(Hidden.UPDATE, submission.index, f"submission {submission.index}: {error}")
             self._unknown.update(_sums_over(submission.index, self._count))
             return None
-
-    def _lane_out_of_range(self, update: Update, submission: Submission) -> int | None:
-        try:
-            verify_update(update.lanes, submission.weight, self._stored.quantisation, self._stored.dimension)
-        except UpdateOutOfRange as error:
-            return error.lane
-        return None
 
     # ------------------------------------------------------------------ sums
 
@@ -233,7 +226,7 @@ class _Examination:
         model, clamped = apply_sum(base, total, stored.included_weight, stored.quantisation)
         tree = vector_tree(model, pool=self._pool)
         if tree.root == stored.model_root:
-            self._examine_exclusions()
+            self._doubts += wrongful_exclusions(self._claim, self._blobs, self._seen_in_time)
             return Unprovable(tuple(self._doubts)) if self._doubts else Right(model, clamped)
         try:
             posted = self._blobs.model_hashes(stored.model_root)
@@ -253,23 +246,38 @@ class _Examination:
             )
         )
 
-    def _examine_exclusions(self) -> None:
-        for exclusion in self._claim.exclusions:
-            submission = self._claim.submissions[exclusion.index]
-            may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
-            if may_be_late and exclusion.index not in self._seen_in_time:
-                continue
-            try:
-                update = self._blobs.update(submission)
-            except (StoreError, VerificationError):
-                continue
-            if self._lane_out_of_range(update, submission) is None:
-                reason = exclusion.reason.name.lower().replace("_", " ")
-                detail = f"submission {exclusion.index} was left out as {reason}, and is valid"
-                self._doubt(Hidden.EXCLUSION, exclusion.index, detail)
-
     def _doubt(self, hidden: Hidden, index: int | None, detail: str) -> None:
         self._doubts.append(Doubt(hidden, index, detail))
+
+
+def wrongful_exclusions(
+    claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = ()
+) -> list[Doubt]:
+    """Return a doubt for each valid update that a posting leaves out; see `examine` for the arguments."""
+    found = []
+    for exclusion in claim.exclusions:
+        submission = claim.submissions[exclusion.index]
+        may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
+        if may_be_late and exclusion.index not in seen_in_time:
+            continue
+        try:
+            update = blobs.update(submission)
+        except (StoreError, VerificationError):
+            continue
+        if _lane_out_of_range(update, submission, claim.stored) is None:
+            reason = exclusion.reason.name.lower().replace("_", " ")
+            detail = f"submission {exclusion.index} was left out as {reason}, and is valid"
+            found.append(Doubt(Hidden.EXCLUSION, exclusion.index, detail))
+    return found
+
+
+def _lane_out_of_range(update: Update, submission: Submission, stored: PostedRound) -> int | None:
+    """Return the first lane of an update that no valid one has; None where it is valid."""
+    try:
+        verify_update(update.lanes, submission.weight, stored.quantisation, stored.dimension)
+    except UpdateOutOfRange as error:
+        return error.lane
+    return None
 
 
 def _opening(update: Update, submission: Submission) -> SubmissionOpening:

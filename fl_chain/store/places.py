@@ -88,6 +88,18 @@ def open_place(url: str) -> Place:
     return RemotePlace(_without_password(url), filesystem, root, protocol)
 
 
+def local_file(place: Place, blob: Blob[Any]) -> Path | None:
+    """Return the file of a blob where a place is a folder of this machine and has it in an allowed size."""
+    if not isinstance(place, LocalPlace):
+        return None
+    path = place.root / blob.path
+    least, most = blob.sizes
+    try:
+        return path if least <= path.stat().st_size <= most else None
+    except OSError:
+        return None
+
+
 class LocalPlace:
     """A folder on this machine: durable once `write` returns."""
 
@@ -95,11 +107,11 @@ class LocalPlace:
 
     def __init__(self, url: str, root: Path) -> None:
         self.url = url
-        self._root = root
+        self.root = root
 
     def read(self, blob: Blob[Any]) -> Bytes:
         """See `Place.read`."""
-        with _translated(f"{self.url}/{blob.path}"), (self._root / blob.path).open("rb", buffering=0) as file:
+        with _translated(f"{self.url}/{blob.path}"), (self.root / blob.path).open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             verify_size(size, blob, f"{self.url}/{blob.path}")
             return _filled(size, blob, f"{self.url}/{blob.path}", file.readinto)
@@ -107,11 +119,11 @@ class LocalPlace:
     def has(self, path: str) -> bool:
         """See `Place.has`."""
         with _translated(f"{self.url}/{path}"):
-            return (self._root / path).is_file()
+            return (self.root / path).is_file()
 
     def write(self, path: str, pieces: Sequence[memoryview]) -> None:
         """Write a temporary file, flush it to the disk, rename it, flush the folders."""
-        target = self._root / path
+        target = self.root / path
         unfinished = target.with_name(_unfinished_name(target.name))
         with _translated(f"{self.url}/{path}"):
             created = _make_folders(target.parent)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fl_chain.errors import (
@@ -18,7 +19,7 @@ from fl_chain.errors import (
 )
 from fl_chain.records import Digest
 from fl_chain.store.blobs import Blob
-from fl_chain.store.places import Place, is_held, open_place
+from fl_chain.store.places import Place, is_held, local_file, open_place
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,6 +158,14 @@ class Replicas:
     def copies(self, blob: Blob[Any]) -> tuple[Copy, ...]:
         """Read and check the copy at every URL and return the verdicts, in the order of the URLs."""
         return tuple(self._examined(place, blob) for place in self._places)
+
+    def local_file(self, blob: Blob[Any]) -> Path | None:
+        """Return the first file of a blob on this machine, of an allowed size; nothing else is checked."""
+        for place in self._places:
+            path = local_file(place, blob)
+            if path is not None:
+                return path
+        return None
 
     def has(self, path: str) -> bool:
         """Return whether some place has anything under a name; it is not read, so not checked.

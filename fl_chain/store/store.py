@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from fl_chain.commitment.chunks import CHUNK_LANES, Lanes
 from fl_chain.records import Address, Digest, Opening, RunId
@@ -88,6 +89,22 @@ class Store:
     ) -> tuple[Copy, ...]:
         """Check each copy of an update."""
         return self._replicas.copies(UpdateBlob(participant, sealed_root, run, round, dimension))
+
+    def update_file(
+        self,
+        participant: Address,
+        sealed_root: Digest,
+        dimension: int,
+        *,
+        run: RunId,
+        round: int,  # noqa: A002
+    ) -> Path | None:
+        """Return an update's file where it lies on this machine; its bytes are the caller's to check."""
+        return self._replicas.local_file(UpdateBlob(participant, sealed_root, run, round, dimension))
+
+    def model_file(self, root: Digest, dimension: int) -> Path | None:
+        """Return a global model's file where it lies on this machine; its bytes are the caller's to check."""
+        return self._replicas.local_file(ModelBlob(root, dimension))
 
     def has_update(self, participant: Address, sealed_root: Digest) -> bool:
         """Return whether some place has an update under that name, good or bad."""

@@ -1,0 +1,101 @@
+"""A round derived in stripes by several processes: right where everything is, and never otherwise."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "attacks"))
+
+from lies import LIES, told
+from rounds import PostedRoundCase, random_world
+
+from fl_chain.commitment.chunks import lane_bytes
+from fl_chain.run.striped import WORTHWHILE_BYTES, StripedRounds
+from fl_chain.run.verdicts import Right
+from fl_chain.store import Store
+
+SHAPES = [(1, 1, 0), (9, 1025, 3), (3, 131_073, 0), (65, 2048, 2)]  # submissions, lanes, excluded
+
+
+@pytest.fixture(scope="module")
+def striped() -> Iterator[StripedRounds]:
+    rounds = StripedRounds(2)
+    yield rounds
+    rounds.close()
+
+
+def published(case: PostedRoundCase, folder: Path) -> Store:
+    store, stored = Store([str(folder)]), case.claim.stored
+    for submission in case.claim.submissions:
+        update = case.blobs.updates[submission.index]
+        is_cut = not update.lanes[stored.dimension :].any()
+        lanes = update.lanes[: stored.dimension] if is_cut else update.lanes
+        store.write_update(
+            submission.participant,
+            submission.sealed_root,
+            update.opening,
+            lanes,
+            run=stored.run,
+            round=stored.round,
+        )
+    store.write_model(stored.base_model_root, case.blobs.base_model())
+    return store
+
+
+@pytest.mark.parametrize(("count", "dimension", "excluded"), SHAPES)
+def test_a_right_round_gives_its_model(
+    striped: StripedRounds, tmp_path: Path, count: int, dimension: int, excluded: int
+) -> None:
+    world = random_world(
+        np.random.default_rng(count), count, dimension, excluded=excluded, is_extreme=count == 3
+    )
+    case = world.posted()
+    found = striped.right(case.claim, published(case, tmp_path))
+    assert isinstance(found, Right)
+    expected = world.model_of(world.honest_sums()[-1][0])[:dimension]
+    assert np.array_equal(found.model, expected)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_lie_passes(striped: StripedRounds, tmp_path: Path, lie: str) -> None:
+    rng = np.random.default_rng(5)
+    world = random_world(rng, 10, 1500, excluded=2)
+    case = told(world, lie, rng)
+    assert case is not None
+    assert striped.right(case.claim, published(case, tmp_path)) is None
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing", "truncated", "other base"])
+def test_damaged_files_do_not_pass(striped: StripedRounds, tmp_path: Path, damage: str) -> None:
+    world = random_world(np.random.default_rng(2), 9, 3000)
+    case = world.posted()
+    store = published(case, tmp_path)
+    assert striped.right(case.claim, store) is not None
+    _, submission = world.opened[4]
+    stored = case.claim.stored
+    path = store.update_file(
+        submission.participant, submission.sealed_root, 3000, run=world.run, round=world.round
+    )
+    assert path is not None
+    if damage == "altered":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-4])
+    else:
+        base = store.model_file(stored.base_model_root, 3000)
+        assert base is not None
+        base.write_bytes(bytes(lane_bytes(case.blobs.base_model()))[::-1])
+    assert striped.right(case.claim, store) is None
+
+
+def test_only_large_rounds_are_worth_it() -> None:
+    world = random_world(np.random.default_rng(1), 2, 10)
+    assert not StripedRounds(2).is_worthwhile(world.posted().claim)
+    assert WORTHWHILE_BYTES > 10 * 4 * 2
