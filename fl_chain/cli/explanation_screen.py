@@ -98,12 +98,15 @@ def _statement_lines(statement: Statement) -> Iterator[str]:
 def _pool_lines(pool: PoolStatement) -> Iterator[str]:
     yield "pool"
     yield f"  + {pool.funded_wei:<24} funded"
+    if pool.bonds_wei:
+        yield f"  + {pool.bonds_wei:<24} lost bonds, in the rewards of their rounds"
     yield f"  - {pool.rewards_wei:<24} rewards of final rounds, without dust"
     yield f"  - {pool.aggregator_rewards_wei:<24} aggregator's rewards of final rounds"
     yield f"  - {pool.reserved_wei:<24} reserved for rounds under way"
     yield f"  - {pool.withdrawn_wei:<24} withdrawn by the operator"
     sign = "=" if pool.is_right else "IS NOT"
-    yield f"  funded {pool.funded_wei} {sign} spent {pool.spent_wei} + left {pool.left_wei}"
+    bonds = f" + bonds {pool.bonds_wei}" if pool.bonds_wei else ""
+    yield f"  funded {pool.funded_wei}{bonds} {sign} spent {pool.spent_wei} + left {pool.left_wei}"
 
 
 def _missing_lines(explained: Explanation) -> Iterator[str]:

@@ -107,6 +107,7 @@ def test_a_fallen_round_is_posted_by_another_and_the_run_ends_well(
     assert json.loads(report.to_json())["rounds"][0]["fallen"][0]["bonus_wei"] == bonus_wei
     verify_explained(consortium, *(account.address for account in consortium.accounts.values()))
     verify_explained(consortium, consortium.aggregator_account.address, consortium.account("rival").address)
+    verify_explained(consortium, consortium.operator.address)
     explained = explain_rewards(consortium.ledger(), consortium.store, consortium.address(OWNERS[0]))
     assert explained.terms[0].bonus_wei == bonus_wei
     assert explained.terms[0].earned_wei == (policy.reward_wei + bonus_wei) // 5
@@ -127,6 +128,7 @@ def test_a_fallen_round_that_nobody_posts_again_pays_its_submitters(consortium: 
     assert report.verdict == "pass", report.findings
     assert report.rounds[0].void_reason == "not_posted"
     verify_explained(consortium, *(account.address for account in consortium.accounts.values()))
+    verify_explained(consortium, consortium.operator.address)
     explained = explain_rewards(consortium.ledger(), consortium.store, consortium.address(OWNERS[0]))
     assert (explained.terms[0].earned_wei, explained.terms[0].paid_wei) == (share_wei, share_wei)
     assert "share what a lost bond left it" in explained.terms[0].outcome
