@@ -914,7 +914,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
             if (next.status == RoundStatus.Posted) {
                 if (block.timestamp < _postings[settled + 1].finalizableAt) break;
                 _finalizeOne(settled + 1, next);
-            } else if (next.status != RoundStatus.Void) {
+            } else if (next.status == RoundStatus.Void) {
+                emit VoidRoundSettled(settled + 1);
+            } else {
                 break;
             }
             ++settled;

@@ -312,6 +312,8 @@ interface ITrainingLedger {
     );
     event PostingObjected(uint32 indexed round, uint16 postingNumber, address indexed participant, uint16 objections);
     event RoundVoided(uint32 indexed round, VoidReason reason);
+    /// @notice A void round was passed in the order of finality.
+    event VoidRoundSettled(uint32 indexed round);
     event RoundFinalized(uint32 indexed round, uint256 rewardWei, uint256 aggregatorRewardWei, uint256 dustWei);
 
     // ------------------------------------------------------------------ events: money

@@ -64,6 +64,19 @@ contract CloseRoundTest is LedgerTest {
         vm.assertEq(ledger.runState().settled, 1);
     }
 
+    function testMakesRoomByPassingAVoidRound() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 1;
+        deploy(policy, address(0));
+        open(2);
+        pass(100);
+        expectEvent();
+        emit ITrainingLedger.VoidRoundSettled(1);
+        ledger.closeRound(1);
+        vm.assertEq(latest(), 2);
+        vm.assertEq(ledger.runState().settled, 1);
+    }
+
     function testRefusesBeforeTheDeadline(uint256 wait) public {
         open(3);
         pass(bound(wait, 0, 99));

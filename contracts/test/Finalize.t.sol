@@ -42,6 +42,10 @@ contract FinalizeTest is LedgerTest {
         submitAll(2);
         post();
         pass(100);
+        expectEvent();
+        emit ITrainingLedger.RoundFinalized(1, 1000, 100, 0);
+        expectEvent();
+        emit ITrainingLedger.VoidRoundSettled(2);
         ledger.finalize();
         vm.assertEq(ledger.runState().settled, 2);
         expectError(abi.encodeWithSelector(ITrainingLedger.NothingToFinalize.selector, 2));

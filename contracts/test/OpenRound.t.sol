@@ -72,6 +72,10 @@ contract OpenRoundTest is LedgerTest {
         open(2);
         for (uint32 i = 1; i < 10; ++i) {
             pass(100);
+            if (i > 3) {
+                expectEvent();
+                emit ITrainingLedger.VoidRoundSettled(i - 3);
+            }
             ledger.closeRound(i);
             vm.assertEq(latest(), i + 1);
         }

@@ -131,6 +131,21 @@ contract PostTest is LedgerTest {
         vm.assertEq(ledger.runState().settled, 1);
     }
 
+    function testMakesRoomByPassingAVoidRound() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 2;
+        deploy(policy, address(0));
+        open(2);
+        pass(100);
+        ledger.closeRound(1);
+        submitAll(2);
+        expectEvent();
+        emit ITrainingLedger.VoidRoundSettled(1);
+        post();
+        vm.assertEq(latest(), 3);
+        vm.assertEq(ledger.runState().settled, 1);
+    }
+
     function testTheNumberOfPartialSums(uint256 count) public {
         count = bound(count, 2, 70);
         open(count);

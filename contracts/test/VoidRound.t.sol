@@ -35,6 +35,19 @@ contract VoidRoundTest is LedgerTest {
         vm.assertEq(ledger.runState().settled, 1);
     }
 
+    function testMakesRoomByPassingAVoidRound() public {
+        Policy memory policy = rules();
+        policy.maxUnfinalRounds = 1;
+        deploy(policy, address(0));
+        close(2);
+        pass(110);
+        expectEvent();
+        emit ITrainingLedger.VoidRoundSettled(1);
+        ledger.voidRound(1);
+        vm.assertEq(latest(), 2);
+        vm.assertEq(ledger.runState().settled, 1);
+    }
+
     function testRefusesBeforeTheDeadline(uint256 wait) public {
         close(2);
         pass(bound(wait, 0, 109));

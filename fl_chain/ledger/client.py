@@ -270,19 +270,10 @@ class Ledger(LedgerCalls):
     def _extend(self, events: list[Event], target: Head) -> None:
         try:
             self._history.extend(events)
-            self._settle_voids(target)
         except LedgerError:
             self._forget()
             raise
         self._synced = target
-
-    def _settle_voids(self, target: Head) -> None:
-        following = self._history.rounds.get(self._history.state.settled + 1)
-        if following is None or following.status is not RoundStatus.VOID:
-            return
-        function = ledger_abi().functions["runState"]
-        output = self.node.call(self.run.ledger, function.encode(()), block=target.reference)
-        self._history.settle_void_rounds(function.decode(output)[0][1])
 
     def _forget(self) -> None:
         self._history.restart()

@@ -218,6 +218,13 @@ class RoundVoided(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VoidRoundSettled(Event):
+    """A void round was passed in the order of finality."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundFinalized(Event):
     """A round stands for good."""
 
@@ -283,6 +290,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     PostingFell,
     PostingObjected,
     RoundVoided,
+    VoidRoundSettled,
     RoundFinalized,
     BondDeposited,
     BondRequested,

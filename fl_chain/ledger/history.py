@@ -63,22 +63,6 @@ class History(Tables):
         vars(self).clear()
         vars(self).update(fresh)
 
-    def settle_void_rounds(self, settled: int) -> None:
-        """Take over from the contract how many rounds are settled.
-
-        Finality is an event, but the contract steps over void rounds without one.
-
-        Raises:
-            MalformedResponse: a round up to there is neither final nor void, or is settled already.
-        """
-        for round_id in range(self.state.settled + 1, settled + 1):
-            current = self.rounds.get(round_id)
-            if current is None or current.status is not RoundStatus.VOID:
-                raise MalformedResponse(f"the node says that round {round_id} is settled, its events do not")
-        if settled < self.state.settled:
-            raise MalformedResponse(f"the node says that {settled} rounds are settled, its events say more")
-        self.update_state(settled=settled)
-
     def identity_of(self, signer: Address) -> Address:
         """Return the participant that a key signs for; the key's own address where it signs for none."""
         return self.identities.get(signer, signer)

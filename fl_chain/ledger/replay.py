@@ -320,13 +320,21 @@ def _(event: e.RoundVoided, tables: Tables) -> None:
 
 
 @apply_event.register
+def _(event: e.VoidRoundSettled, tables: Tables) -> None:
+    if tables.rounds[event.round].status is not RoundStatus.VOID:
+        raise ValueError("it is not void")
+    _settle(tables, event.round)
+
+
+@apply_event.register
 def _(event: e.RoundFinalized, tables: Tables) -> None:
     posting = tables.postings[event.round]
     tables.settlements[event.round] = Settlement(
         event.round, event.reward_wei, event.aggregator_reward_wei, event.dust_wei
     )
     tables.update_round(event.round, status=RoundStatus.FINAL, since=event.place.timestamp)
-    tables.update_state(settled=event.round, pool_wei=tables.state.pool_wei + event.dust_wei)
+    _settle(tables, event.round)
+    tables.update_state(pool_wei=tables.state.pool_wei + event.dust_wei)
     _move_bond(tables, posting.poster, tables.policy.bond_wei)
     credit_wei = tables.account(posting.poster).credit_wei + event.aggregator_reward_wei
     tables.update_account(posting.poster, credit_wei=credit_wei)
@@ -334,6 +342,12 @@ def _(event: e.RoundFinalized, tables: Tables) -> None:
     for submission in tables.submissions[event.round]:
         if submission.index not in excluded:
             tables.unclaimed[submission.participant][event.round] = submission
+
+
+def _settle(tables: Tables, round_id: int) -> None:
+    if round_id != tables.state.settled + 1:
+        raise ValueError("rounds are settled in order")
+    tables.update_state(settled=round_id)
 
 
 # ---------------------------------------------------------------------- money

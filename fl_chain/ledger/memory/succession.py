@@ -117,6 +117,8 @@ def _settle(state: LedgerState, message: Message, last: int) -> None:
                 return
             state.update_round(round_id, status=RoundStatus.FINAL, since=message.now)
             pay_for(state, message, current)
-        elif current.status is not RoundStatus.VOID:
+        elif current.status is RoundStatus.VOID:
+            state.emit(message, e.VoidRoundSettled, round_id)
+        else:
             return
         state.update_standing(settled=round_id)

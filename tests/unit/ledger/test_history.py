@@ -15,7 +15,7 @@ from fl_chain.errors import LedgerReverted, MalformedResponse
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet import dev_keys
-from fl_chain.ledger.events import PoolFunded, RewardClaimed, RoundOpened
+from fl_chain.ledger.events import PoolFunded, RewardClaimed, RoundOpened, VoidRoundSettled
 from fl_chain.ledger.history import History
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -156,7 +156,6 @@ def test_a_round_below_quorum_and_one_that_nobody_posted(run: Run) -> None:
     history = verify_equal(run)
     assert history.voids[2] is VoidReason.NOT_POSTED
     assert history.state.settled == 0
-    # No event says that void rounds are settled; the number is taken from the contract.
     run.ledger.finalize(run.stranger)
     assert verify_equal(run).state.settled == 2
     assert history.model_root(2) == bytes(32)
@@ -425,8 +424,10 @@ def test_events_that_do_not_fit_together_are_refused(run: Run) -> None:
     for broken in (events[1:], events[:opened] + events[opened + 1 :], [events[0], events[0]]):
         with pytest.raises(MalformedResponse):
             History(run.ledger.run).extend(broken)
-    with pytest.raises(MalformedResponse, match="settled"):
-        whole.settle_void_rounds(1)
+    late = replace(events[-1].place, block_number=10**6)
+    for settled in (1, 2, 99):
+        with pytest.raises(MalformedResponse, match="does not follow"):
+            whole.extend([VoidRoundSettled(place=late, round=settled)])
     with pytest.raises(MalformedResponse, match="does not follow"):
         whole.extend([replace_round(events[opened])])
 
