@@ -211,9 +211,8 @@ contract ObjectTest is LedgerTest {
     function testTheWindowOnBothSides() public {
         posted(3);
         pass(200);
-        bytes memory reason =
-            abi.encodeWithSelector(ITrainingLedger.ChallengeWindowClosed.selector, 1, uint40(block.timestamp));
-        refuse(reason, worker(1), 1);
+        uint40 end = uint40(block.timestamp);
+        refuse(abi.encodeWithSelector(ITrainingLedger.ChallengeWindowClosed.selector, 1, end), worker(1), 1);
         vm.warp(block.timestamp - 1);
         objectAs(1);
     }

@@ -25,15 +25,27 @@ class Rules:
 
 
 def rules() -> dict[str, Rules]:
-    """Return the rules of the constructor and of each function that sends a transaction."""
-    source = (CONTRACTS / "TrainingLedger.sol").read_text(encoding="utf-8")
-    members = dict(_members(re.sub(r"//[^\n]*", "", source)))
+    """Return the rules of the constructor and of each function that sends a transaction.
+
+    A challenge is handed over to the verifier's function of the same name, whose errors come back.
+    """
+    members, verifier = _read("TrainingLedger.sol"), _read("ChallengeVerifier.sol")
     callable_ = [
         name
         for name, (head, _) in members.items()
         if name == "constructor" or (re.search(r"\bexternal\b", head) and not re.search(r"\bview\b", head))
     ]
-    return {name: _rules_of(name, members) for name in callable_}
+    own = {name: _rules_of(name, members) for name in callable_}
+    return own | {
+        name: Rules(rule.errors | _rules_of(name, verifier).errors, rule.events)
+        for name, rule in own.items()
+        if name.startswith("challenge")
+    }
+
+
+def _read(name: str) -> dict[str, tuple[str, str]]:
+    source = (CONTRACTS / name).read_text(encoding="utf-8")
+    return dict(_members(re.sub(r"//[^\n]*", "", source)))
 
 
 def _members(source: str) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -56,7 +68,9 @@ def _rules_of(name: str, members: dict[str, tuple[str, str]]) -> Rules:
         pending += [word for word in re.findall(r"\w+", head) if word in members]
         pending += [word for word in re.findall(r"\b(\w+)\(", body) if word in members]
     bodies = [members[member][1] for member in reached]
-    errors = {error for body in bodies for error in re.findall(r"\brevert (\w+)\(", body)}
+    errors = {
+        error for body in bodies for error in re.findall(r"\brevert (?:ITrainingLedger\.)?(\w+)\(", body)
+    }
     if "obstacle" in members[name][1]:
         # Reverts with an error that was encoded before; whoever else asks for the obstacle goes on without.
         errors |= set(re.findall(r"\b(\w+)\.selector", members["_obstacle"][1]))

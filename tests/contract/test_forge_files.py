@@ -15,9 +15,12 @@ TESTS = CONTRACTS / "test"
 RULES = rules()
 # A run in a token is deployed otherwise, so what only it can refuse has one file for all functions.
 SHARED = "Token.t.sol"
+# What becomes of a round whose posting fell takes several functions at once.
+FALLS = "Fall.t.sol"
 OF_LIBRARIES = {"ReentrancyGuardReentrantCall", "SafeERC20FailedOperation"}
 EXPECTED_ERROR = re.compile(
-    r"(?:expectError|refuse)\(\s*abi\.encodeWithSelector\(\s*ITrainingLedger\.(\w+)\.selector"
+    r"(?:(?:expectError|refuse\w*)\(\s*abi\.encodeWithSelector\(\s*|expectRefusal\(\s*)"
+    r"ITrainingLedger\.(\w+)\.selector"
 )
 EXPECTED_EVENT = re.compile(r"(?:expectEvent|vm\.expectEmit)\(\);\s*emit ITrainingLedger\.(\w+)\(")
 
@@ -34,7 +37,8 @@ def own_file(function: str) -> str:
 def shared_cases(function: str) -> str:
     """Return the tests of the shared file that call a function."""
     bodies = re.split(r"\n    function ", text(SHARED))
-    return "\n".join(body for body in bodies if f"ledger.{function}" in body)
+    cases = "\n".join(body for body in bodies if f"ledger.{function}" in body)
+    return cases + text(FALLS) if function == "post" else cases
 
 
 def declared(kind: str) -> set[str]:
