@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import zip_longest
+from itertools import count, zip_longest
 from typing import TypeVar
 
 from fl_chain.errors import RequestRefused, TransactionFailed, TransactionRejected
@@ -68,10 +69,9 @@ def _launch(node: Node, flights: Sequence[Flight]) -> None:
             locks.enter_context(senders[address].lock)
         waiting, attempt = list(flights), 0
         while waiting:
-            _sign(node, waiting)
-            refused = _send(node, waiting)
-            is_outbidding = all(flight.outbid(error) for flight, error in refused)
-            attempt += not is_outbidding
+            refused = _send(node, _signed(node, waiting))
+            has_outbid = [flight.outbid(error) for flight, error in refused]
+            attempt += not all(has_outbid)
             for flight, error in refused:
                 flight.release()
                 if attempt == SEND_ATTEMPTS or not is_passing(error):
@@ -80,20 +80,30 @@ def _launch(node: Node, flights: Sequence[Flight]) -> None:
             log.debug("sending %d again with nonces and fees read anew", len(waiting))
 
 
-def _sign(node: Node, flights: Sequence[Flight]) -> None:
+def _signed(node: Node, flights: Sequence[Flight]) -> Iterator[Sequence[Flight]]:
+    """Sign transactions, and yield them in parts; while one part is sent, the next ones are signed."""
     senders = {flight.sender.signer.address: flight.sender for flight in flights}
     fees = current_fees(node, min(flight.sender.max_fee_wei for flight in flights))
     requests: list[Request] = [("eth_getTransactionCount", [address, "pending"]) for address in senders]
     counts = dict(zip(senders, map(quantity, _in_parts(node, requests)), strict=True))
-    for flight in flights:
-        pending = counts[flight.sender.signer.address]
-        flight.sign(node, flight.sender.reserve(pending, flight.pin), flight.least or fees)
+
+    def sign(part: Sequence[Flight]) -> Sequence[Flight]:
+        for flight in part:
+            nonce = flight.sender.reserve(counts[flight.sender.signer.address], flight.pin)
+            flight.sign(node, nonce, flight.least or fees)
+        return part
+
+    if len(flights) <= PER_EXCHANGE:
+        yield sign(flights)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield from pool.map(sign, _parts(flights))
 
 
-def _send(node: Node, flights: Sequence[Flight]) -> list[tuple[Flight, RequestRefused]]:
+def _send(node: Node, parts: Iterable[Sequence[Flight]]) -> list[tuple[Flight, RequestRefused]]:
     """Send the newest versions; return those that no node has, with what it says about them."""
     refused: list[tuple[Flight, RequestRefused]] = []
-    for part in _parts(flights):
+    for part in parts:
         # A development chain mines a few at once, so their receipts are asked for in the same exchange.
         asked = part if len(part) <= MINED_AT_ONCE else []
         answers = node.batch_with_errors(
@@ -118,7 +128,7 @@ def _await_receipts(node: Node, waiting: list[Flight]) -> None:
     started = looked = time.monotonic()
     timeout_s = max(flight.sender.receipt_timeout_s for flight in waiting)
     patience_s = min(flight.sender.replace_after_s for flight in waiting)
-    pause_s = FIRST_POLL_S
+    pause_s, turns = FIRST_POLL_S, count()
     while _drop_mined(waiting):
         now = time.monotonic()
         if now - started > timeout_s:
@@ -126,7 +136,7 @@ def _await_receipts(node: Node, waiting: list[Flight]) -> None:
                 f"transaction {shown(waiting[0].newest)} was not mined within {timeout_s:.0f} s: "
                 "it may still be; look it up before sending it again"
             )
-        _collect(node, waiting)
+        _collect(node, waiting, next(turns))
         if any(flight.mined is not None for flight in waiting):
             pause_s = FIRST_POLL_S
             if len(waiting) > PER_EXCHANGE:
@@ -150,17 +160,27 @@ def _drop_mined(waiting: list[Flight]) -> bool:
     return bool(waiting)
 
 
-def _collect(node: Node, flights: Sequence[Flight]) -> None:
-    """Ask for receipts: of those that were sent first, and of others where these show no progress."""
-    for part in _parts(flights):
-        versions = [(flight, version) for flight in part for version in flight.versions]
-        answers = node.batch_with_errors([asking(version) for _, version in versions])
-        for (flight, version), answer in zip(versions, answers, strict=True):
-            if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
-                flight.answer, flight.mined = answer, version
-        mined = sum(flight.mined is not None for flight in part)
-        if 0 < mined < len(part):
-            return
+def _collect(node: Node, flights: Sequence[Flight], turn: int) -> None:
+    """Ask for the receipts of those that were sent first, and of others as long as all of these are mined.
+
+    Where nothing of the first part is, another part is asked by turns: one that is stuck hides no other.
+    """
+    parts = list(_parts(flights))
+    for part in parts:
+        if not _collect_part(node, part):
+            break
+    if all(flight.mined is None for flight in parts[0]) and turn % len(parts):
+        _collect_part(node, parts[turn % len(parts)])
+
+
+def _collect_part(node: Node, flights: Sequence[Flight]) -> bool:
+    """Return whether all of these are mined."""
+    versions = [(flight, version) for flight in flights for version in flight.versions]
+    answers = node.batch_with_errors([asking(version) for _, version in versions])
+    for (flight, version), answer in zip(versions, answers, strict=True):
+        if not isinstance(answer, RequestRefused | None):  # some nodes refuse while they index
+            flight.answer, flight.mined = answer, version
+    return all(flight.mined is not None for flight in flights)
 
 
 # ---------------------------------------------------------------------- in parts
