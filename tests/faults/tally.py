@@ -21,6 +21,11 @@ class Sent:
     data: bytes
     succeeded: bool
 
+    @property
+    def round(self) -> int:
+        """Which round it is for; for calls whose first argument says so."""
+        return int.from_bytes(self.data[4:36], "big")
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -66,9 +71,7 @@ def tally(
     """
     due = [(round_id, worker) for round_id in history.postings for worker in workers]
     accepted = {(s.round, s.participant) for found in history.submissions.values() for s in found}
-    submitted = Counter(
-        (int.from_bytes(one.data[4:36], "big"), one.sender) for one in sent if one.name == "submit"
-    )
+    submitted = Counter((one.round, one.sender) for one in sent if one.name == "submit")
     claimed = Counter((claim.round, claim.participant) for claim in history.claims)
     claims = Counter(one.sender for one in sent if one.name == "claim")
     withdrawn = Counter(one.sender for one in sent if one.name == "withdraw")

@@ -25,7 +25,7 @@ from fl_chain.ledger.events import RoundClosed, RoundOpened, RoundPosted
 from fl_chain.ledger.history import History
 from fl_chain.records import ExclusionReason, RoundStatus, VoidReason
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 POLICY_OF_TWO = POLICY.model_copy(update={"quorum": 2})
 SUBMISSION_S, PUBLICATION_S = POLICY.submission_s, POLICY.publication_s
@@ -136,8 +136,11 @@ def test_a_straggler_costs_one_deadline_and_loses_nothing_but_that_reward(begun:
         rewards_wei = sum(REWARD_WEI // history.postings[i].included for i in rewarded)
         assert history.claimed_wei(who) == rewards_wei
         assert run.node.balance_wei(payout_of(MISSING)) == rewards_wei + DEPOSIT_WEI
+        # Later rounds do not wait for it, so it may come too late for one of them as well.
         refused = [one for one in run.transactions() if one.name == "submit" and not one.succeeded]
-        assert [one.sender for one in refused] == [who]
+        assert {one.sender for one in refused} == {who}
+        assert refused[0].round == 1
+        assert len({one.round for one in refused}) == len(refused)
 
 
 def test_below_the_quorum_a_round_is_void_and_training_goes_on(begun: Play, undisturbed_root: bytes) -> None:

@@ -10,7 +10,7 @@ from lines import Cut, EveryNth, How
 from points import FaultPoint, Kind
 from stage import verify_survival
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def disk(kind: Kind, *calls: str) -> list[FaultPoint]:

@@ -13,7 +13,7 @@ from disturbances import AGGREGATOR, WORKERS, Disturbances, Faults
 from points import both
 from stage import verify_survival
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STEPS: Faults = {
     WORKERS[0]: [

@@ -8,7 +8,7 @@ from disturbances import AGGREGATOR, DEVNET, WORKERS, Disturbances, Faults
 from points import FaultPoint, both
 from stage import verify_survival
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHAIN: Faults = {
     DEVNET: [

@@ -29,7 +29,7 @@ ROLES = (*WORKERS, AGGREGATOR)
 ROUNDS = 2
 REWARD_WEI, AGGREGATOR_REWARD_WEI = 3 * 10**15, 10**15
 DEPOSIT_WEI, BOND_WEI = 10**16, 10**17
-LIMIT_S = 200.0
+LIMIT_S = 400.0
 POLL_S = 0.05
 LEAPS = "leaps"  # the file by which the devnet's clock is told to leap
 

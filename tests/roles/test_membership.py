@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from fl_chain.cli.main import app
 from fl_chain.config import PRIVATE_KEY_VARIABLE
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.errors import ConfigError, FlChainError, KeyUnavailable, LedgerReverted
+from fl_chain.errors import ConfigError, FlChainError, KeyUnavailable, LedgerReverted, LedgerUnavailable
+from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet import background_server
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, address
@@ -230,3 +231,29 @@ def test_what_is_no_address_is_refused(office: Office, arguments: tuple[str, ...
 
 def test_a_stranger_has_nothing_to_show(office: Office) -> None:
     assert isinstance(office.refused("operator", "participant", "show", STRANGER), ConfigError)
+
+
+# ---------------------------------------------------------------------- starting
+
+
+@pytest.mark.parametrize("command", ["worker", "aggregator"])
+def test_an_actor_whose_node_goes_away_while_it_starts_tries_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    from fl_chain.cli import actors
+
+    started: list[object] = []
+    sync = Ledger.sync
+    failures = iter([LedgerUnavailable("no node answers")])
+
+    def failing_once(ledger: Ledger) -> History:
+        for error in failures:
+            raise error
+        return sync(ledger)
+
+    monkeypatch.setattr(Ledger, "sync", failing_once)
+    monkeypatch.setattr(actors, "run_actor", lambda actor, **_: started.append(actor))
+    with office.settings.open("a") as file:
+        file.write(f'[store]\nurls = ["{office.consortium.folder / "store"}"]\n[worker]\nowner = "{MOVER}"\n')
+    office.run(role_of(MOVER), command)
+    assert [type(actor).__name__.lower() for actor in started] == [command]
