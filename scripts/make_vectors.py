@@ -3,8 +3,7 @@
     python scripts/make_vectors.py           write tests/vectors/*.json
     python scripts/make_vectors.py --check   exit 1 if a file is not what would be written
 
-The hashes and sums here are written a second time, as plainly as the protocol states them, in Python
-integers and bytes: nothing is imported from fl_chain, so that the package is not compared with itself.
+The hashes and sums are written a second time for them, in plain_protocol.py.
 """
 
 from __future__ import annotations
@@ -13,60 +12,32 @@ import argparse
 import hashlib
 import hmac
 import json
-import struct
 import sys
 from pathlib import Path
 from typing import Any
 
+from challenge_vectors import challenges
+from plain_protocol import (
+    CHUNK_LANES,
+    FAN_IN,
+    applied,
+    chunk_path,
+    leaf,
+    levels,
+    partial_sums,
+    sealed_root,
+    sha256,
+    shown,
+    sums_hash,
+    u64,
+    vector_root,
+)
+
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 
-CHUNK_LANES = 1024
-FAN_IN = 8
 CHAIN_ID = 31337
 LEDGER = bytes.fromhex("11" * 20)
 ROUND = 7
-
-
-def sha256(*parts: bytes) -> bytes:
-    """The digest of all parts, one after the other."""
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-def u64(value: int) -> bytes:
-    """Eight big-endian bytes."""
-    return struct.pack(">Q", value)
-
-
-def shown(value: bytes) -> str:
-    """How bytes stand in the files."""
-    return "0x" + value.hex()
-
-
-# ---------------------------------------------------------------------- the chunk tree
-
-
-def levels(lanes: list[int]) -> list[list[bytes]]:
-    """Every level of a vector's tree, padding included, chunk hashes first."""
-    chunks = 1
-    while chunks * CHUNK_LANES < len(lanes):
-        chunks *= 2
-    padded = lanes + [0] * (chunks * CHUNK_LANES - len(lanes))
-    content = [padded[i : i + CHUNK_LANES] for i in range(0, len(padded), CHUNK_LANES)]
-    tree = [[sha256(b"\x00", struct.pack(">1024I", *chunk)) for chunk in content]]
-    while len(tree[-1]) > 1:
-        below = tree[-1]
-        tree.append([sha256(b"\x01", below[i], below[i + 1]) for i in range(0, len(below), 2)])
-    return tree
-
-
-def vector_root(lanes: list[int]) -> bytes:
-    """The top of a vector's tree."""
-    return levels(lanes)[-1][0]
-
-
-def chunk_path(lanes: list[int], index: int) -> list[bytes]:
-    """The siblings from a chunk up to the root, lowest first."""
-    return [level[(index >> height) ^ 1] for height, level in enumerate(levels(lanes)[:-1])]
 
 
 # ---------------------------------------------------------------------- a round
@@ -87,35 +58,22 @@ def participant(number: int) -> bytes:
     return sha256(b"participant", bytes([number]))[:20]
 
 
-def sealed_root(number: int, root: bytes) -> bytes:
+def sealed(number: int, root: bytes) -> bytes:
     """Its commitment."""
     salt = bytes([number]) * 32
-    return sha256(b"\x04", root, salt, u64(CHAIN_ID), LEDGER, u64(ROUND), participant(number))
+    return sealed_root(root, salt, chain_id=CHAIN_ID, ledger=LEDGER, round_id=ROUND, who=participant(number))
 
 
-def leaf(number: int, sealed: bytes) -> bytes:
-    """What the ledger stores for it."""
-    return sha256(b"\x02", sealed, u64(weight(number)), participant(number))
-
-
-def lane_sum(vectors: list[list[int]], dimension: int) -> list[int]:
-    """The sum of vectors, lane by lane, modulo 2^32."""
-    return [sum(vector[i] for vector in vectors) % 2**32 for i in range(dimension)]
-
-
-def partial_sums(count: int, excluded: list[int], dimension: int) -> list[list[list[int]]]:
-    """Every level of sums, level 1 first; excluded submissions add nothing."""
-    below = [[0] * dimension if index in excluded else update(index + 1, dimension) for index in range(count)]
-    found = []
-    while not found or len(below) > 1:
-        below = [lane_sum(below[i : i + FAN_IN], dimension) for i in range(0, len(below), FAN_IN)]
-        found.append(below)
-    return found
+def sums_of(count: int, excluded: list[int], dimension: int) -> list[list[list[int]]]:
+    """Every level of sums of a round; excluded submissions add nothing."""
+    zero = [0] * dimension
+    included = [zero if index in excluded else update(index + 1, dimension) for index in range(count)]
+    return partial_sums(included, dimension)
 
 
 def listed_roots(count: int, excluded: list[int], dimension: int) -> list[bytes]:
     """The roots of all partial sums, as a posting lists them."""
-    return [vector_root(lanes) for level in partial_sums(count, excluded, dimension) for lanes in level]
+    return [vector_root(lanes) for level in sums_of(count, excluded, dimension) for lanes in level]
 
 
 def round_case(count: int, dimension: int, excluded: list[int], shown_participants: int) -> dict[str, Any]:
@@ -125,19 +83,19 @@ def round_case(count: int, dimension: int, excluded: list[int], shown_participan
     participants = []
     for number in range(1, count + 1):
         root = vector_root(update(number, dimension))
-        sealed = sealed_root(number, root)
-        digest = sha256(b"\x07", digest, leaf(number, sealed))
+        submitted = leaf(sealed(number, root), weight(number), participant(number))
+        digest = sha256(b"\x07", digest, submitted)
         participants.append(
             {
                 "weight": weight(number),
                 "address": shown(participant(number)),
                 "vector_root": shown(root),
-                "sealed_root": shown(sealed),
-                "leaf": shown(leaf(number, sealed)),
+                "sealed_root": shown(sealed(number, root)),
+                "leaf": shown(submitted),
             }
         )
     roots = listed_roots(count, excluded, dimension)
-    total = partial_sums(count, excluded, dimension)[-1][0]
+    total = sums_of(count, excluded, dimension)[-1][0]
     return {
         "participants_count": count,
         "dimension": dimension,
@@ -147,7 +105,7 @@ def round_case(count: int, dimension: int, excluded: list[int], shown_participan
         "digest": shown(digest),
         "total_weight": sum(weight(i + 1) for i in range(count) if i not in excluded),
         "partial_sum_roots": [shown(root) for root in roots],
-        "sums_hash": shown(sha256(b"\x03", *roots)),
+        "sums_hash": shown(sums_hash(roots)),
         "sum_first_4": total[:4],
         "sum_last_2": total[-2:],
     }
@@ -156,27 +114,17 @@ def round_case(count: int, dimension: int, excluded: list[int], shown_participan
 # ---------------------------------------------------------------------- applying a sum
 
 
-def signed(lane: int) -> int:
-    """A lane read as two's complement."""
-    return lane - 2**32 if lane >= 2**31 else lane
-
-
 def apply_case(fraction_bits: int, scale_bits: int, total_weight: int) -> dict[str, Any]:
     """Lanes at the borders and what a sum makes of them."""
     base = [0, 1, 5000000, 2**32 - 5000000, 2**32 - 1, 123456, 2**31 - 1, 2**31 - 5, 2**31]
     total = [1, 2**32 - 1, 2**31 - 1, 2**31, 3, 2**32 - 3, 0, 2**30, 2**32 - 2**30]
-    divisor = total_weight * 2**scale_bits
-    model = []
-    for lane, change in zip(base, total, strict=True):
-        moved = signed(lane) + (2 * signed(change) * 2**fraction_bits + divisor) // (2 * divisor)
-        model.append(max(-(2**31), min(2**31 - 1, moved)) % 2**32)
     return {
         "fraction_bits": fraction_bits,
         "scale_bits": scale_bits,
         "weight": total_weight,
         "base": base,
         "sum": total,
-        "model": model,
+        "model": applied(base, total, fraction_bits, total_weight * 2**scale_bits),
     }
 
 
@@ -240,7 +188,7 @@ def proof_case(number: int, dimension: int) -> dict[str, Any]:
 def grouping_case(count: int, excluded: list[int]) -> dict[str, Any]:
     """The partial sums of a round whose groups are the point."""
     dimension = 5
-    sums = partial_sums(count, excluded, dimension)
+    sums = sums_of(count, excluded, dimension)
     roots = listed_roots(count, excluded, dimension)
     return {
         "submissions": count,
@@ -248,7 +196,7 @@ def grouping_case(count: int, excluded: list[int]) -> dict[str, Any]:
         "excluded": excluded,
         "level_sizes": [len(level) for level in sums],
         "partial_sum_roots": [shown(root) for root in roots],
-        "sums_hash": shown(sha256(b"\x03", *roots)),
+        "sums_hash": shown(sums_hash(roots)),
         "total": sums[-1][0],
     }
 
@@ -294,7 +242,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are")
     arguments = parser.parse_args()
     stale = []
-    for name, content in (("commitment.json", commitment()), ("proofs.json", proofs())):
+    made = {"commitment.json": commitment(), "proofs.json": proofs(), "challenges.json": challenges()}
+    for name, content in made.items():
         path = arguments.folder / name
         text = json.dumps(content, indent=1) + "\n"
         if not arguments.check:

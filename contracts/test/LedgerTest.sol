@@ -103,6 +103,17 @@ abstract contract LedgerTest {
         vm.stopPrank();
     }
 
+    /// @dev Runs the creation code at a place: the ledger's address is under every digest of the shared vectors.
+    function deployAt(address place, RunDefinition memory run, Policy memory policy) internal {
+        depositWei = policy.depositWei;
+        vm.etch(place, bytes.concat(vm.getCode(ARTIFACT), abi.encode(run, policy, AGGREGATOR, address(0))));
+        vm.prank(OPERATOR);
+        (bool isCreated, bytes memory runtime) = place.call("");
+        vm.assertTrue(isCreated);
+        vm.etch(place, runtime);
+        ledger = ITrainingLedger(place);
+    }
+
     // ------------------------------------------------------------------ people and money
 
     function worker(uint256 i) internal pure virtual returns (address) {
@@ -124,8 +135,10 @@ abstract contract LedgerTest {
     }
 
     function admit(uint256 i) internal {
+        address participant = worker(i);
+        uint32 cap = weightCap();
         vm.prank(OPERATOR);
-        ledger.admit(worker(i), weightCap());
+        ledger.admit(participant, cap);
     }
 
     function register(uint256 i) internal {

@@ -13,7 +13,6 @@ contract VectorsTest is LedgerTest {
         vm.chainId(vm.parseJsonUint(vectors, ".chain_id"));
     }
 
-    /// @dev Runs the creation code where the vectors have the ledger: the address is under every digest.
     function deployAt(address place, bytes32 genesisModelRoot) private {
         RunDefinition memory run = definition();
         run.genesisModelRoot = genesisModelRoot;
@@ -23,13 +22,7 @@ contract VectorsTest is LedgerTest {
         policy.clipLanes = 1;
         policy.maxUnfinalRounds = 64;
         policy.closeAt = 0;
-        bytes memory creation = bytes.concat(vm.getCode(ARTIFACT), abi.encode(run, policy, AGGREGATOR, address(0)));
-        vm.etch(place, creation);
-        vm.prank(OPERATOR);
-        (bool isCreated, bytes memory runtime) = place.call("");
-        vm.assertTrue(isCreated);
-        vm.etch(place, runtime);
-        ledger = ITrainingLedger(place);
+        deployAt(place, run, policy);
     }
 
     function at(uint256 number, string memory field) private pure returns (string memory) {

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ GENERATOR = ROOT / "scripts" / "make_vectors.py"
 VECTORS = ROOT / "tests" / "vectors"
 COMMITMENT = json.loads((VECTORS / "commitment.json").read_text())
 PROOFS = json.loads((VECTORS / "proofs.json").read_text())
+CHALLENGES = json.loads((VECTORS / "challenges.json").read_text())
 RUN = RunId(COMMITMENT["chain_id"], address(COMMITMENT["ledger"]))
 WIDE = Quantisation(fraction_bits=22, scale_bits=20, clip_lanes=100, max_total_weight=2**20)
 
@@ -111,6 +113,36 @@ def test_chunk_proofs(case: dict[str, Any]) -> None:
         path = tuple(digest(sibling) for sibling in chunk["path"])
         assert chunk_path(tree.chunk_hashes, index, dimension) == path
         verify_chunk_path(tree.root, digest(chunk["chunk_hash"]), index, path, dimension)
+
+
+@pytest.mark.parametrize("case", CHALLENGES["rounds"], ids=case_id)
+def test_honest_rounds_of_the_challenges(case: dict[str, Any]) -> None:
+    dimension, count = case["dimension"], case["submissions"]
+    lanes = np.arange(dimension, dtype=np.int64)
+    base = ((lanes * 2246822519 + 374761393) % 2**32).astype(LANE)
+    weights = [2 * number + 3 for number in range(1, count + 1)]
+    submitted = []
+    for number, weight in enumerate(weights, start=1):
+        clip = CHALLENGES["clip_lanes"] * weight
+        drawn = (lanes * 40503 + number * 2654435761) % 2**32
+        submitted.append((drawn % (2 * clip + 1) - clip).astype(np.int32).view(np.uint32).astype(LANE))
+    run = RunId(CHALLENGES["chain_id"], address(CHALLENGES["ledger"]))
+    leaves = []
+    for number, (lanes_of, weight) in enumerate(zip(submitted, weights, strict=True), start=1):
+        who = address("0x" + hashlib.sha256(b"participant" + bytes([number])).hexdigest()[:40])
+        sealed = sealed_root(vector_root(lanes_of), bytes([number]) * 32, run, CHALLENGES["round"], who)
+        leaves.append(leaf(sealed, weight, who))
+    assert round_digest(run, CHALLENGES["round"], vector_root(base), leaves) == digest(case["digest"])
+
+    included = [None if k in case["excluded"] else update for k, update in enumerate(submitted)]
+    total_weight = sum(weight for k, weight in enumerate(weights) if k not in case["excluded"])
+    rules = Quantisation(
+        CHALLENGES["fraction_bits"], CHALLENGES["scale_bits"], CHALLENGES["clip_lanes"], total_weight
+    )
+    aggregate = aggregate_round(base, included, total_weight, rules)
+    assert vector_root(base) == digest(case["base_model_root"])
+    assert sums_hash(aggregate.partial_sum_roots) == digest(case["sums_hash"])
+    assert vector_root(aggregate.model) == digest(case["model_root"])
 
 
 @pytest.mark.parametrize("case", PROOFS["salts"])
