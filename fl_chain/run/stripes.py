@@ -13,7 +13,7 @@ import numpy as np
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth, lane_bytes
-from fl_chain.commitment.merkle import CHUNK_BYTES, hash_chunk_views, hash_chunks, subtree_root
+from fl_chain.commitment.merkle import CHUNK_BYTES, hash_chunk_views, subtree_root
 from fl_chain.commitment.partial_sums import FAN_IN, level_sizes
 from fl_chain.records import Quantisation
 
@@ -76,7 +76,7 @@ def stripe_roots(files: RoundFiles, number: int) -> StripeRoots:
         updates=tuple(root for root in roots if root is not None),
         sums=stripe.sum_roots,
         base=base_root,
-        model=stripe.root(hash_chunks(lane_bytes(model))),
+        model=stripe.applied_root(model),
         clamped=clamped,
         is_in_range=stripe.is_in_range,
     )
@@ -90,10 +90,8 @@ class _Stripe:
         self._first = number * lanes
         self._lanes = min(lanes, files.dimension - self._first)
         chunks = -(-self._lanes // CHUNK_LANES)
-        buffer = memoryview(bytearray(chunks * CHUNK_BYTES))
-        self._buffer = buffer
-        self._chunks = [buffer[at : at + CHUNK_BYTES] for at in range(0, len(buffer), CHUNK_BYTES)]
-        self._read_lanes: Lanes = np.frombuffer(buffer, dtype=LANE)
+        self._buffer, self._chunks, self._read_lanes = _cut(chunks)
+        _, self._wire_chunks, self._wire = _cut(chunks)
         self._native = np.empty(self._read_lanes.size, dtype=np.uint32)
         sizes = level_sizes(len(files.updates))
         self._below = (len(files.updates), *sizes[:-1])
@@ -145,12 +143,18 @@ class _Stripe:
         if self._added[level] % FAN_IN and self._added[level] < self._below[level]:
             return
         group = self._sums[level]
-        wire = group.astype(LANE)
-        self._roots[level].append(self.root(hash_chunks(lane_bytes(wire))))
+        self._wire[:] = group
+        self._roots[level].append(self.root(hash_chunk_views(self._wire_chunks)))
         if level + 1 < len(self._sums):
             self._sums[level + 1] += group
             group[:] = 0
             self._count(level + 1)
+
+    def applied_root(self, model: Lanes) -> bytes:
+        """Return the root of a stripe of the new model, which is cut off after the dimension."""
+        self._wire[: self._lanes] = model
+        self._wire[self._lanes :] = 0
+        return self.root(hash_chunk_views(self._wire_chunks))
 
     def _read(self, path: str, offset: int) -> None:
         """Fill the buffer from a file; behind the end of a vector that is cut off stand zeros."""
@@ -163,3 +167,10 @@ class _Stripe:
         if filled < self._lanes * LANE.itemsize:
             raise OSError(f"{path} is shorter than it was")
         self._buffer[filled:] = bytes(len(self._buffer) - filled)
+
+
+def _cut(chunks: int) -> tuple[memoryview, list[memoryview], Lanes]:
+    """Return memory for some chunks, a view of each, and its lanes: cut once, used for every vector."""
+    memory = memoryview(bytearray(chunks * CHUNK_BYTES))
+    views = [memory[at : at + CHUNK_BYTES] for at in range(0, len(memory), CHUNK_BYTES)]
+    return memory, views, np.frombuffer(memory, dtype=LANE)

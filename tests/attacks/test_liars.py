@@ -105,6 +105,7 @@ HIDDEN = {
     "random sum root": (Lie(liars.random_sum_root), 1, FallReason.OBJECTIONS),
     "random model root": (Lie(liars.random_model_root), 1, FallReason.OBJECTIONS),
     "valid update left out": (Lie(liars.as_it_is, OUT_OF_RANGE), 1, FallReason.OBJECTIONS),
+    "readable update left out": (Lie(liars.as_it_is, UNREADABLE), 1, FallReason.OBJECTIONS),
 }
 ALL = PROVABLE | HIDDEN
 
@@ -151,6 +152,26 @@ def test_an_update_that_only_the_liar_has_is_objected_to(consortium: Consortium)
     posting = history.fallen[0].posting
     waited_s = history.fallen[0].place.timestamp - (posting.finalizable_at - history.policy.challenge_s)
     assert waited_s >= history.policy.challenge_s // 2  # it might have come
+
+
+def test_who_publishes_late_cannot_turn_the_others_against_an_honest_aggregator(
+    consortium: Consortium,
+) -> None:
+    lanes = zeros(consortium)
+    submit_odd(consortium, lanes, 100, publish=False)
+    history = consortium.work_until(lambda history: 1 in history.postings, HONEST)
+    [excluded] = history.postings[1].exclusions
+    submission = history.submissions[1][excluded.index]
+    opening = Opening(vector_root(lanes), b"s" * 32)
+    consortium.store.write_update(
+        submission.participant, submission.sealed_root, opening, lanes, run=history.run, round=1
+    )
+
+    history = consortium.work_until(lambda history: history.state.settled >= 1, HONEST)
+
+    assert history.rounds[1].status is RoundStatus.FINAL
+    assert history.fallen == []
+    assert history.objections == {}
 
 
 def test_what_was_built_on_a_fallen_round_is_trained_again(consortium: Consortium) -> None:
