@@ -190,11 +190,13 @@ class Watch:
 
     def step(self) -> bool:
         """Look at the oldest posting that is not settled; see `Watcher.step`."""
-        return self._watcher.step(self._ledger.sync())
+        history = self._ledger.sync()
+        return history.has_begun and self._watcher.step(history)
 
     def is_done(self) -> bool:
         """Return whether the run has ended, so that nothing can fall any more."""
-        return has_ended(self._ledger.sync(), self._ledger.head().timestamp)
+        history = self._ledger.sync()
+        return history.has_begun and has_ended(history, self._ledger.synced.timestamp)
 
 
 def may_object(history: History, posting: Posting, outcome: Unprovable, now: int) -> bool:
