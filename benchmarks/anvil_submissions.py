@@ -5,8 +5,8 @@ the last receipt is here. Theirs is the usual path: a contract call with every f
 eth-account, sent, and its receipt waited for. It is measured on fewer submissions and given per submission,
 because it takes so long.
 
-Each gets the anvil that suits it: ours one that mines a block every quarter of a second, as chains do, theirs
-one that mines every transaction at once, so that it does not wait for blocks.
+Each gets the anvil that suits it, and that prints nothing: ours one that mines a block every quarter of a
+second, as chains do, theirs one that mines every transaction at once, so that it does not wait for blocks.
 
 Needs anvil (`npm ci` in ``contracts``, or https://getfoundry.sh); where it is missing this benchmark says so.
 """
@@ -44,7 +44,10 @@ SEALED_ROOT = Digest(b"\x04" * 32)
 def results() -> list[Result]:
     """Return the comparison."""
     in_blocks = [*FIXED_RULES, "--block-time", "0.25", "--gas-limit", str(GAS_LIMIT)]
-    with running_anvil(arguments=in_blocks) as anvil, running_anvil(arguments=FIXED_RULES) as at_once:
+    with (
+        running_anvil(arguments=in_blocks, is_quiet=True) as anvil,
+        running_anvil(arguments=FIXED_RULES, is_quiet=True) as at_once,
+    ):
         ours = _rounds(_opened(anvil.url, SUBMISSIONS))
         theirs = _one_by_one(at_once.url, _opened(at_once.url, SENT_ONE_BY_ONE))
         medians = interleaved_medians([lambda: next(ours), lambda: next(theirs)], RUNS)

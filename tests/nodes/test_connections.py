@@ -6,9 +6,9 @@ import pytest
 from conftest import DEFINITION, POLICY
 from live import STRANGER_KEY, Live
 
-from fl_chain.errors import LedgerReverted, RequestRefused
+from fl_chain.errors import ConfigError, LedgerReverted, RequestRefused
 from fl_chain.ledger.account import Account
-from fl_chain.ledger.anvil import FUNDED_KEY
+from fl_chain.ledger.anvil import FUNDED_KEY, running_anvil
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import connect
@@ -45,3 +45,15 @@ def test_a_ledger_works_over(live: Live, kind: str) -> None:
     many = node.batch([("eth_getBlockByNumber", ["0x0", True])] * 300)
     assert all(one == many[0] for one in many)
     node.close()
+
+
+def test_a_quiet_anvil_answers_too() -> None:
+    with running_anvil(is_quiet=True, arguments=["--chain-id", "77"]) as anvil:
+        connect([anvil.url], chain_id=77).close()
+    with pytest.raises(ConfigError, match="anvil ended with code"), running_anvil(arguments=["--nonsense"]):
+        pass
+    with (
+        pytest.raises(ConfigError, match="anvil ended with code"),
+        running_anvil(is_quiet=True, arguments=["--nonsense"]),
+    ):
+        pass
