@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import "../LedgerTest.sol";
+import "./Postings.sol";
 
 /// @notice Everyone who can act on a ledger, and what each of them remembers. No action may revert.
 /// @dev Who is expected is kept here as plain lists per round, the way the protocol says it in words.
-contract Actors is LedgerTest {
+contract Actors is Postings {
     uint256 public constant WORKERS = 5;
-    uint256 public constant AGGREGATORS = 2;
+    /// @dev The first of them never lies.
+    uint256 public constant AGGREGATORS = 4;
+    uint256 public constant CHALLENGERS = 2;
     address public constant TREASURY = address(0x8000);
 
     struct Life {
@@ -19,39 +21,46 @@ contract Actors is LedgerTest {
         uint32 cap;
     }
 
-    struct Sent {
-        uint256 worker;
-        uint32 weight;
-        bytes32 sealedRoot;
-    }
-
     Life[WORKERS] public lives;
-    mapping(uint256 round => Sent[]) public sent;
     mapping(uint256 round => mapping(uint256 worker => bool)) public hasSent;
     /// @notice Who was admitted, reinstated or came back while `round` was the newest that had closed.
     mapping(uint256 round => mapping(uint256 worker => bool)) public hasJoinedAfter;
-    mapping(uint256 round => mapping(uint256 index => bool)) public isLeftOut;
     mapping(uint256 round => uint256) public progress;
+    /// @notice The model root that a round opened on; its base may have fallen since.
+    mapping(uint256 round => bytes32) public baseRoots;
     mapping(uint256 round => bytes32[]) public leaves;
     mapping(bytes32 action => uint256) public done;
+    mapping(address account => uint256) public bondedWei;
     uint256 public newestClosed;
     uint256 public cameInWei;
     uint256 private keys;
+    uint256 private nesting;
+
+    /// @dev Rules come from the campaign.
+    Policy private inForce;
+
+    function setUp() public override { }
+
+    function rules() internal view override returns (Policy memory) {
+        return inForce;
+    }
 
     function start(Policy memory policy) external {
         vm.warp(START);
+        inForce = policy;
+        dimension = LANES;
         deploy(policy, address(0));
         fund(POOL);
         cameInWei = POOL;
         for (uint256 i; i < AGGREGATORS; ++i) {
-            bond(aggregator(i), 3 * policy.bondWei);
-            cameInWei += 3 * policy.bondWei;
+            bondAs(aggregator(i), 3 * policy.bondWei);
         }
         for (uint256 i; i < 3; ++i) {
             this.admitOne(i, 50);
             this.registerOne(i);
         }
         ledger.openRound();
+        baseRoots[1] = ledger.modelRootOf(0);
     }
 
     function theLedger() external view returns (ITrainingLedger) {
@@ -60,6 +69,20 @@ contract Actors is LedgerTest {
 
     function aggregator(uint256 i) public pure returns (address) {
         return i == 0 ? AGGREGATOR : address(uint160(0x6000 + i));
+    }
+
+    function challenger(uint256 i) public pure returns (address) {
+        return address(uint160(0x6100 + i));
+    }
+
+    function bondAs(address account, uint256 amountWei) private {
+        bond(account, amountWei);
+        bondedWei[account] += amountWei;
+        cameInWei += amountWei;
+    }
+
+    function active() private view returns (uint32) {
+        return ledger.runState().active;
     }
 
     /// @notice In the ledger's words: may take part from now on and is not barred.
@@ -84,27 +107,33 @@ contract Actors is LedgerTest {
         for (uint256 i; i < AGGREGATORS; ++i) {
             totalWei += aggregator(i).balance;
         }
-    }
-
-    function sentCount(uint256 number) external view returns (uint256) {
-        return sent[number].length;
+        for (uint256 i; i < CHALLENGERS; ++i) {
+            totalWei += challenger(i).balance;
+        }
     }
 
     function leafCount(uint256 number) external view returns (uint256) {
         return leaves[number].length;
     }
 
-    /// @dev What was stored only grows: checked after every action, for every round.
+    /// @dev What was stored only grows: checked for every round, once an action and what it is made of is over.
     modifier growing(bytes32 action) {
+        ++nesting;
         _;
         ++done[action];
+        uint32 closed = ledger.runState().lastClosed;
+        if (closed > newestClosed) newestClosed = closed;
+        if (--nesting == 0) verifyGrowth();
+    }
+
+    function verifyGrowth() private {
         uint32 newest = latest();
-        if (ledger.runState().lastClosed > newestClosed) newestClosed = ledger.runState().lastClosed;
         for (uint32 number = 1; number <= newest; ++number) {
             Round memory current = ledger.roundOf(number);
             uint256 rank = uint256(current.postingNumber) << 8 | uint256(current.status);
             vm.assertGe(rank, progress[number], "status went back");
             progress[number] = rank;
+            if (baseRoots[number] == 0) baseRoots[number] = ledger.modelRootOf(current.baseRound);
             bytes32[] storage known = leaves[number];
             for (uint16 index; index < current.submissions; ++index) {
                 if (index == known.length) known.push(ledger.leafOf(number, index));
@@ -209,7 +238,7 @@ contract Actors is LedgerTest {
         lives[i].key = next;
     }
 
-    function submitOne(uint256 seed, uint32 weight) public growing("submit") {
+    function submitOne(uint256 seed, uint32 weight, uint256 draw) public growing("submit") {
         uint32 number = latest();
         Round memory current = round();
         if (current.status != RoundStatus.Open) return;
@@ -222,11 +251,10 @@ contract Actors is LedgerTest {
             if (life.barred && ledger.participantOf(worker(i)).barredFrom <= number) continue;
 
             weight = uint32(bound(weight, 1, life.cap));
-            bytes32 root = sealedRoot(i);
-            bytes32 base = ledger.modelRootOf(current.baseRound);
+            bytes32 root = record(number, i, weight, draw);
+            bytes32 from = ledger.modelRootOf(current.baseRound);
             vm.prank(life.key);
-            ledger.submit(number, base, root, weight);
-            sent[number].push(Sent(i, weight, root));
+            ledger.submit(number, from, root, weight);
             hasSent[number][i] = true;
             return;
         }
@@ -237,9 +265,9 @@ contract Actors is LedgerTest {
         uint32 number = latest();
         if (!hasSent[number][i]) return;
 
-        bytes32 base = ledger.modelRootOf(round().baseRound);
+        bytes32 from = ledger.modelRootOf(round().baseRound);
         vm.prank(lives[i].key);
-        try ledger.submit(number, base, "second", 1) {
+        try ledger.submit(number, from, "second", 1) {
             vm.assertTrue(false, "submitted twice");
         } catch { }
     }
@@ -274,32 +302,60 @@ contract Actors is LedgerTest {
 
     // ------------------------------------------------------------------ aggregators
 
+    /// @notice Posts the closed round, if somebody may who has the bond. Lies are drawn, but not for the honest one.
     function postOne(uint256 seed, uint256 mask) external growing("post") {
-        uint32 number = latest();
-        Round memory current = round();
-        Policy memory policy = ledger.policy();
-        uint256 age = block.timestamp - current.since;
-        if (current.status != RoundStatus.Closed || age >= policy.postingSeconds + policy.takeoverSeconds) return;
-        address poster = age < policy.postingSeconds ? ledger.runState().aggregator : aggregator(seed % AGGREGATORS);
-        if (ledger.accountOf(poster).freeBondWei < policy.bondWei) return;
+        uint32 number = active();
+        address poster = whoMayPost(number, seed);
+        if (poster == address(0)) return;
 
-        bool mayExclude = age >= policy.publicationSeconds && mask % 4 == 0;
-        post(poster, mayExclude ? allButTheLast(number, current.submissions) : new Exclusion[](0));
+        bool isHonest = poster == aggregator(0) || mask % 3 != 0;
+        bool mayExclude = block.timestamp >= ledger.roundOf(number).since + ledger.policy().publicationSeconds;
+        bool[] memory excluded = leftOut(number, mayExclude, mask >> 8);
+        if (isHonest && !isClean(number, excluded)) return;
+
+        FallReason lie = isHonest ? FallReason.None : FallReason((mask >> 16) % 2 == 0 ? 1 : 3);
+        Posted memory plan = planned(number, excluded, lie, mask);
+        if (ledger.roundOf(number).postingNumber != 0) ++done["posted again"];
+        send(number, poster, excluded, plan);
+        ++done[plan.lie == FallReason.None ? bytes32("honest posting") : bytes32("lie")];
     }
 
-    function allButTheLast(uint32 number, uint16 submissions) private returns (Exclusion[] memory exclusions) {
-        exclusions = new Exclusion[](submissions - 1);
-        for (uint16 k; k < exclusions.length; ++k) {
-            Sent memory one = sent[number][k];
-            exclusions[k] = Exclusion(k, 3, one.weight, worker(one.worker), one.sealedRoot);
-            isLeftOut[number][k] = true;
+    /// @notice Somebody with a bond whose turn it is; nobody where that is so.
+    function whoMayPost(uint32 number, uint256 seed) private view returns (address poster) {
+        Round memory current = ledger.roundOf(number);
+        Policy memory policy = ledger.policy();
+        uint256 age = block.timestamp - current.since;
+        if (current.status != RoundStatus.Closed) return address(0);
+        if (age >= policy.postingSeconds + policy.takeoverSeconds) return address(0);
+        address named = ledger.runState().aggregator;
+        bool isOpenToAll = age >= policy.postingSeconds || ledger.isBarred(number, named);
+        poster = isOpenToAll ? aggregator(seed % AGGREGATORS) : named;
+        if (ledger.isBarred(number, poster)) return address(0);
+        if (ledger.accountOf(poster).freeBondWei < policy.bondWei) return address(0);
+    }
+
+    function leftOut(uint32 number, bool mayExclude, uint256 mask) private view returns (bool[] memory excluded) {
+        uint256 count = sent[number].length;
+        excluded = new bool[](count);
+        uint256 left;
+        for (uint256 i; i < count && mayExclude; ++i) {
+            bool isWanted = sent[number][i].isOutOfRange ? mask % 5 != 0 : mask % 4 == 0 && mask >> i & 8 == 8;
+            if (!isWanted || left + 1 == count) continue;
+            excluded[i] = true;
+            ++left;
         }
     }
 
+    /// @notice Whether no update remains that has to be left out.
+    function isClean(uint32 number, bool[] memory excluded) private view returns (bool) {
+        for (uint256 i; i < excluded.length; ++i) {
+            if (sent[number][i].isOutOfRange && !excluded[i]) return false;
+        }
+        return true;
+    }
+
     function depositBond(uint256 seed, uint256 amountWei) external growing("depositBond") {
-        amountWei = bound(amountWei, 0, 2 * ledger.policy().bondWei);
-        bond(aggregator(seed % AGGREGATORS), amountWei);
-        cameInWei += amountWei;
+        bondAs(aggregator(seed % AGGREGATORS), bound(amountWei, 0, 2 * ledger.policy().bondWei));
     }
 
     function requestBond(uint256 seed, uint256 amountWei) external growing("requestBond") {
@@ -315,17 +371,19 @@ contract Actors is LedgerTest {
     // ------------------------------------------------------------------ strangers
 
     function pushOn(uint256 seed) public growing("pushOn") {
-        Round memory current = round();
+        uint32 number = active();
+        Round memory current = ledger.roundOf(number);
         Policy memory policy = ledger.policy();
         uint256 age = block.timestamp - current.since;
         if (current.status == RoundStatus.Open) {
             if (age < policy.submissionSeconds) return;
             vm.prank(STRANGER);
-            ledger.closeRound(latest());
+            ledger.closeRound(number);
         } else if (current.status == RoundStatus.Closed) {
             if (age < policy.postingSeconds + policy.takeoverSeconds) return;
             vm.prank(STRANGER);
-            ledger.voidRound(latest());
+            ledger.voidRound(number);
+            if (ledger.bonusOf(number) != 0) ++done["voided with a bonus"];
         } else if (seed % 2 == 0) {
             openNext(policy);
         }
@@ -360,6 +418,83 @@ contract Actors is LedgerTest {
         ledger.finalize();
     }
 
+    // ------------------------------------------------------------------ challengers and objectors
+
+    function isChallengeable(uint32 number) private view returns (bool) {
+        bool isPosted = ledger.roundOf(number).status == RoundStatus.Posted;
+        return isPosted && block.timestamp < ledger.postingOf(number).finalizableAt;
+    }
+
+    /// @notice Proves the first lie that can be proved from a drawn round on.
+    function challengeRight(uint256 seed) public growing("challenge") {
+        uint32 newest = latest();
+        for (uint32 k; k < newest; ++k) {
+            uint32 number = 1 + uint32((seed % newest + k) % newest);
+            Posted memory standing = posted[number];
+            if (!isChallengeable(number) || standing.lie == FallReason.None) continue;
+
+            bytes memory call = challengeOf(number, standing.lie, standing.wrongIndex);
+            address who = challenger(seed % CHALLENGERS);
+            vm.prank(who);
+            (bool isAccepted,) = address(ledger).call(call);
+            vm.assertTrue(isAccepted, "a right challenge was refused");
+            ++refuted[standing.poster];
+            ++challenges[who];
+            ++done["refuted"];
+            if (number < newest) ++done["fell with others on it"];
+            return;
+        }
+    }
+
+    /// @notice Whatever is said of a posting that is not wrong in this way is refused.
+    function challengeWrong(uint256 seed) external growing("challengeWrong") {
+        uint32 number = uint32(1 + seed % latest());
+        if (!isChallengeable(number)) return;
+
+        uint16 index = uint16((seed >> 32) % sent[number].length);
+        for (uint8 kind = 1; kind <= 3; ++kind) {
+            if (kind == uint8(FallReason.Range) && sent[number][index].isOutOfRange) continue;
+            if (FallReason(kind) == posted[number].lie && kind != uint8(FallReason.Range)) continue;
+
+            bytes memory call = challengeOf(number, FallReason(kind), index);
+            vm.prank(challenger(seed % CHALLENGERS));
+            (bool isAccepted, bytes memory answer) = address(ledger).call(call);
+            vm.assertFalse(isAccepted, "a wrong challenge was accepted");
+            bool isExcluded = ledger.isExcluded(number, index) && kind == uint8(FallReason.Range);
+            bytes4 reason = isExcluded ? ITrainingLedger.NotIncluded.selector : ITrainingLedger.NothingWrong.selector;
+            vm.assertEq(bytes32(bytes4(answer)), bytes32(reason));
+        }
+    }
+
+    /// @notice Whoever submitted to a posted round may object, whether it is still there or not.
+    function objectOne(uint256 seed) external growing("object") {
+        uint32 number = uint32(1 + seed % latest());
+        if (sent[number].length != 0) objectIn(number, uint16((seed >> 32) % sent[number].length));
+    }
+
+    /// @notice A majority at once, which single objections seldom make.
+    function objectTogether(uint256 seed) external growing("objectTogether") {
+        // One of the newest, since the others are final.
+        uint32 number = latest() - uint32((seed >> 8) % Vectors.smaller(latest(), 4));
+        if (seed % 4 != 0) return;
+
+        for (uint16 index; index < sent[number].length; ++index) {
+            objectIn(number, index);
+        }
+    }
+
+    function objectIn(uint32 number, uint16 index) private {
+        if (!isChallengeable(number) || ledger.hasObjected(number, index)) return;
+
+        Sent memory one = sent[number][index];
+        bytes32 root = ledger.modelRootOf(number);
+        vm.prank(lives[one.worker].key);
+        ledger.object(number, root, index, one.weight, one.sealedRoot);
+        if (ledger.roundOf(number).status == RoundStatus.Closed) ++done["rejected"];
+    }
+
+    // ------------------------------------------------------------------ anyone's money
+
     function claimOne(uint256 seed) external growing("claim") {
         uint32 number = uint32(1 + seed % (latest() + 1));
         if (sent[number].length != 0) claimIfDue(number, uint16((seed >> 8) % sent[number].length));
@@ -367,6 +502,7 @@ contract Actors is LedgerTest {
 
     function withdrawOne(uint256 seed) external growing("withdraw") {
         withdrawIfAny(seed % 2 == 0 ? aggregator(seed % AGGREGATORS) : worker(seed % WORKERS));
+        withdrawIfAny(challenger(seed % CHALLENGERS));
     }
 
     function wait(uint256 periodSeconds) external growing("wait") {
@@ -382,14 +518,15 @@ contract Actors is LedgerTest {
 
     /// @notice One step of a round's life, so that a campaign reaches many rounds; some workers stay silent.
     function advance(uint256 seed) public growing("advance") {
-        RoundStatus status = round().status;
+        RoundStatus status = ledger.roundOf(active()).status;
         if (status == RoundStatus.Open) {
             for (uint256 i; i < WORKERS; ++i) {
-                if (seed >> i & 1 == 1) submitOne(i, uint32(seed));
+                if (seed >> i & 1 == 1) submitOne(i, uint32(seed), uint256(keccak256(abi.encode(seed, i))));
             }
             if (seed % 5 == 0) pass(ledger.policy().submissionSeconds);
             pushOn(1);
         } else if (status == RoundStatus.Closed) {
+            if (seed % 3 == 0) pass(ledger.policy().publicationSeconds);
             if (seed % 7 == 0) pass(ledger.policy().postingSeconds);
             if (seed % 11 == 0) pass(ledger.policy().takeoverSeconds);
             this.postOne(seed, seed >> 8);
@@ -401,22 +538,30 @@ contract Actors is LedgerTest {
         }
     }
 
-    /// @notice The same under another name: it is drawn twice as often.
+    /// @notice The same under another name: it is drawn three times as often.
     function advanceAgain(uint256 seed) external {
+        advance(seed);
+    }
+
+    function advanceOnceMore(uint256 seed) external {
         advance(seed);
     }
 
     // ------------------------------------------------------------------ the way out
 
     function claimIfDue(uint32 number, uint16 index) public {
-        if (ledger.roundOf(number).status != RoundStatus.Final) return;
-        if (isLeftOut[number][index] || ledger.isClaimed(number, index)) return;
+        Round memory current = ledger.roundOf(number);
+        bool isVoidWithBonus = current.status == RoundStatus.Void && ledger.bonusOf(number) != 0;
+        if (current.status != RoundStatus.Final && !isVoidWithBonus) return;
+        if (!isVoidWithBonus && isLeftOut[number][current.postingNumber][index]) return;
+        if (ledger.isClaimed(number, index)) return;
 
         Sent memory one = sent[number][index];
         Claim[] memory claims = new Claim[](1);
         claims[0] = Claim(number, index, one.weight, one.sealedRoot);
         vm.prank(STRANGER);
         ledger.claim(worker(one.worker), claims);
+        ++done[isVoidWithBonus ? bytes32("claim of a bonus") : bytes32("claim of a reward")];
     }
 
     function withdrawIfAny(address account) public {
@@ -490,6 +635,9 @@ contract Actors is LedgerTest {
         }
         for (uint256 i; i < AGGREGATORS; ++i) {
             withdrawIfAny(aggregator(i));
+        }
+        for (uint256 i; i < CHALLENGERS; ++i) {
+            withdrawIfAny(challenger(i));
         }
     }
 }

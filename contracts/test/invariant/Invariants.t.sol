@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import "./Actors.sol";
 
 /// @notice What holds after every call, whoever made it and however much time has passed.
-abstract contract Invariants is LedgerTest {
+abstract contract Invariants is ChallengeTest {
     struct FuzzSelector {
         address addr;
         bytes4[] selectors;
@@ -24,7 +24,7 @@ abstract contract Invariants is LedgerTest {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](22);
+        bytes4[] memory selectors = new bytes4[](27);
         selectors[0] = Actors.admitOne.selector;
         selectors[1] = Actors.suspendOne.selector;
         selectors[2] = Actors.fundMore.selector;
@@ -45,8 +45,13 @@ abstract contract Invariants is LedgerTest {
         selectors[17] = Actors.wait.selector;
         selectors[18] = Actors.waitLong.selector;
         selectors[19] = Actors.advance.selector;
-        selectors[20] = Actors.submitWrongly.selector;
-        selectors[21] = Actors.changePayoutOne.selector;
+        selectors[20] = Actors.challengeRight.selector;
+        selectors[21] = Actors.challengeWrong.selector;
+        selectors[22] = Actors.objectOne.selector;
+        selectors[23] = Actors.objectTogether.selector;
+        selectors[24] = Actors.advanceOnceMore.selector;
+        selectors[25] = Actors.submitWrongly.selector;
+        selectors[26] = Actors.changePayoutOne.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(actors), selectors);
     }
@@ -56,6 +61,7 @@ abstract contract Invariants is LedgerTest {
         verifyCounters();
         verifyDigests();
         verifyBalance();
+        verifyStakes();
         verifyOrder();
     }
 
@@ -83,11 +89,11 @@ abstract contract Invariants is LedgerTest {
     function verifyDigests() private view {
         for (uint32 number = latest(); number > 0 && number + 3 > latest(); --number) {
             Round memory current = ledger.roundOf(number);
-            bytes32 digest = startDigest(number, ledger.modelRootOf(current.baseRound));
+            bytes32 digest = startDigest(number, actors.baseRoots(number));
             uint256 totalWeight;
             vm.assertEq(current.submissions, actors.sentCount(number));
             for (uint16 i; i < current.submissions; ++i) {
-                (uint256 sender, uint32 weight, bytes32 root) = actors.sent(number, i);
+                (uint256 sender, uint32 weight, bytes32 root,,) = actors.sent(number, i);
                 vm.assertEq(ledger.leafOf(number, i), leaf(root, weight, worker(sender)));
                 digest = sha256(abi.encodePacked(bytes1(0x07), digest, ledger.leafOf(number, i)));
                 totalWeight += weight;
@@ -113,10 +119,14 @@ abstract contract Invariants is LedgerTest {
                 "locked bonds"
             );
         }
+        for (uint256 i; i < actors.CHALLENGERS(); ++i) {
+            owedWei += held(actors.challenger(i));
+        }
         for (uint32 number = 1; number <= latest(); ++number) {
             RoundStatus status = ledger.roundOf(number).status;
             if (status == RoundStatus.Final) owedWei += unclaimed(number, policy);
-            else if (status != RoundStatus.Void) owedWei += policy.rewardWei + policy.aggregatorRewardWei;
+            else if (status == RoundStatus.Void) owedWei += unclaimedBonus(number);
+            else owedWei += policy.rewardWei + policy.aggregatorRewardWei + ledger.bonusOf(number);
         }
         vm.assertEq(address(ledger).balance, owedWei, "balance");
         vm.assertEq(actors.cameInWei(), address(ledger).balance + actors.paidWei(), "what came in");
@@ -136,13 +146,48 @@ abstract contract Invariants is LedgerTest {
 
     function unclaimed(uint32 number, Policy memory policy) private view returns (uint256 amountWei) {
         Posting memory posting = ledger.postingOf(number);
-        for (uint16 i; i < ledger.roundOf(number).submissions; ++i) {
-            vm.assertEq(ledger.isExcluded(number, i), actors.isLeftOut(number, i));
+        Round memory current = ledger.roundOf(number);
+        uint256 rewardWei = policy.rewardWei + ledger.bonusOf(number);
+        for (uint16 i; i < current.submissions; ++i) {
+            vm.assertEq(ledger.isExcluded(number, i), actors.isLeftOut(number, current.postingNumber, i));
             if (ledger.isExcluded(number, i) || ledger.isClaimed(number, i)) continue;
-            (, uint32 weight,) = actors.sent(number, i);
+            (, uint32 weight,,,) = actors.sent(number, i);
             amountWei += policy.rewardSplit == RewardSplit.Equal
-                ? policy.rewardWei / posting.included
-                : uint256(policy.rewardWei / posting.includedWeight) * weight;
+                ? rewardWei / posting.included
+                : rewardWei / posting.includedWeight * weight;
+        }
+    }
+
+    function unclaimedBonus(uint32 number) private view returns (uint256 amountWei) {
+        uint256 bonusWei = ledger.bonusOf(number);
+        uint16 submissions = ledger.roundOf(number).submissions;
+        if (bonusWei == 0) return 0;
+
+        for (uint16 i; i < submissions; ++i) {
+            if (!ledger.isClaimed(number, i)) amountWei += bonusWei / submissions;
+        }
+    }
+
+    /// @dev A bond is lost for a lie that was proved and for nothing else; the first aggregator never lies.
+    function verifyStakes() private view {
+        Policy memory policy = ledger.policy();
+        for (uint256 i; i < actors.AGGREGATORS(); ++i) {
+            address one = actors.aggregator(i);
+            uint256 lost = actors.refuted(one);
+            uint256 earnedWei = actors.bondedWei(one) + policy.aggregatorRewardWei * finalisedBy(one);
+            vm.assertEq(held(one) + one.balance + lost * policy.bondWei, earnedWei, "stakes");
+        }
+        vm.assertEq(actors.refuted(actors.aggregator(0)), 0, "an honest poster lost its bond");
+        for (uint256 i; i < actors.CHALLENGERS(); ++i) {
+            address one = actors.challenger(i);
+            vm.assertEq(held(one) + one.balance, actors.challenges(one) * policy.challengeRewardWei, "challenges");
+        }
+    }
+
+    function finalisedBy(address poster) private view returns (uint256 count) {
+        for (uint32 number = 1; number <= ledger.runState().settled; ++number) {
+            bool isFinal = ledger.roundOf(number).status == RoundStatus.Final;
+            if (isFinal && ledger.postingOf(number).poster == poster) ++count;
         }
     }
 
@@ -153,21 +198,25 @@ abstract contract Invariants is LedgerTest {
         vm.assertEq(uint256(ledger.roundOf(state.latest + 1).status), uint256(RoundStatus.None));
         uint32 steps;
         uint32 tip;
+        uint32 active;
         for (uint32 number = 1; number <= state.latest; ++number) {
             Round memory current = ledger.roundOf(number);
             bool isSettled = current.status == RoundStatus.Final || current.status == RoundStatus.Void;
             if (number <= state.settled) vm.assertTrue(isSettled, "settled too early");
             else vm.assertTrue(current.status != RoundStatus.Final, "final out of order");
-            if (number < state.latest) {
-                vm.assertTrue(isSettled || current.status == RoundStatus.Posted, "two rounds at once");
-            }
+            if (active != 0) vm.assertTrue(current.status == RoundStatus.Void, "built on a round that fell");
+            if (current.status == RoundStatus.Void) continue;
             vm.assertEq(current.baseRound, tip);
             vm.assertEq(current.step, steps + 1);
+            vm.assertEq(ledger.modelRootOf(tip), actors.baseRoots(number));
             if (current.status == RoundStatus.Posted || current.status == RoundStatus.Final) {
                 tip = number;
                 steps = current.step;
+            } else {
+                active = number;
             }
         }
+        vm.assertEq(state.active, active, "active");
         vm.assertEq(state.tip, tip);
         vm.assertEq(state.lastClosed, actors.newestClosed());
     }
@@ -186,6 +235,7 @@ contract InvariantsTest is Invariants {
         policy.maxUnfinalRounds = 3;
         policy.challengeSeconds = 60;
         policy.unbondingSeconds = 40;
+        policy.quorum = 2;
     }
 }
 
@@ -200,5 +250,51 @@ contract InvariantsByWeightTest is Invariants {
         policy.unbondingSeconds = 20;
         policy.rewardWei = 300_000;
         policy.rewardSplit = RewardSplit.DeclaredWeight;
+        policy.quorum = 2;
+        policy.bondWei = 10_007;
+    }
+}
+
+/// @notice What the campaigns are for does happen where such actions are drawn.
+contract ReachTest is ChallengeTest {
+    Actors private actors;
+
+    function setUp() public override {
+        actors = new Actors();
+        actors.start(rules());
+    }
+
+    function rules() internal view override returns (Policy memory policy) {
+        policy = super.rules();
+        policy.quorum = 2;
+        policy.challengeSeconds = 60;
+    }
+
+    function testEverythingHappens() public {
+        for (uint256 i; i < 600; ++i) {
+            uint256 draw = uint256(keccak256(abi.encode(i)));
+            uint256 seed = draw >> 8;
+            if (draw % 16 == 0) actors.challengeRight(seed);
+            else if (draw % 16 == 1) actors.objectTogether(seed);
+            else if (draw % 16 < 4) actors.claimOne(seed);
+            else if (draw % 16 == 4) actors.fundMore(seed);
+            else actors.advance(seed);
+        }
+        actors.windUp(false);
+        vm.assertEq(address(actors.theLedger()).balance, 0, "money is stuck");
+        string[9] memory events = [
+            "honest posting",
+            "lie",
+            "refuted",
+            "fell with others on it",
+            "rejected",
+            "posted again",
+            "voided with a bonus",
+            "claim of a bonus",
+            "claim of a reward"
+        ];
+        for (uint256 i; i < events.length; ++i) {
+            vm.assertTrue(actors.done(bytes32(bytes(events[i]))) != 0, events[i]);
+        }
     }
 }
