@@ -6,8 +6,11 @@ pragma solidity ^0.8.28;
 library Lanes {
     /// @dev The odd lanes of a word, each with 32 free bits above it: a sum of eight needs 35.
     uint256 private constant ODD = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+    uint256 private constant ANY = 0xffffffff;
+    /// @dev The sign bits of a word's lanes. A lane with its sign bit turned is the lane plus 2^31: a natural number.
+    uint256 private constant SIGNS = 0x8000000080000000800000008000000080000000800000008000000080000000;
     /// @dev Added to a quotient while it is computed, so that the division is one of natural numbers, which rounds down:
-    /// |2 * total * 2^f| <= 2^56.
+    /// |2 * total * 2^fractionBits| <= 2^56.
     uint256 private constant BIAS = 2 ** 56;
 
     /// @notice The sum of chunks, lane by lane modulo 2^32.
@@ -43,25 +46,60 @@ library Lanes {
         returns (bytes memory model)
     {
         model = new bytes(4096);
-        uint256 shift = fractionBits + 1;
         uint256 twice = 2 * divisor;
-        uint256 bias = divisor + twice * BIAS;
+        uint256 shift = fractionBits + 1;
+        // Of the numerator, but for the total's lane: with its sign bit turned, that is 2^31 too high.
+        uint256 constantPart = divisor + twice * BIAS - (1 << (31 + shift));
         assembly ("memory-safe") {
             for { let at := 0 } lt(at, 4096) { at := add(at, 32) } {
-                let baseWord := calldataload(add(base.offset, at))
-                let totalWord := calldataload(add(total.offset, at))
-                let word := 0
-                for { let bit := 0 } lt(bit, 256) { bit := add(bit, 32) } {
-                    let change := shl(shift, signextend(3, shr(bit, totalWord)))
-                    change := sub(div(add(change, bias), twice), BIAS)
-                    let lane := add(signextend(3, shr(bit, baseWord)), change)
-                    if xor(lane, signextend(3, lane)) {
-                        // 2^31 - 1 where it is positive, -2^31 where it is negative.
-                        lane := add(0x7fffffff, slt(lane, 0))
-                    }
-                    word := or(word, shl(bit, and(lane, 0xffffffff)))
-                }
-                mstore(add(add(model, 32), at), word)
+                let baseWord := xor(calldataload(add(base.offset, at)), SIGNS)
+                let totalWord := xor(calldataload(add(total.offset, at)), SIGNS)
+                let word
+                let lane
+                // Each lane's numerator, then the lane; one outside becomes the lowest where it is below zero, else the
+                // highest. Eight times the same: a loop or calls would cost half as much again.
+
+                lane := add(shl(shift, shr(224, totalWord)), constantPart)
+                lane := sub(add(shr(224, baseWord), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := shl(224, lane)
+
+                lane := add(shl(shift, and(shr(192, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(192, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(192, lane))
+
+                lane := add(shl(shift, and(shr(160, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(160, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(160, lane))
+
+                lane := add(shl(shift, and(shr(128, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(128, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(128, lane))
+
+                lane := add(shl(shift, and(shr(96, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(96, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(96, lane))
+
+                lane := add(shl(shift, and(shr(64, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(64, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(64, lane))
+
+                lane := add(shl(shift, and(shr(32, totalWord), ANY)), constantPart)
+                lane := sub(add(and(shr(32, baseWord), ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, shl(32, lane))
+
+                lane := add(shl(shift, and(totalWord, ANY)), constantPart)
+                lane := sub(add(and(baseWord, ANY), div(lane, twice)), BIAS)
+                if shr(32, lane) { lane := mul(ANY, sgt(lane, 0)) }
+                word := or(word, lane)
+
+                mstore(add(add(model, 32), at), xor(word, SIGNS))
             }
         }
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from challenge_gas import measure_challenges
 from contract_run import ETHER, POLICY, Run
 
 GAS_FILE = Path(__file__).resolve().parents[2] / "contracts" / "gas.json"
@@ -14,7 +15,8 @@ CLAIMED_ROUNDS = 10
 
 def measure() -> dict[str, int]:
     """Return the gas of each call, by name; what follows an underscore says in which situation."""
-    return dict(sorted({**large_rounds(), **small_rounds(), **ending()}.items()))
+    parts = (large_rounds(), small_rounds(), ending(), measure_challenges())
+    return dict(sorted((name, gas) for part in parts for name, gas in part.items()))
 
 
 def ready(participants: int, policy: dict[str, int], gas: dict[str, int]) -> Run:

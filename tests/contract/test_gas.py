@@ -29,6 +29,28 @@ def test_the_calls_of_every_round_stay_cheap(gas: dict[str, int], call: str, lim
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [
+        ("challengeSum_8", 1_700_000),
+        ("challengeSum_64", 1_700_000),
+        ("challengeSum_512", 1_700_000),
+        ("challengeRange", 350_000),
+        ("challengeApply", 500_000),
+    ],
+)
+def test_a_challenge_of_a_million_lanes_fits_a_transaction(
+    gas: dict[str, int], call: str, limit: int
+) -> None:
+    assert gas[call] <= limit
+
+
+@pytest.mark.slow
+def test_more_participants_make_a_challenge_hardly_dearer(gas: dict[str, int]) -> None:
+    assert gas["challengeSum_512"] < 1.1 * gas["challengeSum_8"]
+
+
+@pytest.mark.slow
 def test_every_transaction_has_a_figure(gas: dict[str, int]) -> None:
     calls = {
         entry["name"]
