@@ -26,6 +26,9 @@ from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
+# The round that was read is not the one that stands, or its time is over: the next step sees to that.
+_OVERTAKEN = ("WrongStatus", "WrongDigest", "NotYourTurn", "DeadlinePassed")
+
 
 @dataclass(frozen=True, slots=True)
 class AggregatorParts:
@@ -94,9 +97,12 @@ class Aggregator:
             log.warning("%s", message)
 
     def _may_post(self, history: History, current: Round) -> bool:
-        if history.state.aggregator == self._parts.account.address:
-            return True
-        return self._parts.ledger.head().timestamp >= current.since + history.policy.posting_s
+        """Return whether it is this account's turn: the named one's, then anyone's, then nobody's."""
+        waited_s = self._parts.ledger.head().timestamp - current.since
+        policy = history.policy
+        if waited_s >= policy.posting_s + policy.takeover_s:
+            return False
+        return history.state.aggregator == self._parts.account.address or waited_s >= policy.posting_s
 
     def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
         """Return what to leave out; None while a missing update may still come."""
@@ -153,7 +159,7 @@ class Aggregator:
                 ),
             )
         except LedgerReverted as error:
-            if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn"):
+            if error.name not in _OVERTAKEN:
                 raise
             log.warning("round %d: not posted: %s", current.id, error)
             return False
