@@ -26,6 +26,9 @@ from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
+# The round that was read is not the one that stands, or its time is over: the next step sees to that.
+_OVERTAKEN = ("WrongStatus", "WrongDigest", "NotYourTurn", "DeadlinePassed", "Barred")
+
 
 @dataclass(frozen=True, slots=True)
 class AggregatorParts:
@@ -98,17 +101,17 @@ class Aggregator:
             log.warning("%s", message)
 
     def _may_post(self, history: History, current: Round) -> bool:
-        """Return whether it is this account's turn: the named aggregator's, or anybody's by now.
+        """Return whether it is this account's turn: the named one's, then anyone's, then nobody's.
 
         Whoever has posted the round wrongly is barred from it; where that is the named aggregator, nobody
         waits for it.
         """
         own, named = self._parts.account.address, history.state.aggregator
-        if history.is_barred(current.id, own):
+        policy = history.policy
+        waited_s = self._parts.ledger.head().timestamp - current.since
+        if history.is_barred(current.id, own) or waited_s >= policy.posting_s + policy.takeover_s:
             return False
-        if own == named or history.is_barred(current.id, named):
-            return True
-        return self._parts.ledger.head().timestamp >= current.since + history.policy.posting_s
+        return own == named or history.is_barred(current.id, named) or waited_s >= policy.posting_s
 
     def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
         """Return what to leave out; None while a missing update may still come."""
@@ -165,7 +168,7 @@ class Aggregator:
                 ),
             )
         except LedgerReverted as error:
-            if error.name not in ("WrongStatus", "WrongDigest", "NotYourTurn", "Barred"):
+            if error.name not in _OVERTAKEN:
                 raise
             log.warning("round %d: not posted: %s", current.id, error)
             return False

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from consortium import CHALLENGE_S, POSTING_S, SUBMISSION_S, Consortium, policy
+from consortium import CHALLENGE_S, POSTING_S, SUBMISSION_S, TAKEOVER_S, Consortium, policy
 
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.learning import LocalLearner
@@ -132,6 +132,27 @@ def test_a_round_that_nobody_posts_is_void(consortium: Consortium) -> None:
     assert history.rounds[2].base_round == 0
     consortium.work_until(is_over)
     assert consortium.audit().verdict == "pass"
+
+
+@pytest.mark.parametrize(("late_s", "name"), [(-1, "post"), (0, "voidRound")])
+def test_an_aggregator_that_comes_too_late_sends_no_posting_that_is_refused(
+    consortium: Consortium, late_s: int, name: str
+) -> None:
+    history = consortium.work_until(
+        lambda history: history.state.latest > 0 and history.rounds[1].status is RoundStatus.CLOSED,
+        with_aggregator=False,
+    )
+    for worker in consortium.workers.values():
+        worker.step()  # publishes
+    consortium.clock.now = history.rounds[1].since + POSTING_S + TAKEOVER_S + late_s
+    consortium.chain.catch_up()
+    assert consortium.aggregator.step()
+    history = consortium.history
+    if name == "post":
+        assert history.postings[1].poster == consortium.aggregator_account.address
+    else:
+        assert history.voids == {1: VoidReason.NOT_POSTED}
+        assert consortium.node.nonce(consortium.aggregator_account.address) == 1  # no bond, no posting
 
 
 def test_a_worker_that_joins_late_starts_from_the_newest_model(consortium: Consortium) -> None:
