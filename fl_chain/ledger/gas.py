@@ -24,6 +24,10 @@ _CONSTANT_GAS = {
     "voidRound": _OPENING_GAS + 200_000,
     "finalize": 150_000,
     "post": _OPENING_GAS + 350_000,
+    "challengeSum": 800_000,
+    "challengeRange": 300_000,
+    "challengeApply": 400_000,
+    "object": 300_000,
     "claim": 150_000,
 }
 
@@ -38,7 +42,7 @@ def gas_limit(
         data_bytes: length of the encoded call.
         exclusions: of a posting.
         claims: rewards that are claimed.
-        rounds: that may become final.
+        rounds: that may become final, or void with a posting that falls.
     """
     items = exclusions * _PER_EXCLUSION_GAS + claims * _PER_CLAIM_GAS + rounds * _PER_ROUND_GAS
     return _CONSTANT_GAS.get(call, DEFAULT_GAS) + data_bytes * _PER_BYTE_GAS + items
