@@ -6,6 +6,7 @@ import pytest
 from contract_gas import GAS_FILE, encode, measure
 
 from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.gas import gas_limit
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,25 @@ def test_a_challenge_of_a_million_lanes_fits_a_transaction(
 @pytest.mark.slow
 def test_more_participants_make_a_challenge_hardly_dearer(gas: dict[str, int]) -> None:
     assert gas["challengeSum_512"] < 1.1 * gas["challengeSum_8"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "data_bytes", "rounds"),
+    [
+        ("challengeSum_8", 37_188, 0),
+        ("challengeSum_512", 39_492, 0),
+        ("challengeRange", 4_836, 0),
+        ("challengeApply", 9_700, 0),
+        ("challengeApply_512", 12_004, 0),
+        ("object", 164, 0),
+        ("object_voiding_63", 164, 64),
+    ],
+)
+def test_gas_limits_leave_room(figure: str, data_bytes: int, rounds: int) -> None:
+    """A third of a limit stays unused, as a refund is paid back only at the end of a transaction."""
+    stored = json.loads(GAS_FILE.read_text(encoding="utf-8"))
+    limit = gas_limit(figure.split("_", maxsplit=1)[0], data_bytes=data_bytes, rounds=rounds)
+    assert stored[figure] * 3 <= limit * 2
 
 
 @pytest.mark.slow
