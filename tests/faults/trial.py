@@ -16,7 +16,7 @@ from tally import Count, Sent, tally, transactions
 
 from fl_chain.audit import AuditReport, audit_run
 from fl_chain.config import PolicySettings
-from fl_chain.errors import LedgerUnavailable
+from fl_chain.errors import LedgerUnavailable, RequestRefused
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.keys import address_of
@@ -116,7 +116,7 @@ class Trial:
     def _is_reached(self, until: Callable[[History], bool]) -> bool:
         try:
             return until(self.history)
-        except LedgerUnavailable:  # the devnet has just been struck
+        except (LedgerUnavailable, RequestRefused):  # the devnet has just been struck, or its disk is full
             return False
 
     def _look_after(self, is_reached: Callable[[], bool]) -> None:
