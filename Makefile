@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
+FUZZ_SECONDS ?= 60
 DEV_STAMP := $(VENV)/.dev-stamp
 SLITHER_VENV := .venv-slither
 SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas figures bench report-check contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas figures bench fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -78,6 +79,11 @@ bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 
 report-check: $(DEV_STAMP) ## open the demo's audit page in headless Chromium (needs Chromium and runs/demo), take pictures
 	$(BIN)/python scripts/check_report.py runs/demo --out runs/report-check
+
+fuzz: $(DEV_STAMP) ## run the coverage-guided fuzzer on every decoder, FUZZ_SECONDS (60) each; brings atheris
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris==3.0.0
+	$(BIN)/pytest tests/fuzz/slices.py
+	$(BIN)/python tests/fuzz/fuzzer.py --seconds $(FUZZ_SECONDS) --found runs/fuzz
 
 clean: ## remove environments, builds and runs
 	rm -rf $(VENV) $(SLITHER_VENV) contracts/node_modules contracts/out contracts/cache runs build dist *.egg-info

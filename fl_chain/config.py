@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fl_chain.errors import ConfigError
 
@@ -23,7 +23,15 @@ DATA_VARIABLE = "FL_CHAIN_DATA"
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: object) -> object:
+        texts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(text, str | Path) and "\0" in str(text) for text in texts):
+            raise ValueError("it holds a NUL character, which no name has")
+        return value
 
 
 class ChainSettings(_Settings):
@@ -193,9 +201,11 @@ def parse_settings(text: str, *, origin: str) -> Settings:
         ConfigError: naming the line or the key that is wrong.
     """
     try:
-        return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a value nested too deep, an integer of 4,300 digits
         raise ConfigError(f"{origin} is not valid TOML: {error}") from error
+    try:
+        return Settings.model_validate(content)
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise ConfigError(

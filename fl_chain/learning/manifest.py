@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.commitment.canonical import canonical_json, document_hash
+from fl_chain.commitment.encoding import U64_LIMIT
 from fl_chain.errors import MalformedBlob, NonFiniteValue, UnsupportedModel, ValueOutOfRange
 from fl_chain.records import Digest
 
@@ -41,7 +42,7 @@ class Manifest:
 
     Raises:
         UnsupportedModel: if there is none, or a name is not printable ASCII, or names are not in strictly
-            ascending bytewise order, or a tensor is empty or not float32.
+            ascending bytewise order, or a tensor is empty or not float32, or there are 2^64 lanes or more.
     """
 
     tensors: tuple[TensorEntry, ...]
@@ -56,6 +57,8 @@ class Manifest:
                 raise UnsupportedModel(
                     f"manifest names are not in ascending order: {left.name!r}, {right.name!r}"
                 )
+        if self.dimension >= U64_LIMIT:
+            raise UnsupportedModel(f"the model has {self.dimension} parameters; a vector has below 2^64")
 
     @property
     def dimension(self) -> int:
@@ -90,8 +93,8 @@ class Manifest:
         """
         for tensor, place in self.slices():
             if place.start <= lane < place.stop:
-                index = np.unravel_index(lane - place.start, tensor.shape) if tensor.shape else ()
-                return tensor.name + (f"[{', '.join(str(int(i)) for i in index)}]" if index else "")
+                index = _position(lane - place.start, tensor.shape)
+                return tensor.name + (f"[{', '.join(map(str, index))}]" if index else "")
         raise IndexError(f"lane {lane} is outside the vector of {self.dimension} lanes")
 
     def verify_values(
@@ -127,6 +130,15 @@ class Manifest:
                 f"{self.element(lane)} is {values[lane]}, beyond the +-{2.0 ** (31 - fraction_bits):g} that "
                 f"fraction_bits = {fraction_bits} leaves. Take fewer fraction_bits, or weight decay."
             )
+
+
+def _position(element: int, shape: tuple[int, ...]) -> list[int]:
+    """Return the index of a tensor's element, counted row by row; NumPy stops at 2^63 elements."""
+    index: list[int] = []
+    for length in reversed(shape):
+        element, at = divmod(element, length)
+        index.insert(0, at)
+    return index
 
 
 def _verify_entry(tensor: TensorEntry) -> None:

@@ -15,6 +15,8 @@ from fl_chain.errors import InputDataError
 
 _CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+# Its readers panic at some malformed files, and a panic is not even an Exception.
+_READ_FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 class Table:
@@ -117,7 +119,7 @@ def read_table(source: str) -> Table:
     if name.endswith(_PARQUET_SUFFIXES):
         try:
             frame = pl.read_parquet(source)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _READ_FAILURES as error:
             raise InputDataError(f"{source} cannot be read as Parquet: {error}") from error
         return _table(frame, source, first_row=1)
     return _table(_read_csv(Path(source), source), source, first_row=2)
@@ -126,7 +128,7 @@ def read_table(source: str) -> Table:
 def _read_csv(file: io.BytesIO | Path, origin: str) -> pl.DataFrame:
     try:
         return pl.read_csv(file, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except _READ_FAILURES as error:
         raise InputDataError(
             f"{origin} cannot be read as CSV in UTF-8 with a header line: {error}"
         ) from error

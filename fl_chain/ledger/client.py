@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from enum import IntEnum
+from typing import Any, TypeVar
 
 from fl_chain.errors import LedgerError, MalformedResponse, RequestRefused
 from fl_chain.ledger.abi import ledger_abi
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 READINGS = 4  # of one stretch of the chain, where a reorganisation comes between
 BLOCKS_PER_REQUEST = 10_000  # of logs; halved where a node refuses so many
 RECEIPTS_PER_BATCH = 200
+
+Kind = TypeVar("Kind", bound=IntEnum)
 
 
 class Ledger(LedgerCalls):
@@ -129,7 +132,7 @@ class Ledger(LedgerCalls):
         """Return the rules."""
         if self._policy is None:
             values = self._view("policy")[0]
-            self._policy = LedgerPolicy(*[*values[:-1], RewardSplit(values[-1])])
+            self._policy = LedgerPolicy(*[*values[:-1], _member(RewardSplit, values[-1])])
         return self._policy
 
     def operator(self) -> Address:
@@ -155,7 +158,7 @@ class Ledger(LedgerCalls):
         """Return a round; its status is NONE where there is no such round."""
         values = self._view("roundOf", round_id)[0]
         digest = Digest(self._view("digestOf", round_id)[0])
-        return Round(*[round_id, RoundStatus(values[0]), *values[1:], digest])
+        return Round(*[round_id, _member(RoundStatus, values[0]), *values[1:], digest])
 
     def model_root(self, round_id: int) -> Digest:
         """Return the root of the model that a round made; 0 stands for genesis, a zero digest for none."""
@@ -355,3 +358,10 @@ class Ledger(LedgerCalls):
         if uses is None:
             raise MalformedResponse("the node does not keep every transaction: ask one that does")
         return gas_by_call(uses)
+
+
+def _member(kind: type[Kind], value: int) -> Kind:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise MalformedResponse(f"the contract's view returned what it cannot return: {error}") from error

@@ -22,6 +22,7 @@ from fl_chain.ledger.events import (
     RoundVoided,
     RunDeployed,
 )
+from fl_chain.ledger.node import data_bytes, quantity
 from fl_chain.records import (
     Address,
     Digest,
@@ -66,20 +67,20 @@ def decode_logs(
 
 def _decode(log: Mapping[str, Any], decoders: Mapping[str, Decoder], timestamps: Mapping[int, int]) -> Event:
     try:
-        number = int(log["blockNumber"], 16)
+        number = quantity(log["blockNumber"])
         stamp = log.get("blockTimestamp")
         place = Place(
             number,
-            bytes.fromhex(log["blockHash"][2:]),
-            timestamps[number] if stamp is None else int(stamp, 16),
-            bytes.fromhex(log["transactionHash"][2:]),
-            int(log["logIndex"], 16),
+            _hash(log["blockHash"]),
+            timestamps[number] if stamp is None else quantity(stamp),
+            _hash(log["transactionHash"]),
+            quantity(log["logIndex"]),
         )
         topics = log["topics"]
         decoder = decoders[topics[0]]
-        words = [bytes.fromhex(topic[2:]) for topic in topics[1:]]
-        return decoder(place, words, bytes.fromhex(log["data"][2:]))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        words = [data_bytes(topic) for topic in topics[1:]]
+        return decoder(place, words, data_bytes(log["data"]))
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise MalformedResponse(
             f"a log of the ledger is not one of its events: {type(error).__name__}: {error}; ask another node"
         ) from error
@@ -183,6 +184,13 @@ def _round_posted(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
 def _exclusion(words: Sequence[bytes]) -> Exclusion:
     index, reason, _weight, _participant, _sealed_root = _read(_EXCLUSION_TYPES, words)
     return Exclusion(index, ExclusionReason(reason))
+
+
+def _hash(value: Any) -> bytes:
+    content = data_bytes(value)
+    if len(content) != WORD:
+        raise ValueError(f"a hash has {WORD} bytes, not {len(content)}")
+    return content
 
 
 def _words(data: bytes) -> list[bytes]:

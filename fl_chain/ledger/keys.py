@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from eth_account import Account as EthAccount
+from eth_keyfile.keyfile import normalize_keys
 from eth_keys.datatypes import PrivateKey
 
+from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.errors import KeyUnavailable, OutputExists
 from fl_chain.records import Address, address
+
+MOST_NESTING = 8
+# scrypt (RFC 7914) takes 128 bytes of memory for each n * r: 1 GiB at most, four times what is usual. PBKDF2
+# takes c rounds, usually 262,144.
+_MOST_WORK = ((("n", "r", "p"), 2**23), (("c",), 10**7), (("dklen",), 64))
 
 
 def new_keystore(path: Path, password: str) -> Address:
@@ -50,15 +59,30 @@ def read_keystore(path: Path, password: str) -> bytes:
         KeyUnavailable: the file cannot be read, is no keystore, or the password is wrong.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        verify_nesting(text.encode(), MOST_NESTING)
+        content = json.loads(text)
     except OSError as error:
         raise KeyUnavailable(f"cannot read the keystore {path}: {error.strerror}") from error
     except ValueError as error:
         raise KeyUnavailable(f"{path} is not a keystore: it is not JSON") from error
     try:
+        _verify_cost(content)
         return bytes(EthAccount.decrypt(content, password))
     except Exception as error:  # the library's errors for a wrong password and for a wrong form overlap
         raise KeyUnavailable(f"the keystore {path} does not open: {error}") from error
+
+
+def _verify_cost(content: Any) -> None:
+    """Check, before any of it is spent, how much memory and time a keystore asks for."""
+    keystore = normalize_keys(content)
+    if keystore["version"] != 3:
+        raise ValueError(f"it is of version {keystore['version']}, not 3")
+    parameters = keystore["crypto"]["kdfparams"]
+    for names, most in _MOST_WORK:
+        factors = [parameters.get(name, 1) for name in names]
+        if any(type(factor) is not int for factor in factors) or math.prod(factors) > most:
+            raise ValueError(f"its {' * '.join(names)} is above {most}, more work than a keystore takes")
 
 
 def address_of(key: bytes) -> Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fl_chain.commitment.encoding import U64_LIMIT
 from fl_chain.errors import ConfigError, LedgerUnavailable, MalformedResponse, RequestRefused, WrongChain
 from fl_chain.ledger.keccak import use_fast_keccak
 from fl_chain.ledger.transport import Json, Request, Transport, TransportFailed, open_transport
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4  # per request, over all URLs
 FIRST_PAUSE_S = 0.1  # doubled after each attempt
+
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +201,15 @@ class Node:
         if endpoint.is_verified:
             return
         chain_id = quantity(_result_or_raise(endpoint.transport.request("eth_chainId", [])))
+        if not 1 <= chain_id < U64_LIMIT:
+            raise MalformedResponse(f"{endpoint.name} serves chain {chain_id}: an id has 64 bits")
         genesis = None
         if len(self._endpoints) > 1:
             genesis = _result_or_raise(endpoint.transport.request("eth_getBlockByNumber", ["0x0", False]))
-        identity = (chain_id, genesis and genesis.get("hash"))
+            if not isinstance(genesis, dict):
+                raise TransportFailed(f"it has no first block: {genesis!r}"[:200])
+            genesis = genesis.get("hash")
+        identity = (chain_id, genesis)
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:
@@ -272,15 +281,14 @@ def saved_chain(folder: Path, *, chain_id: int | None = None) -> Iterator[Node]:
 
 
 def quantity(value: Json) -> int:
-    """Return a JSON-RPC quantity as an integer.
+    """Return a JSON-RPC quantity as an integer of at most 256 bits.
 
     Raises:
         MalformedResponse: it is none.
     """
-    try:
-        return int(value, 16)
-    except (TypeError, ValueError) as error:
-        raise MalformedResponse(f"expected a quantity, the node answered {value!r}"[:200]) from error
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+        raise MalformedResponse(f"expected a quantity, the node answered {value!r}"[:200])
+    return int(value, 16)
 
 
 def data_bytes(value: Json) -> bytes:
@@ -290,9 +298,12 @@ def data_bytes(value: Json) -> bytes:
         MalformedResponse: it is none.
     """
     try:
-        return bytes.fromhex(value.removeprefix("0x"))
-    except (AttributeError, ValueError) as error:
+        content = bytes.fromhex(value.removeprefix("0x"))
+    except (AttributeError, TypeError, ValueError) as error:
         raise MalformedResponse(f"expected data, the node answered {value!r}"[:200]) from error
+    if not value.startswith("0x") or 2 + 2 * len(content) != len(value):  # white space is skipped
+        raise MalformedResponse(f"expected data, the node answered {value!r}"[:200])
+    return content
 
 
 def parse_head(block: Json) -> Head:
@@ -303,9 +314,11 @@ def parse_head(block: Json) -> Head:
     """
     if not isinstance(block, dict):
         raise MalformedResponse(f"expected a block, the node answered {block!r}"[:200])
-    return Head(
-        quantity(block.get("number")), data_bytes(block.get("hash")), quantity(block.get("timestamp"))
-    )
+    number, timestamp = quantity(block.get("number")), quantity(block.get("timestamp"))
+    block_hash = data_bytes(block.get("hash"))
+    if len(block_hash) != 32 or max(number, timestamp) >= U64_LIMIT:
+        raise MalformedResponse(f"the node answered with a block of no form: {block!r}"[:200])
+    return Head(number, block_hash, timestamp)
 
 
 def _envelope(request_id: int, method: str, parameters: Sequence[Json]) -> dict[str, Any]:
@@ -329,12 +342,15 @@ def _result_or_error(answer: Json) -> Json:
         return answer["result"]
     if not isinstance(error, dict):
         raise MalformedResponse(f"the node answered with an error of no form: {error!r}"[:200])
+    code = error.get("code", 0)
+    if not isinstance(code, int):
+        raise MalformedResponse(f"the node answered with an error of no form: {error!r}"[:200])
     data = error.get("data")
     if isinstance(data, dict):  # some nodes wrap it
         data = data.get("data")
     is_hex = isinstance(data, str) and data.startswith("0x")
     return RequestRefused(
         str(error.get("message", "no message")),
-        code=int(error.get("code", 0)),
+        code=code,
         data=data_bytes(data) if is_hex else b"",
     )

@@ -24,6 +24,7 @@ from fl_chain.ledger.transport import Json, Request, TransportFailed
 
 CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 30.0  # until an answer
+CANCEL_AGAIN_S = 0.05
 READ_LIMIT_BYTES = 2**28  # of one answer over ipc
 
 # Those of requests are OSErrors, an answer that is not JSON is a ValueError, and answers of odd forms break
@@ -133,7 +134,9 @@ class PersistentTransport:
         done, _ = await asyncio.wait(tasks, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if question in done:
             return question.result()
-        question.cancel()
+        while not question.done():  # once is not enough: asyncio.wait_for can swallow it (before Python 3.12)
+            question.cancel()
+            await asyncio.wait({question}, timeout=CANCEL_AGAIN_S)
         await asyncio.gather(question, return_exceptions=True)
         if listener is not None and listener in done:
             raise listener.exception() or ConnectionError("the node closed the connection")

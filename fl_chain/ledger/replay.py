@@ -240,6 +240,8 @@ def _(event: e.RoundClosed, tables: Tables) -> None:
 
 @apply_event.register
 def _(event: e.RoundPosted, tables: Tables) -> None:
+    if event.included < 1 or event.included_weight < 1:
+        raise ValueError("a posting includes one submission at least")
     posting = Posting(
         round=event.round,
         posting_number=event.posting_number,

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fl_chain.commitment.canonical import verify_nesting
+from fl_chain.commitment.encoding import U64_LIMIT
 from fl_chain.errors import ConfigError, OutputExists
 from fl_chain.ledger.node import Node, saved_chain
 from fl_chain.records import RunId, address
@@ -106,11 +107,15 @@ def read_run_folder(path: Path) -> RunFolder:
 def _parsed(path: Path, content: dict[str, Any]) -> RunFolder:
     if content.pop("version") != FORMAT_VERSION:
         raise ValueError("it is of a version that this release does not read")
+    if not isinstance(content["store"], list) or not content["store"]:
+        raise TypeError("store is a list of one folder at least")
     content["store"] = tuple(content["store"])
     folder = RunFolder(path=path, **content)
     address(folder.ledger)
-    if not (isinstance(folder.chain_id, int) and isinstance(folder.deployed_block, int)):
-        raise TypeError("chain_id and deployed_block are integers")
+    if type(folder.chain_id) is not int or not 1 <= folder.chain_id < U64_LIMIT:
+        raise ValueError("chain_id is an integer from 1 to 2^64 - 1")
+    if type(folder.deployed_block) is not int or not 0 <= folder.deployed_block < U64_LIMIT:
+        raise ValueError("deployed_block is an integer from 0 to 2^64 - 1")
     if folder.chain_kind not in CHAIN_KINDS:
         raise ValueError(f"chain_kind is one of {', '.join(CHAIN_KINDS)}")
     for name in (folder.chain, *folder.store):
@@ -120,6 +125,8 @@ def _parsed(path: Path, content: dict[str, Any]) -> RunFolder:
 
 def _verify_inside(name: str) -> None:
     parts = PurePosixPath(name)
+    if not name.isprintable():  # control characters, or half of a character
+        raise ValueError(f"{name!r} names no folder")
     if parts.is_absolute() or ".." in parts.parts or "://" in name or "::" in name:
         raise ValueError(f"{name!r} leads outside the folder")
 

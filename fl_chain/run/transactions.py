@@ -24,6 +24,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from fl_chain.errors import TransactionPending
 from fl_chain.ledger.account import Account, Receipt
@@ -31,6 +34,8 @@ from fl_chain.ledger.node import parse_head, quantity
 from fl_chain.run.durable import make_folder, write_durably
 
 log = logging.getLogger(__name__)
+
+_U64 = Annotated[int, Field(ge=0, lt=2**64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,11 @@ class SentTransaction:
     account: str
     chain_id: int
     what: str  # in words, for messages
-    nonce: int
-    block_number: int | None  # where it was mined; None while that is not known
+    nonce: _U64
+    block_number: _U64 | None  # where it was mined; None while that is not known
+
+
+_SENT = TypeAdapter(SentTransaction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +165,11 @@ class TransactionOutbox:
 
     def _load(self) -> SentTransaction | None:
         try:
-            newest = SentTransaction(**json.loads(self._path.read_bytes()))
+            content = self._path.read_bytes()
+            newest = _SENT.validate_json(content, strict=True, extra="forbid")
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except (OSError, ValueError):  # pydantic's are ValueErrors
             log.warning("%s is damaged: going by what the node says alone", self._path)
             return None
         is_own = (newest.account, newest.chain_id) == (self._account.address, self._account.node.chain_id)

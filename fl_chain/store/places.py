@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -16,7 +17,7 @@ from aiohttp import ClientError, ClientResponseError, ClientTimeout
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from fl_chain.errors import BlobMissing, ConfigError, FlChainError, StoreError
+from fl_chain.errors import BlobMissing, ConfigError, FlChainError, MalformedBlob, StoreError
 from fl_chain.store.blobs import Blob, Bytes, total_bytes, verify_size
 
 _READ_ONLY_PROTOCOLS = ("http", "https")
@@ -111,10 +112,13 @@ class LocalPlace:
 
     def read(self, blob: Blob[Any]) -> Bytes:
         """See `Place.read`."""
-        with _translated(f"{self.url}/{blob.path}"), (self.root / blob.path).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            verify_size(size, blob, f"{self.url}/{blob.path}")
-            return _filled(size, blob, f"{self.url}/{blob.path}", file.readinto)
+        where = f"{self.url}/{blob.path}"
+        with _translated(where), open(self.root / blob.path, "rb", buffering=0, opener=_opener) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise MalformedBlob(f"{where}: it is no file; remove it")
+            verify_size(status.st_size, blob, where)
+            return _filled(status.st_size, blob, where, file.readinto)
 
     def has(self, path: str) -> bool:
         """See `Place.has`."""
@@ -229,6 +233,11 @@ def _filled(
     if size is not None and filled + excess != size:
         raise StoreError(f"{where}: {size} bytes were announced, but another number came; try again")
     return body[:filled]
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open without waiting: a named pipe would keep its reader until somebody writes."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read_into(file: Any, target: memoryview) -> int:

@@ -29,7 +29,8 @@ from eth.exceptions import HeaderNotFound, TransactionNotFound
 from eth_keys.datatypes import PrivateKey
 from eth_utils.exceptions import ValidationError
 
-from fl_chain.errors import ConfigError, TransactionRejected, WrongChain
+from fl_chain.commitment.encoding import U64_LIMIT
+from fl_chain.errors import ConfigError, FlChainError, TransactionRejected, WrongChain
 from fl_chain.ledger.devnet.database import ChainDatabase, open_database
 from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID, Block, Header, Receipt, Transaction, chain_class
 from fl_chain.ledger.devnet.keys import dev_keys
@@ -246,16 +247,36 @@ def open_chain(
         evm_class = chain_class(stored_id or chain_id or DEFAULT_CHAIN_ID)
         if stored_id is None:
             _make_genesis(evm_class, database, dev_keys(accounts, seed), int(clock()))
-        chain = Chain(evm_class(database), database, clock, read_only=read_only)
-        if read_only:
-            chain.verify()
+        return _opened(evm_class, database, clock, folder, read_only=read_only)
     except BaseException:
         database.close()
         raise
+
+
+def _opened(
+    evm_class: Any,
+    database: ChainDatabase,
+    clock: Callable[[], float],
+    folder: Path | None,
+    *,
+    read_only: bool,
+) -> Chain:
+    try:
+        chain = Chain(evm_class(database), database, clock, read_only=read_only)
+        if read_only:
+            chain.verify()
+    except FlChainError:
+        raise
+    except Exception as error:  # SQLite, py-evm and RLP have a tree of errors each
+        raise ConfigError(
+            f"{folder} holds no whole chain: {type(error).__name__}: {error}: fetch it again."
+        ) from error
     return chain
 
 
 def _verify_chain_id(stored: int | None, wanted: int | None, folder: Path | None) -> None:
+    if stored is not None and (type(stored) is not int or not 1 <= stored < U64_LIMIT):
+        raise ConfigError(f"{folder} holds a chain whose id is {stored!r}; an id has 64 bits")
     if None not in (stored, wanted) and stored != wanted:
         raise WrongChain(
             f"{folder} holds chain {stored}, not {wanted}: name another folder, or that chain id"

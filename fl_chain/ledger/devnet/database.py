@@ -16,7 +16,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ class ChainDatabase(BaseAtomicDB):
         row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise KeyError(key)
-        stored: bytes = row[0]
+        stored = row[0]
+        if not isinstance(stored, bytes):
+            raise ConfigError("the chain's state file was altered: it holds a value that is not bytes")
         if len(key) == 32 and keccak(stored) != key:
             raise DigestMismatch("the chain's state file was altered", expected=key, actual=keccak(stored))
         self._remember(key, stored)
@@ -173,7 +176,7 @@ def open_database(folder: Path | None, *, read_only: bool = False) -> ChainDatab
         else:
             connection = _connect_writing(folder, resources)
         _verify_format(connection, folder)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         resources.close()
         raise ConfigError(f"{folder} holds no chain that can be read: {error}") from error
     except BaseException:
@@ -228,6 +231,20 @@ def _lock(folder: Path, kind: int, resources: ExitStack) -> None:
 def _verify_format(connection: sqlite3.Connection, folder: Path | None) -> None:
     if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         connection.executescript(_SCHEMA)
+    # Views and triggers of a file from elsewhere would run what they like, for as long as they like.
+    if _schema_of(connection) != _expected_schema():
+        raise ConfigError(f"{folder} holds other tables than a chain's")
     found = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
     if found != (FORMAT,):
         raise ConfigError(f"{folder} holds a chain of format {found}; this version reads format {FORMAT}")
+
+
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+@cache
+def _expected_schema() -> list[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(_SCHEMA)
+        return _schema_of(connection)

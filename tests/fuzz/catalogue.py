@@ -1,0 +1,69 @@
+"""Which modules read bytes of others, and why some of them have no target."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+FL_CHAIN = Path(__file__).parents[2] / "fl_chain"
+
+# A call by one of these names takes bytes or text apart.
+READING_CALLS = {
+    *("loads", "fromhex", "frombuffer", "unpack", "unpack_from", "literal_eval", "read_csv"),
+    *("read_parquet", "read_bytes", "read_text", "model_validate", "model_validate_json", "validate_json"),
+    *("decode", "executescript", "connect", "recover_message", "decrypt", "exec", "compile"),
+}
+# And so does a public function or method whose name begins like this.
+READING_NAMES = ("decode", "parse", "read_", "load", "lanes_from_")
+
+REASONS = {
+    "fl_chain.aggregation.challenges": "tests/attacks forges ten thousand proofs for it",
+    "fl_chain.audit.sketches": "lanes that the store has checked, and digests",
+    "fl_chain.cli.inspection": "connects; what nodes answer is read in fl_chain.ledger",
+    "fl_chain.cli.report": "hands a file's bytes to fl_chain.report.schema",
+    "fl_chain.ledger.devnet.proofs": "nodes of the chain's own tries",
+    "fl_chain.ledger.code": "compares code with the package's own",
+    "fl_chain.ledger.saved_anvil": "needs anvil; tests/nodes/test_saved_chains.py alters every part of it",
+    "fl_chain.report.page": "templates of the package",
+    "fl_chain.run.stripes": "blobs whose readers are target blobs', cut into stripes",
+    "fl_chain.audit.documents": "reads through the store; the parsers behind it are target documents'",
+    "fl_chain.audit.rounds": "reads through ledger and store only",
+    "fl_chain.cli.attestation": "hands a file's bytes to fl_chain.audit.attestation",
+    "fl_chain.cli.actors": "the environment of the user's own process",
+    "fl_chain.cli.connection": "arguments and environment of the user's own process",
+    "fl_chain.cli.setup": "writes the template that the package carries",
+    "fl_chain.commitment.pool_process": "the other end of those pipes",
+    "fl_chain.commitment.pool": "pipes and memory shared with processes that it started itself",
+    "fl_chain.data.catalogue": "files of the package, each pinned by its digest",
+    "fl_chain.demo": "the output of processes that it started itself",
+    "fl_chain.learning.table_task": "columns of a table that fl_chain.learning.table has read",
+    "fl_chain.learning.task": "an interface",
+    "fl_chain.learning.vectors": "arrays of the participant's own model",
+    "fl_chain.ledger.anvil": "the output of a process that it started itself",
+    "fl_chain.ledger.signing": "addresses of this process's own transactions",
+    "fl_chain.store.store": "gives the blobs their names; fl_chain.store.replicas reads them",
+}
+
+
+def reading_modules() -> dict[str, list[str]]:
+    """Return the modules of fl_chain that take bytes or text apart, with what shows it."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(FL_CHAIN.rglob("*.py")):
+        signs = sorted(set(_signs(ast.parse(path.read_text(encoding="utf-8")))))
+        if signs:
+            name = ".".join(path.relative_to(FL_CHAIN.parent).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = signs
+    return found
+
+
+def _signs(tree: ast.AST) -> list[str]:
+    signs = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name in READING_CALLS:
+                signs.append(f"calls {name}")
+        elif isinstance(node, ast.FunctionDef) and node.name.startswith(READING_NAMES):
+            signs.append(f"defines {node.name}")
+    return signs
