@@ -1,4 +1,4 @@
-"""For `make fuzz`: a short run of the real fuzzer on every target, and proof that it finds what is there to be found.
+"""For `make fuzz`: a short run of the real fuzzer on every target, and proof that it finds what is planted.
 
 Each target runs in a process of its own, with limits of time and memory. The seed is fixed; how far a second
 gets depends on the machine.
