@@ -83,7 +83,7 @@ def _rounds(ledgers: list[Ledger]) -> Iterator[None]:
     submit = ledger_abi().functions["submit"]
     data = submit.encode([1, DEFINITION.genesis_model_root, SEALED_ROOT, 1])
     # Everybody has an account beforehand: deriving an address from a key is no part of a submission.
-    accounts_of = [[Account(ledger.node, key) for key in KEYS] for ledger in ledgers]
+    accounts_of = [[Account(ledger.node, key) for key in KEYS[:SUBMISSIONS]] for ledger in ledgers]
     for ledger, accounts in zip(ledgers, accounts_of, strict=True):
         send_all([(one, _call(ledger, data, gas_limit("submit"))) for one in accounts])
         if ledger.round(1).status is not RoundStatus.CLOSED:

@@ -45,7 +45,9 @@ def test_an_explanation_says_why_and_where(reason: str, places: str) -> None:
 def test_the_explanations_are_one_line_and_name_no_line_number() -> None:
     text = EXPLANATIONS.read_text(encoding="utf-8")
     accepted = explanations(text)
-    assert len(set(accepted)) == len(accepted)
+    # Constants of a contract have one place in common; anything else is explained once.
+    singular = [one for one in accepted if not one.place.endswith(".slitherConstructorConstantVariables")]
+    assert len(set(singular)) == len(singular)
     assert all("\n" not in entry["reason"] for entry in tomllib.loads(text)["accepted"])
     assert all("#" not in finding.place for finding in accepted)
 
