@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from live import STRANGER_KEY, Live
+from live import DEFINITION, POLICY, STRANGER_KEY, Live
 
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.anvil import FUNDED_KEY, running_anvil
@@ -14,31 +14,6 @@ from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import background_server, dev_keys, open_chain
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.node import Node, connect
-from fl_chain.records import Digest, LedgerPolicy, RewardSplit, RunDefinition
-
-DEFINITION = RunDefinition(Digest(b"\x01" * 32), Digest(b"\x02" * 32), Digest(b"\x03" * 32), 1000)
-POLICY = LedgerPolicy(
-    fraction_bits=22,
-    scale_bits=16,
-    clip_lanes=30_000,
-    max_total_weight=10_000,
-    quorum=1,
-    close_at=0,
-    max_rounds=5,
-    max_unfinal_rounds=4,
-    submission_s=86_400,
-    publication_s=20,
-    posting_s=30,
-    takeover_s=40,
-    challenge_s=50,
-    unbonding_s=100,
-    reward_wei=0,
-    aggregator_reward_wei=0,
-    bond_wei=0,
-    challenge_reward_wei=0,
-    deposit_wei=0,
-    reward_split=RewardSplit.EQUAL,
-)
 
 
 @pytest.fixture

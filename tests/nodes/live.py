@@ -9,9 +9,33 @@ from fl_chain.ledger.anvil import FUNDED_KEY, Anvil
 from fl_chain.ledger.gas import TRANSFER_GAS
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.signing import Call, Fees, Signer
+from fl_chain.records import Digest, LedgerPolicy, RewardSplit, RunDefinition
 
 GWEI = 10**9
 RIVAL = 5  # whose key is this number
+DEFINITION = RunDefinition(Digest(b"\x01" * 32), Digest(b"\x02" * 32), Digest(b"\x03" * 32), 1000)
+POLICY = LedgerPolicy(
+    fraction_bits=22,
+    scale_bits=16,
+    clip_lanes=30_000,
+    max_total_weight=10_000,
+    quorum=1,
+    close_at=0,
+    max_rounds=5,
+    max_unfinal_rounds=4,
+    submission_s=86_400,
+    publication_s=20,
+    posting_s=30,
+    takeover_s=40,
+    challenge_s=50,
+    unbonding_s=100,
+    reward_wei=0,
+    aggregator_reward_wei=0,
+    bond_wei=0,
+    challenge_reward_wei=0,
+    deposit_wei=0,
+    reward_split=RewardSplit.EQUAL,
+)
 STRANGER_KEY = (77).to_bytes(32, "big")
 
 

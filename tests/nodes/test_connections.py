@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DEFINITION, POLICY
-from live import STRANGER_KEY, Live
+from live import DEFINITION, POLICY, STRANGER_KEY, Live
 
 from fl_chain.errors import ConfigError, LedgerReverted, RequestRefused
 from fl_chain.ledger.account import Account

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEFINITION, POLICY
+from live import DEFINITION, POLICY
 
 from fl_chain.errors import ConfigError, DigestMismatch, FlChainError, WrongChain
 from fl_chain.ledger import anvil as anvil_module

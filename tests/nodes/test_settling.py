@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEFINITION, POLICY
-from live import GWEI, Live
+from live import DEFINITION, GWEI, POLICY, Live
 
 from fl_chain.errors import MalformedResponse, TransactionOvertaken, TransactionPending
 from fl_chain.ledger.account import Account, Receipt
