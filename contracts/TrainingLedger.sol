@@ -860,7 +860,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         uint40 deadline = _postingDeadline(current);
         if (block.timestamp >= deadline) revert DeadlinePassed(round, deadline);
         bool hasFallen = current.postingNumber != 0;
-        if (hasFallen && _barred[round][msg.sender]) revert Barred(round, msg.sender);
+        // The last number is never posted under: the fall of such a posting could not be counted, and so not happen.
+        bool isLast = current.postingNumber == type(uint16).max;
+        if (isLast || hasFallen && _barred[round][msg.sender]) revert Barred(round, msg.sender);
         uint40 openToAllAt = current.since + POSTING_SECONDS;
         address first = _state.aggregator;
         if (msg.sender != first && block.timestamp < openToAllAt && !(hasFallen && _barred[round][first])) {

@@ -449,7 +449,8 @@ interface ITrainingLedger {
     function closeRound(uint32 round) external;
 
     /// @notice Publishes a closed round's aggregate and opens the next round on it.
-    /// @dev Where the named aggregator is barred from the round, any bonded account may post at once.
+    /// @dev Where the named aggregator is barred from the round, any bonded account may post at once. After 2^16 - 1 falls
+    /// everyone is barred.
     /// @param digest the round's digest as the poster read it.
     /// @param exclusions ascending by index.
     /// @param partialSumRoots level 1 first, left to right, the total last.

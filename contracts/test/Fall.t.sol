@@ -206,12 +206,100 @@ contract FallenRoundTest is FallingRounds {
         vm.assertEq(ledger.runState().settled, 2);
     }
 
+    /// @dev Rounds are the seventh mapping; the posting number is the second field of their word.
+    function setPostingNumber(uint16 number) private {
+        bytes32 slot = keccak256(abi.encode(uint256(1), uint256(7)));
+        uint256 word = uint256(vm.load(address(ledger), slot)) & ~(uint256(type(uint16).max) << 8);
+        vm.store(address(ledger), slot, bytes32(word | uint256(number) << 8));
+        vm.assertEq(ledger.roundOf(1).postingNumber, number);
+    }
+
+    function testNoLieStandsBecauseItsFallCannotBeCounted() public {
+        setPostingNumber(type(uint16).max - 1);
+        postWork(1, SECOND, lying());
+        challengeIn(1);
+        vm.assertEq(ledger.roundOf(1).postingNumber, type(uint16).max);
+        refusePost(abi.encodeWithSelector(ITrainingLedger.Barred.selector, 1, THIRD), 1, THIRD);
+        pass(110);
+        ledger.voidRound(1);
+        verifyStatus(1, RoundStatus.Void);
+        claimIn(1, 0);
+        vm.assertEq(payoutOf(0).balance, 2 * 9000 / COUNT);
+    }
+
     function testTheDigestStays() public {
         bytes32 digest = ledger.digestOf(1);
         postWork(1, SECOND, lying());
         challengeIn(1);
         vm.assertEq(ledger.digestOf(1), digest);
         vm.assertEq(ledger.leafOf(1, 0), leaf(seal(opening(0, update(0)), 1), weightOf(0), worker(0)));
+    }
+}
+
+/// @notice Transactions that were made for a posting that fell, mined after the next one, as reorganisations do it.
+contract FallenRaceTest is FallingRounds {
+    using Vectors for bytes;
+
+    function refuseCall(bytes4 selector, bytes memory call) private {
+        (bool isAccepted, bytes memory answer) = address(ledger).call(call);
+        vm.assertFalse(isAccepted);
+        vm.assertEq(bytes32(bytes4(answer)), bytes32(selector));
+    }
+
+    /// @notice Everything that could be said of a posting with a wrong sum, a wrong model and a wrong update.
+    function testNothingOfItReachesTheNextPosting() public {
+        Work memory made = vectorsOf(noOneOf(COUNT));
+        made.updates[1].set(0, 1 << 31);
+        submitUpdates(made);
+        aggregate(made, Lie(0, 1, 1));
+        made.model.add(2, 1);
+        postWork(1, AGGREGATOR, made);
+        bytes[3] memory calls = [
+            abi.encodeCall(ITrainingLedger.challengeSum, (1, sumProof(made, 0, 0))),
+            abi.encodeCall(ITrainingLedger.challengeRange, (1, rangeProof(made, 1, 0))),
+            abi.encodeCall(ITrainingLedger.challengeApply, (1, applyProof(made, 0)))
+        ];
+        bytes32 root = made.model.root();
+        bytes32 sealedOne = seal(opening(0, made.updates[0]), 1);
+        (bool isAccepted,) = address(ledger).call(calls[0]);
+        vm.assertTrue(isAccepted);
+
+        made.excluded[1] = true;
+        aggregate(made, noLie());
+        postWork(1, SECOND, made);
+        refuseCall(ITrainingLedger.WrongPartialSums.selector, calls[0]);
+        refuseCall(ITrainingLedger.NotIncluded.selector, calls[1]);
+        refuseCall(ITrainingLedger.WrongPartialSums.selector, calls[2]);
+        expectError(abi.encodeWithSelector(ITrainingLedger.WrongModel.selector, root, made.model.root()));
+        vm.prank(worker(0));
+        ledger.object(1, root, 0, weightOf(0), sealedOne);
+        verifyStatus(1, RoundStatus.Posted);
+        vm.assertEq(ledger.accountOf(SECOND).lockedBondWei, 10_000);
+    }
+
+    function testAWrongModelUnderTheSameListIsAnother() public {
+        Work memory made = honest();
+        made.model.add(0, 1);
+        runRound(AGGREGATOR, made);
+        bytes memory call = abi.encodeCall(ITrainingLedger.challengeApply, (1, applyProof(made, 0)));
+        (bool isAccepted,) = address(ledger).call(call);
+        vm.assertTrue(isAccepted);
+        postWork(1, SECOND, honest());
+        refuseCall(ITrainingLedger.PathMismatch.selector, call);
+        refuseCall(
+            ITrainingLedger.NothingWrong.selector,
+            abi.encodeCall(ITrainingLedger.challengeApply, (1, applyProof(honest(), 0)))
+        );
+    }
+
+    /// @notice Whoever posts the same lie again loses its bond to the same proof.
+    function testTheSameLieFallsAgain() public {
+        runRound(AGGREGATOR, lying());
+        challengeIn(1);
+        postWork(1, SECOND, lying());
+        challengeIn(1);
+        vm.assertEq(freeOf(SECOND), 9 * 10_000);
+        vm.assertEq(ledger.accountOf(STRANGER).creditWei, 2000);
     }
 }
 

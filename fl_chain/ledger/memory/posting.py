@@ -14,6 +14,7 @@ from fl_chain.ledger.memory.succession import open_if_possible
 from fl_chain.records import ZERO_DIGEST, Digest, Exclusion, ExclusionReason, Round, RoundStatus
 
 _REASONS = tuple(ExclusionReason)
+LAST_POSTING_NUMBER = 2**16 - 1
 _UNUSABLE = (ExclusionReason.UNREADABLE, ExclusionReason.OUT_OF_RANGE)
 
 
@@ -80,14 +81,15 @@ def _verify_turn(
     """Check digest and times: the named aggregator first, exclusions after the publication time.
 
     An account of which a posting has fallen in this round is barred from it. Where that is the named
-    aggregator, there is nobody to wait for.
+    aggregator, there is nobody to wait for. Under the last number nobody posts: its fall could not be
+    counted.
     """
     if digest != current.digest:
         raise refused("WrongDigest", given=digest, expected=current.digest)
     deadline = posting_deadline(state, current)
     if message.now >= deadline:
         raise refused("DeadlinePassed", round=current.id, deadline=deadline)
-    if (current.id, message.caller) in state.barred:
+    if current.posting_number == LAST_POSTING_NUMBER or (current.id, message.caller) in state.barred:
         raise refused("Barred", round=current.id, poster=message.caller)
     named, open_to_all_at = state.standing.aggregator, current.since + state.policy.posting_s
     is_waiting = message.now < open_to_all_at and (current.id, named) not in state.barred
