@@ -22,6 +22,7 @@ from benchmarks.harness import Result, cores, interleaved_medians, throughput
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.partial_sums import sums_hash
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.proofs import PostedRound
 from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.commitment.tree import vector_root
@@ -45,7 +46,8 @@ def results() -> list[Result]:
         claim = _published(store)
         base = store.model_file(claim.stored.base_model_root, DIMENSION)
         files = [path for path in Path(folder).rglob("*") if path.is_file() and path != base]
-        rounds = StripedRounds(cores())
+        pool = HashingPool(cores())
+        rounds = StripedRounds(pool)
 
         def ours() -> None:
             if rounds.right(claim, store) is None:
@@ -59,7 +61,7 @@ def results() -> list[Result]:
                 return [connection.recv() for connection in connections]
 
             seconds = interleaved_medians([ours, theirs])
-        rounds.close()
+        pool.close()
     peer = f"hashlib.sha256 over the same files, {cores()} processes"
     return [throughput("verify_round", peer, GIGABYTES, seconds, "GB/s")]
 

@@ -17,7 +17,6 @@
     |   |-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
     |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
     |   `-- ProofRejected         a proof does not show that a posting is wrong
-    |-- HashingProcessDied    a process that shared the hashing ended
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
     |-- StoreError            a blob store failed
     |   `-- BlobMissing           no copy of a blob can be read
@@ -160,10 +159,6 @@ class ProofRejected(VerificationError):
         super().__init__(f"the proof does not hold: {name}({', '.join(shown)})")
         self.name = name
         self.arguments = arguments
-
-
-class HashingProcessDied(FlChainError):
-    """A process that shared the hashing of a vector ended before it answered."""
 
 
 class StateUnwritable(FlChainError):

@@ -41,11 +41,10 @@ def aggregate_round(
             memory holds one sum a level whatever their number.
         included_weight: the sum of the included submissions' weights.
         quantisation: the run's constants.
-        pool: processes to share the hashing with.
+        pool: threads to share the hashing with.
 
     Raises:
         ValueError: if there is no submission, a vector is of another form, or the weight is out of range.
-        HashingProcessDied: if a process of the pool ended.
     """
     levels: list[list[VectorTree]] = []
 
@@ -54,7 +53,7 @@ def aggregate_round(
             levels.append([])
         levels[completed.level - 1].append(vector_tree(completed.lanes, pool=pool))
 
-    sums = PartialSums(base.size, keep_tree, pool=pool)
+    sums = PartialSums(base.size, keep_tree)
     for update in updates:
         sums.add(update)
     sums.finish()

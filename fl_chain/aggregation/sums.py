@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_blocks, verify_lanes
 from fl_chain.commitment.partial_sums import FAN_IN
-from fl_chain.commitment.pool import HashingPool
 
 BLOCK_LANES = 1 << 16  # a block of the sum and one of the summand stay in a core's own cache
 
@@ -73,23 +72,16 @@ class PartialSums:
     Args:
         dimension: lanes of every vector.
         on_complete: is called with each sum as soon as it is complete. Its lanes are valid during the call
-        only. pool: where the sums are to be hashed, so that they lie in memory that its processes share.
+            only.
 
     Raises:
         ValueError: if the dimension is out of range.
     """
 
-    def __init__(
-        self,
-        dimension: int,
-        on_complete: Callable[[PartialSum], None],
-        *,
-        pool: HashingPool | None = None,
-    ) -> None:
+    def __init__(self, dimension: int, on_complete: Callable[[PartialSum], None]) -> None:
         chunk_count(dimension)
         self._dimension = dimension
         self._on_complete = on_complete
-        self._pool = pool
         self._levels: list[_Accumulator] = []
         self._is_finished = False
 
@@ -139,7 +131,7 @@ class PartialSums:
 
     def _add(self, depth: int, lanes: Lanes | None) -> None:
         if depth == len(self._levels):
-            self._levels.append(_Accumulator(depth + 1, self._new_vector()))
+            self._levels.append(_Accumulator(depth + 1, np.empty(self._dimension, dtype=LANE)))
         group = self._levels[depth]
         if group.is_complete:  # handed up only now, because the only group of a level has no parent
             self._add(depth + 1, group.wire)
@@ -147,11 +139,6 @@ class PartialSums:
         group.add(lanes)
         if group.is_complete:
             self._on_complete(group.sealed())
-
-    def _new_vector(self) -> Lanes:
-        if self._pool is not None:
-            return self._pool.lanes(self._dimension)
-        return np.empty(self._dimension, dtype=LANE)
 
     def _verify_unfinished(self) -> None:
         if self._is_finished:

@@ -1,17 +1,22 @@
 """The SHA-256 chunk tree over plain bytes, the hot loop of the project.
 
 Leaves and nodes are hashed with different first bytes, as in RFC 6962, section 2.1, so that neither can
-stand for the other. This module needs the standard library alone: hashing processes start in milliseconds.
+stand for the other. Large inputs go through compiled loops where there are any.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+
+from fl_chain.commitment.native import kernels_for
+
 CHUNK_BYTES = 4096
 HASH_BYTES = 32
 BLOCK_LEVEL = 10  # 1024 chunks, 4 MiB: some milliseconds' work, whose hashes stay in a core's own cache
 BLOCK_BYTES = CHUNK_BYTES << BLOCK_LEVEL
+_FEW = 16  # chunks or nodes: so few are hashed faster than a compiled loop is called
 
 # Copying a context that has taken the tag in is faster than building tag || chunk: that would copy the chunk.
 _LEAF = hashlib.sha256(b"\x00")
@@ -47,6 +52,7 @@ def _zero_subtree_roots(levels: int) -> tuple[bytes, ...]:
 
 # The root of a tree of 2^level zero chunks; a dimension is below 2^64, so a tree has at most 2^54 chunks.
 ZERO_SUBTREE_ROOTS = _zero_subtree_roots(54)
+_ZERO_ROOTS = np.frombuffer(b"".join(ZERO_SUBTREE_ROOTS), dtype=np.uint8).reshape(-1, HASH_BYTES)
 
 
 def hash_block(view: memoryview) -> tuple[bytes, bytes]:
@@ -62,19 +68,6 @@ def hash_block(view: memoryview) -> tuple[bytes, bytes]:
     return hashes, subtree_root(hashes, 0, BLOCK_LEVEL)
 
 
-def hash_blocks(view: memoryview) -> tuple[bytes, bytes]:
-    """Return the chunk hashes and the block roots of any number of bytes.
-
-    Args:
-        view: one-dimensional, format ``B``.
-
-    Returns:
-        32 bytes for each chunk that holds something, and 32 for each block.
-    """
-    blocks = [hash_block(view[start : start + BLOCK_BYTES]) for start in range(0, len(view), BLOCK_BYTES)]
-    return b"".join([hashes for hashes, _ in blocks]), b"".join([root for _, root in blocks])
-
-
 def hash_chunks(view: memoryview) -> bytes:
     """Return the hashes of the chunks of a byte view, the last chunk padded with zeros.
 
@@ -84,6 +77,11 @@ def hash_chunks(view: memoryview) -> bytes:
     Returns:
         32 bytes a chunk.
     """
+    native = kernels_for(len(view)) if len(view) > _FEW * CHUNK_BYTES else None
+    if native is not None:
+        found = np.empty((-(-len(view) // CHUNK_BYTES), HASH_BYTES), dtype=np.uint8)
+        native.hash_chunks(np.frombuffer(view, dtype=np.uint8), found)
+        return found.tobytes()
     fork = _LEAF.copy
     hashes = []
     whole = len(view) - len(view) % CHUNK_BYTES
@@ -96,24 +94,6 @@ def hash_chunks(view: memoryview) -> bytes:
     return b"".join(hashes)
 
 
-def hash_chunk_views(chunks: list[memoryview]) -> bytes:
-    """Return the hashes of whole chunks.
-
-    Args:
-        chunks: views of 4096 bytes each; cut once, they serve for all that is read into the same memory.
-
-    Returns:
-        32 bytes a chunk.
-    """
-    fork = _LEAF.copy
-    hashes = []
-    for chunk in chunks:
-        context = fork()
-        context.update(chunk)
-        hashes.append(context.digest())
-    return b"".join(hashes)
-
-
 def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
     """Return the root over neighbouring nodes of one level, padded with trees of zero chunks.
 
@@ -122,6 +102,12 @@ def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
         level: how far above the chunks they stand.
         height: the level of the root.
     """
+    native = kernels_for(0) if len(nodes) > _FEW * HASH_BYTES else None
+    if native is not None:
+        found = np.frombuffer(bytearray(nodes), dtype=np.uint8).reshape(-1, HASH_BYTES)
+        native.reduce_nodes(found, _ZERO_ROOTS, level, height)
+        root: bytes = found[0].tobytes()
+        return root
     fork = _NODE.copy
     while level < height:
         if len(nodes) % (2 * HASH_BYTES):

@@ -16,14 +16,16 @@ from fl_chain.commitment.chunks import (
 )
 from fl_chain.commitment.encoding import bytes32
 from fl_chain.commitment.merkle import (
+    BLOCK_BYTES,
     BLOCK_LEVEL,
     HASH_BYTES,
     ZERO_SUBTREE_ROOTS,
-    hash_blocks,
+    hash_block,
     hash_chunks,
     node_hash,
     subtree_root,
 )
+from fl_chain.commitment.native import kernels_for
 from fl_chain.errors import DigestMismatch, MalformedBlob
 from fl_chain.records import Digest
 
@@ -57,21 +59,25 @@ def vector_tree(lanes: Lanes, *, pool: HashingPool | None = None) -> VectorTree:
 
     Args:
         lanes: shape (dimension,), contiguous big-endian uint32. Nothing is copied but an incomplete last
-            chunk, or what ``pool`` has to move into memory that it shares.
-        pool: processes to share the work with; small vectors stay in this process.
+            chunk.
+        pool: threads to share the work with; small vectors stay in this one.
 
     Raises:
         ValueError: if the lanes are of another form.
-        HashingProcessDied: if a process of the pool ended.
     """
     view = lane_bytes(lanes)
     height = depth(lanes.size)
     if height <= BLOCK_LEVEL:
         hashes = hash_chunks(view)
         return VectorTree(lanes.size, hashes, Digest(subtree_root(hashes, 0, height)))
-    is_shared = pool is not None and pool.is_worthwhile(len(view))
-    hashes, block_roots = pool.hash_blocks(lanes) if pool and is_shared else hash_blocks(view)
-    return VectorTree(lanes.size, hashes, Digest(subtree_root(block_roots, BLOCK_LEVEL, height)))
+    kernels_for(len(view))
+    if pool is not None and pool.is_worthwhile(len(view)):
+        blocks = pool.hash_blocks(view)
+    else:
+        starts = range(0, len(view), BLOCK_BYTES)
+        blocks = [hash_block(view[start : start + BLOCK_BYTES]) for start in starts]
+    root = subtree_root(b"".join([root for _, root in blocks]), BLOCK_LEVEL, height)
+    return VectorTree(lanes.size, b"".join([hashes for hashes, _ in blocks]), Digest(root))
 
 
 def vector_root(lanes: Lanes, *, pool: HashingPool | None = None) -> Digest:
@@ -79,11 +85,10 @@ def vector_root(lanes: Lanes, *, pool: HashingPool | None = None) -> Digest:
 
     Args:
         lanes: shape (dimension,), contiguous big-endian uint32.
-        pool: processes to share the work with; small vectors stay in this process.
+        pool: threads to share the work with; small vectors stay in this one.
 
     Raises:
         ValueError: if the lanes are of another form.
-        HashingProcessDied: if a process of the pool ended.
     """
     return vector_tree(lanes, pool=pool).root
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UnverifiedPosting, VerificationError
 from fl_chain.records import Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
@@ -22,10 +23,11 @@ class ModelChain:
     about a posting is kept under the posting itself: the next one of the same round is another.
     """
 
-    def __init__(self, reader: RoundReader, *, keep: int = 2, striped: StripedRounds | None = None) -> None:
+    def __init__(self, reader: RoundReader, *, keep: int = 2, pool: HashingPool | None = None) -> None:
         self._reader = reader
         self._keep = keep
-        self._striped = striped or StripedRounds(available_cores())
+        self._pool = pool or HashingPool(available_cores())
+        self._striped = StripedRounds(self._pool)
         self._models: dict[Posting, Lanes] = {}
         self._right: set[Posting] = set()
         self._proven: dict[Posting, Proven] = {}
@@ -75,7 +77,7 @@ class ModelChain:
         if self._striped.is_worthwhile(claim):
             outcome = self._striped.right(claim, store)
         if outcome is None or wrongful_exclusions(claim, blobs, seen_in_time):
-            outcome = examine(claim, blobs, seen_in_time=seen_in_time)
+            outcome = examine(claim, blobs, seen_in_time=seen_in_time, pool=self._pool)
         if isinstance(outcome, Proven):
             self._proven[posting] = outcome
         elif isinstance(outcome, Right):

@@ -86,11 +86,10 @@ def examine(
         blobs: the round's vectors.
         seen_in_time: submissions whose updates the caller itself has read and found valid before anything
             could be left out. Whoever publishes late cannot make a right posting look wrong.
-        pool: processes to share the hashing with.
+        pool: threads to share the hashing with.
 
     Raises:
         ProofRejected: if the proof that was found does not hold, so that the claim is not the ledger's.
-        HashingProcessDied: if a process of the pool ended.
     """
     outcome = _Examination(claim, blobs, seen_in_time, pool).outcome()
     if isinstance(outcome, Proven):
@@ -120,7 +119,7 @@ class _Examination:
         self._doubts: list[Doubt] = []
 
     def outcome(self) -> Outcome:
-        sums = PartialSums(self._stored.dimension, self._compare, pool=self._pool)
+        sums = PartialSums(self._stored.dimension, self._compare)
         for submission in self._claim.submissions:
             lanes = None
             if submission.index not in self._stored.excluded:

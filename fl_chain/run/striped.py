@@ -1,23 +1,21 @@
 """Deriving a whole round on several cores, where its blobs lie on this machine's own disk.
 
-Every process takes stripes of all vectors, so that hashing and summing are one pass and no vector travels
-between processes. The answer is only whether everything is right: whatever is not, `fl_chain.run.prover`
-looks at again, vector by vector.
+Every thread takes stripes of all vectors, so that hashing and summing are one pass. The answer is only
+whether everything is right: whatever is not, `fl_chain.run.prover` looks at again, vector by vector.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, depth
 from fl_chain.commitment.merkle import subtree_root
+from fl_chain.commitment.native import Kernels, kernels
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.records import Digest, Submission
 from fl_chain.run.prover import PostingClaim
@@ -34,7 +32,7 @@ from fl_chain.store.blobs import OPENING_BYTES
 
 log = logging.getLogger(__name__)
 
-WORTHWHILE_BYTES = 64 << 20  # of updates; below, starting processes costs more than it saves
+WORTHWHILE_BYTES = 64 << 20  # of updates; below, loading the compiled loops costs more than it saves
 
 
 def available_cores() -> int:
@@ -43,52 +41,44 @@ def available_cores() -> int:
 
 
 class StripedRounds:
-    """Processes that derive rounds together; they start with the first round that is large enough.
+    """Threads that derive rounds together; they start with the first round that is large enough.
 
     Args:
-        processes: how many, usually the number of cores.
+        pool: of the threads.
     """
 
-    def __init__(self, processes: int) -> None:
-        self.processes = processes
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(self, pool: HashingPool) -> None:
+        self.pool = pool
 
     def is_worthwhile(self, claim: PostingClaim) -> bool:
-        """Return whether a round is large enough."""
+        """Return whether a round is large enough, and there are compiled loops here."""
         size = LANE.itemsize * claim.stored.dimension * len(claim.submissions)
-        return hasattr(os, "memfd_create") and size >= WORTHWHILE_BYTES
+        return size >= WORTHWHILE_BYTES and kernels() is not None
 
     def right(self, claim: PostingClaim, store: Store) -> Right | None:
         """Return the model of a posting that is right.
 
         Returns:
-            None where something is wrong, missing, not on this machine, or has to be looked at more closely.
+            None where something is wrong, missing, not on this machine, or has to be looked at more closely,
+            or where there are no compiled loops.
         """
-        model = os.memfd_create("fl_chain model")
-        try:
-            os.ftruncate(model, LANE.itemsize * claim.stored.dimension)
-            return self._right(claim, store, model)
-        except (OSError, BrokenProcessPool) as error:
-            log.debug("round %d is derived in one process: %s", claim.stored.round, error)
-            self.close()
+        native = kernels()
+        if native is None:
             return None
-        finally:
-            os.close(model)
+        try:
+            return self._right(claim, store, native)
+        except OSError as error:
+            log.debug("round %d is derived vector by vector: %s", claim.stored.round, error)
+            return None
 
-    def close(self) -> None:
-        """End the processes; the next round starts new ones."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-    def _right(self, claim: PostingClaim, store: Store, model: int) -> Right | None:
+    def _right(self, claim: PostingClaim, store: Store, native: Kernels) -> Right | None:
         stored = claim.stored
-        files = self._files(claim, store, model)
+        files = _files(claim, store)
         if files is None:
             return None
         pairs = zip(claim.submissions, files.updates, strict=True)
         opened = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
-        stripes = self._stripes(files)
+        stripes = self._stripes(files, native)
         height = stripe_height(stored.dimension)
 
         def root(parts: list[bytes]) -> bytes:
@@ -104,46 +94,43 @@ class StripedRounds:
         )
         if not is_right:
             return None
-        lanes = np.empty(stored.dimension, dtype=LANE)
-        os.preadv(model, [lanes.view(np.uint8).data], 0)
-        return Right(lanes, sum(stripe.clamped for stripe in stripes))
+        return Right(files.model, sum(stripe.clamped for stripe in stripes))
 
-    def _stripes(self, files: RoundFiles) -> list[StripeRoots]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.processes, mp_context=get_context("spawn"))
+    def _stripes(self, files: RoundFiles, native: Kernels) -> list[StripeRoots]:
         lanes = CHUNK_LANES << stripe_height(files.dimension)
         count = -(-files.dimension // lanes)
-        return list(self._pool.map(stripe_roots, [files] * count, range(count)))
+        return self.pool.map(lambda number: stripe_roots(files, number, native), range(count))
 
-    def _files(self, claim: PostingClaim, store: Store, model: int) -> RoundFiles | None:
-        stored = claim.stored
-        base = store.model_file(stored.base_model_root, stored.dimension)
-        if base is None:
-            return None
-        updates: list[UpdateFile | None] = []
-        for submission in claim.submissions:
-            if submission.index in stored.excluded:
-                updates.append(None)
-                continue
-            path = store.update_file(
-                submission.participant,
-                submission.sealed_root,
-                stored.dimension,
-                run=stored.run,
-                round=stored.round,
-            )
-            if path is None:
-                return None
-            bound = stored.quantisation.clip_lanes * submission.weight
-            updates.append(UpdateFile(str(path), OPENING_BYTES, bound))
-        return RoundFiles(
-            dimension=stored.dimension,
-            updates=tuple(updates),
-            base=str(base),
-            model=f"/proc/{os.getpid()}/fd/{model}",
-            included_weight=stored.included_weight,
-            quantisation=stored.quantisation,
+
+def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
+    stored = claim.stored
+    base = store.model_file(stored.base_model_root, stored.dimension)
+    if base is None:
+        return None
+    updates: list[UpdateFile | None] = []
+    for submission in claim.submissions:
+        if submission.index in stored.excluded:
+            updates.append(None)
+            continue
+        path = store.update_file(
+            submission.participant,
+            submission.sealed_root,
+            stored.dimension,
+            run=stored.run,
+            round=stored.round,
         )
+        if path is None:
+            return None
+        bound = stored.quantisation.clip_lanes * submission.weight
+        updates.append(UpdateFile(str(path), OPENING_BYTES, bound))
+    return RoundFiles(
+        dimension=stored.dimension,
+        updates=tuple(updates),
+        base=str(base),
+        model=np.empty(stored.dimension, dtype=LANE),
+        included_weight=stored.included_weight,
+        quantisation=stored.quantisation,
+    )
 
 
 def _opened_root(claim: PostingClaim, submission: Submission, update: UpdateFile) -> Digest | None:

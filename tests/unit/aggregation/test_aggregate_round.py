@@ -9,6 +9,7 @@ from fl_chain.aggregation.quantise import model_lanes, model_values, quantise_up
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.merkle import BLOCK_BYTES
+from fl_chain.commitment.native import kernels
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.tree import root_of_chunk_hashes, vector_root
 from fl_chain.records import Quantisation
@@ -106,13 +107,15 @@ def test_updates_are_read_once_and_one_at_a_time() -> None:
     assert streamed.partial_sum_roots == expected.partial_sum_roots
 
 
-def test_several_processes_find_the_same() -> None:
+def test_several_threads_find_the_same() -> None:
     dimension = BLOCK_BYTES // 2 + 5
     updates = small_updates(9, dimension)
     base = np.zeros(dimension, dtype=LANE)
     alone = aggregate_round(base, updates, 9, WHOLE_NUMBERS)
+    assert kernels() is not None
     with HashingPool(2) as pool:
         shared = aggregate_round(base, updates, 9, WHOLE_NUMBERS, pool=pool)
+        assert pool.is_started
     assert shared.partial_sum_roots == alone.partial_sum_roots
     assert shared.chunk_hashes == alone.chunk_hashes
     assert shared.model_root == alone.model_root

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from fl_chain.aggregation.sums import BLOCK_LANES, PartialSum, PartialSums
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.partial_sums import children, level_sizes
-from fl_chain.commitment.pool import HashingPool
 
 Submissions = list[Lanes | None]
 
@@ -96,13 +95,11 @@ def test_nothing_included_is_zero() -> None:
     assert streamed([None] * 9, 2) == ({(1, 0): [0, 0], (1, 1): [0, 0], (2, 0): [0, 0]}, [0, 0])
 
 
-def test_sums_across_blocks_and_in_shared_memory() -> None:
+def test_sums_across_blocks() -> None:
     dimension = 2 * BLOCK_LANES + 7
     submissions = random_submissions(10, dimension, seed=5)
     expected = np.sum([lanes.astype(np.uint64) for lanes in submissions if lanes is not None], axis=0) % 2**32
-    with HashingPool(2) as pool:
-        for sums in (PartialSums(dimension, ignore), PartialSums(dimension, ignore, pool=pool)):
-            assert np.array_equal(added_up(submissions, sums), expected)
+    assert np.array_equal(added_up(submissions, PartialSums(dimension, ignore)), expected)
 
 
 def test_memory_is_one_vector_a_level() -> None:

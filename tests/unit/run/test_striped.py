@@ -1,4 +1,4 @@
-"""A round derived in stripes by several processes: right where everything is, and never otherwise."""
+"""A round derived in stripes by several threads: right where everything is, and never otherwise."""
 
 import sys
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from lies import LIES, told
 from rounds import PostedRoundCase, random_world
 
 from fl_chain.commitment.chunks import lane_bytes
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.run.striped import WORTHWHILE_BYTES, StripedRounds
 from fl_chain.run.verdicts import Right
 from fl_chain.store import Store
@@ -22,9 +23,8 @@ SHAPES = [(1, 1, 0), (9, 1025, 3), (3, 131_073, 0), (65, 2048, 2)]  # submission
 
 @pytest.fixture(scope="module")
 def striped() -> Iterator[StripedRounds]:
-    rounds = StripedRounds(2)
-    yield rounds
-    rounds.close()
+    with HashingPool(2) as pool:
+        yield StripedRounds(pool)
 
 
 def published(case: PostedRoundCase, folder: Path) -> Store:
@@ -97,5 +97,5 @@ def test_damaged_files_do_not_pass(striped: StripedRounds, tmp_path: Path, damag
 
 def test_only_large_rounds_are_worth_it() -> None:
     world = random_world(np.random.default_rng(1), 2, 10)
-    assert not StripedRounds(2).is_worthwhile(world.posted().claim)
+    assert not StripedRounds(HashingPool(2)).is_worthwhile(world.posted().claim)
     assert WORTHWHILE_BYTES > 10 * 4 * 2
