@@ -126,6 +126,9 @@ def test_a_straggler_costs_one_deadline_and_loses_nothing_but_that_reward(begun:
         run.leap(SUBMISSION_S)
         run.wait(has_closed(1))
         run.parts[MISSING].call_back()
+        run.wait(
+            lambda history: any(one.name == "submit" and not one.succeeded for one in run.transactions())
+        )
         run.run_to_the_end()
 
         history, took, who = run.history, times(run), addresses()[MISSING]
