@@ -144,3 +144,25 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
             highest = max(highest, signed)
             lowest = min(lowest, signed)
     return bool(highest <= bound and lowest >= -bound)
+
+
+@_compiled("void(uint8[::1], uint32[::1], boolean)")
+def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
+    """Add big-endian lanes to a sum modulo 2^32, or take them off.
+
+    Args:
+        content: shape (4 n,), uint8.
+        sums: shape (n,), uint32 of this machine.
+        is_negative: take them off.
+    """
+    words = content.view(np.uint32)
+    sign = np.uint32(0xFFFFFFFF) if is_negative else np.uint32(1)
+    for lane in range(words.size):
+        word = words[lane]
+        value = (
+            (word >> np.uint32(24))
+            | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+            | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+            | (word << np.uint32(24))
+        )
+        sums[lane] += value * sign

@@ -31,6 +31,10 @@ class Kernels(Protocol):
         """Hash an update and add it up."""
         ...
 
+    def add_stream(self, content: Octets, sums: npt.NDArray[np.uint32], is_negative: bool) -> None:
+        """Add big-endian lanes, or take them off."""
+        ...
+
 
 @cache
 def kernels() -> Kernels | None:

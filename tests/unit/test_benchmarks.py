@@ -9,12 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # What makes each benchmark small, and the least ratio that stands then; 0 where small figures say nothing.
-SMALL: dict[str, tuple[dict[str, int], float]] = {
+SMALL: dict[str, tuple[dict[str, object], float]] = {
     "aggregation": ({"DIMENSION": 1000, "PARTICIPANTS": 2}, 0),
     "anvil_submissions": ({"SUBMISSIONS": 40, "SENT_ONE_BY_ONE": 5, "RUNS": 1}, 0),
+    "audit_run": ({"ROUNDS": 1, "PARTICIPANTS": 2, "HIDDEN": (4,)}, 0),
     "event_decoding": ({"EVENTS": 400}, 8),
     "hashing": ({"DIMENSION": 10_000}, 0),
     "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),
+    "masking": ({"DIMENSION": 100_000}, 0),
     "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
     "verify_round": ({"DIMENSION": 5000, "PARTICIPANTS": 3}, 0),
 }

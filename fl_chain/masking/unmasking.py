@@ -1,0 +1,148 @@
+"""Masking an update, and the terms that take the masks off the sum of those who stayed.
+
+A term is a vector like an update: it joins the list of summands, so that partial sums and their challenges
+know nothing of masks. For everyone who stayed it is its own mask with the sign turned; for everyone who
+dropped out after the key set-up, one vector for each neighbour who stayed: the mask that the two share, as
+that neighbour put it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from fl_chain.commitment.chunks import Lanes, verify_lanes
+from fl_chain.errors import VerificationError
+from fl_chain.masking.context import MaskingContext
+from fl_chain.masking.keys import public_key, round_private_key
+from fl_chain.masking.masks import (
+    add_mask,
+    is_subtracted,
+    native_lanes,
+    pair_mask_key,
+    self_mask_key,
+    wire_lanes,
+)
+from fl_chain.masking.setup import KeySetUp, RoundSecrets
+from fl_chain.masking.shares import joined, threshold, verify_seed
+from fl_chain.records import Address
+
+
+class SeedKind(IntEnum):
+    """Which of a participant's two seeds; its value is the place of the share in what is sealed."""
+
+    KEY = 0  # of one who dropped out
+    MASK = 1  # of one who stayed
+
+
+def masked(
+    lanes: Lanes,
+    secrets: RoundSecrets,
+    context: MaskingContext,
+    participant: Address,
+    set_ups: Mapping[Address, KeySetUp],
+) -> Lanes:
+    """Return an update under its masks: uniform in every lane to whoever lacks one of them.
+
+    Args:
+        lanes: the update, shape (dimension,), big-endian.
+        secrets: the participant's own.
+        context: the round, with the base model that this participant trained on.
+        participant: whose update.
+        set_ups: of the neighbours whose key set-up the ledger's root has.
+
+    Raises:
+        ValueError: if the lanes are of another form.
+        MalformedBlob: if a neighbour's round key is none.
+    """
+    verify_lanes(lanes)
+    total = native_lanes(lanes)
+    add_mask(total, self_mask_key(secrets.mask_seed, context, participant))
+    private = round_private_key(secrets.key_seed, context)
+    for peer, set_up in sorted(set_ups.items()):
+        key = pair_mask_key(private, set_up.round_key, context, (participant, peer))
+        add_mask(total, key, is_negative=is_subtracted(participant, peer))
+    return wire_lanes(total)
+
+
+def seed_to_release(peer: Address, survivors: frozenset[Address]) -> SeedKind:
+    """Return which seed of a peer its neighbours help to open, once the survivors are fixed: never both."""
+    return SeedKind.MASK if peer in survivors else SeedKind.KEY
+
+
+def reconstructed_seed(set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address, bytes]) -> bytes:
+    """Return a participant's seed from its neighbours' shares.
+
+    Args:
+        set_up: the participant's.
+        kind: which seed.
+        shares: by neighbour.
+
+    Raises:
+        MalformedBlob: if there are fewer than the threshold, or one is no share.
+        DigestMismatch: if they give another seed than the one committed to.
+    """
+    places = {neighbour: place for place, neighbour in enumerate(sorted(set_up.sealed))}
+    commitment = set_up.key_commitment if kind is SeedKind.KEY else set_up.mask_commitment
+    return joined({places[who]: share for who, share in shares.items()}, threshold(len(places)), commitment)
+
+
+@dataclass(frozen=True, slots=True)
+class UnmaskingTerm:
+    """One summand that takes a mask off; fixed by the survivors before anybody posts."""
+
+    owner: Address  # whose seed
+    peer: Address | None  # the neighbour who stayed; None: the owner stayed, and this is its own mask
+
+
+def unmasking_terms(
+    set_ups: Mapping[Address, KeySetUp], survivors: frozenset[Address]
+) -> list[UnmaskingTerm]:
+    """Return the terms of a round, in the order of the summands."""
+    terms = [UnmaskingTerm(owner, None) for owner in sorted(survivors)]
+    for owner, set_up in sorted(set_ups.items()):
+        if owner not in survivors:
+            terms += [UnmaskingTerm(owner, peer) for peer in sorted(set_up.sealed) if peer in survivors]
+    return terms
+
+
+def term_lanes(
+    term: UnmaskingTerm,
+    seed: bytes,
+    context: MaskingContext,
+    set_ups: Mapping[Address, KeySetUp],
+    dimension: int,
+) -> Lanes:
+    """Return a term's vector, from a published seed.
+
+    Args:
+        term: whose mask.
+        seed: the owner's mask seed where it stayed, else its key seed; 16 bytes.
+        context: the round.
+        set_ups: of everyone in the round's key root.
+        dimension: lanes.
+
+    Raises:
+        DigestMismatch: if the seed is not the one committed to.
+        VerificationError: if a key seed does not give the round key that its owner published: such a
+            participant has masked with something that nobody can take off, and spoilt the round.
+    """
+    owner = set_ups[term.owner]
+    lanes = np.zeros(dimension, dtype=np.uint32)
+    if term.peer is None:
+        verify_seed(seed, owner.mask_commitment)
+        add_mask(lanes, self_mask_key(seed, context, term.owner), is_negative=True)
+        return wire_lanes(lanes)
+    verify_seed(seed, owner.key_commitment)
+    private = round_private_key(seed, context)
+    if public_key(private) != owner.round_key:
+        raise VerificationError(
+            f"the key seed of {term.owner} does not give the round key that it published: it has spoilt the "
+            "round, which ends without a model; suspend it"
+        )
+    key = pair_mask_key(private, set_ups[term.peer].round_key, context, (term.owner, term.peer))
+    add_mask(lanes, key, is_negative=not is_subtracted(term.peer, term.owner))
+    return wire_lanes(lanes)
