@@ -16,7 +16,7 @@ from fl_chain.errors import DigestMismatch, MalformedResponse, RequestRefused
 from fl_chain.ledger.decoding import decode_logs
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.node import Head, Node, data_bytes, quantity
-from fl_chain.ledger.roots import block_hash, verify_block
+from fl_chain.ledger.roots import block_hash, receipts_root, transactions_root
 from fl_chain.ledger.transport import Json
 from fl_chain.ledger.trie_proofs import ProofsNotOffered
 from fl_chain.records import Address
@@ -52,12 +52,11 @@ def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -
     length = newest.number - first_block + 1
     if length > MOST_BLOCKS:
         raise ProofsNotOffered(f"the run goes over {length} blocks; at most {MOST_BLOCKS} are followed back")
-    opened = [
-        header for header in _linked_headers(node, newest, first_block) if may_have_logs(header, ledger)
-    ]
+    linked = _linked_headers(node, newest, first_block)
+    opened = [(digest, header) for digest, header in linked if may_have_logs(header, ledger)]
     logs: list[Json] = []
-    for header in reversed(opened):
-        logs += _proven_logs(node, header, ledger)
+    for digest, header in reversed(opened):
+        logs += _proven_logs(node, digest, header, ledger)
     return ProvenEvents(tuple(decode_logs(logs)), max(length, 0), len(opened))
 
 
@@ -69,20 +68,20 @@ def may_have_logs(header: Mapping[str, Json], ledger: Address) -> bool:
     return all(bloom >> bit & 1 for bit in bits)
 
 
-def _linked_headers(node: Node, newest: Head, first_block: int) -> Iterator[Mapping[str, Json]]:
-    """Yield the headers of a stretch, newest first, each checked against the hash that the next one names."""
+def _linked_headers(node: Node, newest: Head, first_block: int) -> Iterator[tuple[bytes, Mapping[str, Json]]]:
+    """Yield hash and header of each block, newest first, checked against the hash that the next one names."""
     expected = newest.hash
     for last in range(newest.number, first_block - 1, -BLOCKS_PER_BATCH):
         numbers = range(last, max(first_block, last - BLOCKS_PER_BATCH + 1) - 1, -1)
         headers = _offered(node, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
         for number, header in zip(numbers, headers, strict=True):
-            expected = _verified_parent(header, number, expected)
+            digest, expected = expected, _verified_parent(header, number, expected)
             if number == newest.number and quantity(header["timestamp"]) != newest.timestamp:
                 raise MalformedResponse(
                     f"the node says that block {number} is of {newest.timestamp}, its header says "
                     f"{quantity(header['timestamp'])}: ask another node"
                 )
-            yield header
+            yield digest, header
 
 
 def _verified_parent(header: Json, number: int, expected: bytes) -> bytes:
@@ -101,15 +100,15 @@ def _verified_parent(header: Json, number: int, expected: bytes) -> bytes:
     return parent
 
 
-def _proven_logs(node: Node, header: Mapping[str, Json], ledger: Address) -> Iterator[Json]:
+def _proven_logs(node: Node, digest: bytes, header: Mapping[str, Json], ledger: Address) -> Iterator[Json]:
     """Yield an address's logs of a block whose header is proven, with nothing in them on the node's word."""
-    number, digest = header["number"], block_hash(header)
+    number = header["number"]
     try:
         hashes = header["transactions"]
         asked = [("eth_getRawTransactionByHash", [one]) for one in hashes]
         receipts, *raw = _offered(node, [("eth_getBlockReceipts", [number]), *asked])
         sent = [data_bytes(one) for one in raw]
-        verify_block({**header, "hash": "0x" + digest.hex()}, None, receipts, sent)
+        _verify_content(header, receipts, sent)
         position = 0
         for index, (receipt, transaction) in enumerate(zip(receipts, sent, strict=True)):
             for log in receipt["logs"]:
@@ -133,6 +132,20 @@ def _proven_logs(node: Node, header: Mapping[str, Json], ledger: Address) -> Ite
         raise MalformedResponse(
             f"the node does not show all of block {quantity(number)}: {error!r}"
         ) from error
+
+
+def _verify_content(header: Mapping[str, Json], receipts: Sequence[Json], sent: Sequence[bytes]) -> None:
+    """Check that receipts and transactions are those of a block.
+
+    Raises:
+        DigestMismatch: naming which of them are not.
+    """
+    for name, actual in (
+        ("receiptsRoot", receipts_root(receipts)),
+        ("transactionsRoot", transactions_root(sent)),
+    ):
+        if actual != (expected := data_bytes(header[name])):
+            raise DigestMismatch(f"{name} of block {header['number']}", expected=expected, actual=actual)
 
 
 def _offered(node: Node, requests: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
