@@ -27,6 +27,7 @@ from fl_chain.commitment.tree import vector_root
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import RequestRefused
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.transport import Json, Request
@@ -44,7 +45,7 @@ def request_key(method: str, parameters: Sequence[Json]) -> str:
 
 @dataclass
 class RecordedTransport:
-    """A real node's answers, each kept when it is first given; some are replaced by others."""
+    """A real node's answers, kept as long as it tells the truth; some are replaced by others."""
 
     node: Node
     answers: dict[str, Json]
@@ -57,12 +58,15 @@ class RecordedTransport:
         key = request_key(method, parameters)
         if key in self.replaced:
             return {"result": self.replaced[key]}
-        if key not in self.answers:
-            try:
-                self.answers[key] = self.node.request(method, *parameters)
-            except RequestRefused as error:
-                return {"error": {"code": error.code, "message": str(error), "data": "0x" + error.data.hex()}}
-        return {"result": self.answers[key]}
+        if key in self.answers:
+            return {"result": self.answers[key]}
+        try:
+            result = self.node.request(method, *parameters)
+        except RequestRefused as error:
+            return {"error": {"code": error.code, "message": str(error), "data": "0x" + error.data.hex()}}
+        if not self.replaced:
+            self.answers[key] = result
+        return {"result": result}
 
     def batch(self, requests: Sequence[Request]) -> Json:
         return [self.request(method, parameters) for method, parameters in requests]
@@ -79,6 +83,7 @@ class FinishedRun:
     ledger: Address
     deployed_block: int
     history: History
+    events: tuple[Event, ...]
     folder: Path  # of the store
     answers: dict[str, Json] = field(default_factory=dict)
 
@@ -160,7 +165,10 @@ def finished_run(folder: Path) -> Iterator[FinishedRun]:
     consortium.run.ledger.withdraw_pool(consortium.operator, consortium.operator.address)
     history = consortium.run.ledger.sync()
     ledger = consortium.run.ledger
-    run = FinishedRun(consortium.node, ledger.run.ledger, ledger.deployed_block, history, folder / "store")
+    events = tuple(ledger.all_events())
+    run = FinishedRun(
+        consortium.node, ledger.run.ledger, ledger.deployed_block, history, events, folder / "store"
+    )
     try:
         yield run
     finally:

@@ -1,0 +1,181 @@
+"""Audits a finished run again and again, each time with one random corruption in it; counts what is found.
+
+    python tests/corruptions/corruption_table.py                       ten thousand
+    python tests/corruptions/corruption_table.py --count 500 --seed 3
+    python tests/corruptions/corruption_table.py --only 4711           one of them, to look into it
+
+A corruption is found where the audit has a finding or ends with one of the project's own errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("roles", "attacks"))
+
+from corrupted_answers import ANSWER_KINDS
+from corrupted_blobs import BLOB_KINDS, Corrupt, Corruption
+from corrupted_events import EVENT_KINDS
+from finished_run import FinishedRun, finished_run
+from lying_nodes import PROOF_METHODS
+
+from fl_chain.errors import FlChainError
+
+COUNT, SEED = 10_000, 1
+PROOFS = tuple(f'["{method}"' for method in PROOF_METHODS)
+FAMILIES: tuple[tuple[tuple[Corrupt, ...], int], ...] = (
+    (BLOB_KINDS, 40),
+    (EVENT_KINDS, 36),
+    (ANSWER_KINDS, 24),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one corruption."""
+
+    number: int
+    corruption: Corruption
+    is_found: bool
+    is_found_without_proofs: bool | None  # None where it was not tried
+    said: str  # the first finding, or the error
+
+
+@dataclass
+class Row:
+    """What became of a class of corruptions."""
+
+    tried: int = 0
+    meaningless: int = 0
+    found: int = 0
+    missed: list[int] = field(default_factory=list)  # their numbers
+    found_without_proofs: int = 0
+    missed_without_proofs: int = 0
+
+    def add(self, trial: Trial) -> None:
+        """Count a trial."""
+        self.tried += 1
+        if not trial.corruption.changes_meaning:
+            self.meaningless += 1
+            return
+        if trial.is_found:
+            self.found += 1
+        else:
+            self.missed.append(trial.number)
+        self.found_without_proofs += trial.is_found_without_proofs is True
+        self.missed_without_proofs += trial.is_found_without_proofs is False
+
+
+def corruption(run: FinishedRun, seed: int, number: int) -> Corruption:
+    """Return the corruption of a number; each follows from seed and number alone."""
+    chance = Random(f"{seed}/{number}")
+    (kinds,) = chance.choices([kinds for kinds, _ in FAMILIES], [share for _, share in FAMILIES])
+    return chance.choice(kinds)(run, chance)
+
+
+@contextmanager
+def _in_place(one: Corruption) -> Iterator[None]:
+    """Alter files, and put back what was there."""
+    before = {path: path.read_bytes() for path in one.files}
+    try:
+        for path, content in one.files.items():
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content)
+        yield
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def what_is_said(run: FinishedRun, one: Corruption, *, with_proofs: bool = True) -> str:
+    """Return the first thing that an audit says of a corrupted run; empty where it passes."""
+    try:
+        with _in_place(one):
+            report = run.audit(one.answers, with_proofs=with_proofs)
+    except FlChainError as error:
+        return f"{type(error).__name__}: {error}"
+    return next((f"{finding.kind.value}: {finding.detail}" for finding in report.findings), "")
+
+
+def tried(run: FinishedRun, seed: int, number: int, *, with_comparison: bool = True) -> Trial:
+    """Corrupt a run and audit it.
+
+    Args:
+        run: true.
+        seed: of all corruptions.
+        number: of this one.
+        with_comparison: audit lies about anything but proofs a second time, by a node that offers none.
+    """
+    one = corruption(run, seed, number)
+    said = what_is_said(run, one)
+    without: bool | None = None
+    if with_comparison and not all(request.startswith(PROOFS) for request in one.answers):
+        without = bool(what_is_said(run, one, with_proofs=False))
+    return Trial(number, one, bool(said), without, said)
+
+
+def table(rows: dict[str, Row]) -> str:
+    """Return the counts as a table for people."""
+    lines = [
+        "| class | tried | changed no meaning | found | missed | without proofs: found | missed |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    total = Row()
+    for name, row in sorted(rows.items()):
+        lines.append(_line(name, row))
+        for part in ("tried", "meaningless", "found", "found_without_proofs", "missed_without_proofs"):
+            setattr(total, part, getattr(total, part) + getattr(row, part))
+        total.missed += row.missed
+    return "\n".join([*lines, _line("all", total)])
+
+
+def _line(name: str, row: Row) -> str:
+    is_lie = row.found_without_proofs + row.missed_without_proofs > 0
+    without = [row.found_without_proofs, row.missed_without_proofs] if is_lie else ["", ""]
+    cells = [name, row.tried, row.meaningless, row.found, len(row.missed), *without]
+    return "| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells) + " |"
+
+
+def main() -> int:
+    """Run the command line; the exit status is 1 where something was missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--only", type=int, help="the number of one corruption")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    rows: dict[str, Row] = {}
+    with tempfile.TemporaryDirectory() as scratch, finished_run(Path(scratch)) as run:
+        if run.audit().findings or run.audit(with_proofs=False).findings:
+            raise SystemExit("the clean run has findings")
+        started = time.monotonic()
+        numbers = range(options.count) if options.only is None else [options.only]
+        for number in numbers:
+            trial = tried(run, options.seed, number)
+            rows.setdefault(trial.corruption.kind, Row()).add(trial)
+            if (trial.corruption.changes_meaning and not trial.is_found) or options.only is not None:
+                one = trial.corruption
+                print(f"{number}: {one.kind}: {one.what}: {trial.said or 'MISSED'}")
+            if number % 500 == 499:
+                print(f"{number + 1} of {options.count}", file=sys.stderr, flush=True)
+        seconds = time.monotonic() - started
+    print(table(rows))
+    print(f"\n{len(numbers)} corruptions, seed {options.seed}, {1000 * seconds / len(numbers):.0f} ms each")
+    return 1 if any(row.missed for row in rows.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
