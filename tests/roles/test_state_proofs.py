@@ -9,6 +9,7 @@ from consortium import Consortium
 from lying_nodes import PROOF_METHODS, Alteration, honest, lying_node
 
 from fl_chain.audit import AuditReport, audit_run
+from fl_chain.errors import MalformedResponse
 from fl_chain.ledger import events as e
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.client import Ledger
@@ -271,7 +272,7 @@ def test_events_that_were_other_when_they_were_read_first_are_found(run: Consort
 
 
 def test_a_run_too_long_to_follow_back_says_so(run: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
-    length = run.node.head().number - run.run.ledger.deployed_block + 1
+    length = run.node.head().number - run.run.ledger.all_events()[0].place.block_number + 1
     monkeypatch.setattr("fl_chain.ledger.proven_events.MOST_BLOCKS", length)
     report = audited(run)
     assert report.proofs is not None
@@ -288,3 +289,19 @@ def test_a_pruned_node_is_no_finding(run: Consortium) -> None:
     assert report.findings == []
     assert report.proofs is not None
     assert [report.proofs[part]["outcome"] for part in ("events", "state")] == ["proven", "not_offered"]
+
+
+class Silent:
+    """Tells of the events once, and of none afterwards."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def __call__(self, method: str, _parameters: Sequence[Json], result: Json) -> Json:
+        self._asked += method == "eth_getLogs"
+        return [] if method == "eth_getLogs" and self._asked > 1 else result
+
+
+def test_a_node_that_tells_of_no_event_any_more_is_not_audited(run: Consortium) -> None:
+    with pytest.raises(MalformedResponse, match="no event of the ledger any more"):
+        audited(run, Silent())
