@@ -80,8 +80,8 @@ bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 report-check: $(DEV_STAMP) ## open the demo's audit page in headless Chromium (needs Chromium and runs/demo), take pictures
 	$(BIN)/python scripts/check_report.py runs/demo --out runs/report-check
 
-corruptions: $(DEV_STAMP) ## corrupt a finished run ten thousand times, print what the audit finds (some minutes)
-	$(BIN)/python tests/corruptions/corruption_table.py
+corruptions: $(DEV_STAMP) ## corrupt a finished run ten thousand times, write docs/corruptions.md (some minutes)
+	$(BIN)/python tests/corruptions/corruption_table.py --write docs/corruptions.md
 
 fuzz: $(DEV_STAMP) ## run the coverage-guided fuzzer on every decoder, FUZZ_SECONDS (60) each; brings atheris
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris==3.0.0

@@ -35,6 +35,7 @@ from lying_nodes import PROOF_METHODS
 from fl_chain.errors import FlChainError
 
 COUNT, SEED = 10_000, 1
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 COMPARED_EVERY = 5  # lie is told by a node without proofs too
 PROOFS = tuple(f'["{method}"' for method in PROOF_METHODS)
 FAMILIES: tuple[tuple[tuple[Corrupt, ...], int], ...] = (
@@ -176,6 +177,13 @@ def _line(name: str, row: Row) -> str:
     return "| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells) + " |"
 
 
+def written(page: str, shown: str, seed: int) -> str:
+    """Return a page with the table between its two marks replaced."""
+    before, rest = page.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    return f"{before}{BEGIN}\nSeed {seed}:\n\n{shown}\n{END}{after}"
+
+
 def main() -> int:
     """Run the command line; the exit status is 1 where something was missed."""
     parser = argparse.ArgumentParser(
@@ -184,6 +192,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", type=Path, help="a page, whose table is replaced")
     parser.add_argument("--only", type=int, help="the number of one corruption")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -201,9 +210,12 @@ def main() -> int:
             if done % 500 == 0:
                 print(f"{done} of {options.count}", file=sys.stderr, flush=True)
         seconds = time.monotonic() - started
-    print(table(rows))
+    shown = table(rows)
     each_ms = 1000 * seconds * options.processes / len(numbers)
-    print(f"\n{len(numbers)} corruptions, seed {options.seed}: {each_ms:.0f} ms each and process")
+    print(f"{shown}\n\n{len(numbers)} corruptions, seed {options.seed}: {each_ms:.0f} ms each and process")
+    if options.write is not None:
+        page = written(options.write.read_text(encoding="utf-8"), shown, options.seed)
+        options.write.write_text(page, encoding="utf-8")
     return 1 if any(row.missed for row in rows.values()) else 0
 
 

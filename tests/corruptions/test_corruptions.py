@@ -9,7 +9,7 @@ import pytest
 from corrupted_answers import ANSWER_KINDS
 from corrupted_blobs import BLOB_KINDS, Corruption, needed_blobs
 from corrupted_events import EVENT_KINDS, decoded, told_logs
-from corruption_table import COUNT, SEED, Row, corruption, table, tried, what_is_said
+from corruption_table import COUNT, SEED, Row, corruption, table, tried, what_is_said, written
 from finished_run import FinishedRun, finished_run
 
 from fl_chain.records import FallReason, RoundStatus
@@ -79,3 +79,5 @@ def test_what_is_not_found_is_counted_as_missed(run: FinishedRun) -> None:
     assert (row.tried, row.found, row.missed) == (1, 0, [8])
     assert "| all | 1 | 0 | 0 | 1 |" in table({"blob: none": row})
     assert COUNT == 10_000
+    page = written("a\n<!-- table -->\nold\n<!-- end of table -->\nb\n", "new", 3)
+    assert page == "a\n<!-- table -->\nSeed 3:\n\nnew\n<!-- end of table -->\nb\n"
