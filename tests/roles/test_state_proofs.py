@@ -13,6 +13,8 @@ from fl_chain.errors import MalformedResponse
 from fl_chain.ledger import events as e
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.devnet.server import background_server
+from fl_chain.ledger.node import connect
 from fl_chain.ledger.transport import Json
 from fl_chain.report.schema import parse_report
 
@@ -110,6 +112,14 @@ def test_an_honest_node_proves_everything(run: Consortium) -> None:
     assert state["balance_wei"] == run.node.balance_wei(run.run.ledger.run.ledger)
     assert state["slots"] > 30
     assert parse_report(report.to_json().encode()).proofs is not None
+
+
+def test_a_devnet_over_http_proves_the_same(run: Consortium) -> None:
+    with background_server(run.chain) as url:
+        node = connect([url])
+        ledger = Ledger.open(node, run.run.ledger.run.ledger)
+        assert audit_run(ledger, run.store).to_json() == audited(run).to_json()
+        node.close()
 
 
 LIES: dict[str, tuple[Alteration, bool]] = {  # whether state alone shows it
