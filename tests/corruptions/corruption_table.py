@@ -35,6 +35,7 @@ from lying_nodes import PROOF_METHODS
 from fl_chain.errors import FlChainError
 
 COUNT, SEED = 10_000, 1
+CRASH = "CRASH: "
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 COMPARED_EVERY = 5  # lie is told by a node without proofs too
 PROOFS = tuple(f'["{method}"' for method in PROOF_METHODS)
@@ -111,6 +112,8 @@ def what_is_said(run: FinishedRun, one: Corruption, *, with_proofs: bool = True)
             report = run.audit(one.answers, with_proofs=with_proofs)
     except FlChainError as error:
         return f"{type(error).__name__}: {error}"
+    except Exception as error:  # as bad as a miss, and the others are tried all the same
+        return f"{CRASH}{error!r}"
     return next((f"{finding.kind.value}: {finding.detail}" for finding in report.findings), "")
 
 
@@ -130,8 +133,12 @@ def tried(run: FinishedRun, seed: int, number: int, *, with_comparison: bool = T
     said = what_is_said(run, one, with_proofs=bool(one.answers))
     without: bool | None = None
     if with_comparison and not all(request.startswith(PROOFS) for request in one.answers):
-        without = bool(what_is_said(run, one, with_proofs=False))
-    return Trial(number, replace(one, files={}, answers={}), bool(said), without, said)
+        without = _is_found(what_is_said(run, one, with_proofs=False))
+    return Trial(number, replace(one, files={}, answers={}), _is_found(said), without, said)
+
+
+def _is_found(said: str) -> bool:
+    return said != "" and not said.startswith(CRASH)
 
 
 def all_tried(run: FinishedRun, seed: int, numbers: Sequence[int], processes: int) -> Iterator[Trial]:

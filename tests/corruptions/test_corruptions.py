@@ -73,6 +73,9 @@ def test_a_corruption_follows_from_seed_and_number(run: FinishedRun) -> None:
 def test_what_is_not_found_is_counted_as_missed(run: FinishedRun) -> None:
     nothing = Corruption("blob: none", "nothing is altered", changes_meaning=True)
     assert what_is_said(run, nothing) == ""
+    for log in (None, {}, 7):
+        unknown = replace(nothing, answers={told_logs(run)[0]: [log]})
+        assert what_is_said(run, unknown).startswith("MalformedResponse")
     trial = replace(tried(run, SEED, 0), corruption=nothing, is_found=False, number=8)
     row = Row()
     row.add(trial)
