@@ -10,7 +10,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas figures bench fuzz report-check contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas figures bench corruptions fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -79,6 +79,9 @@ bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 
 report-check: $(DEV_STAMP) ## open the demo's audit page in headless Chromium (needs Chromium and runs/demo), take pictures
 	$(BIN)/python scripts/check_report.py runs/demo --out runs/report-check
+
+corruptions: $(DEV_STAMP) ## corrupt a finished run ten thousand times, write docs/corruptions.md (some minutes)
+	$(BIN)/python tests/corruptions/corruption_table.py --write docs/corruptions.md
 
 fuzz: $(DEV_STAMP) ## run the coverage-guided fuzzer on every decoder, FUZZ_SECONDS (60) each; brings atheris
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris==3.0.0

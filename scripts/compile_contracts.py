@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ SETTINGS: dict[str, Any] = {
     # Without the metadata hash the bytecode depends on the code alone, not on comments or folders.
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
     "outputSelection": {
-        unit: {contract: ["abi", "evm.bytecode", "evm.deployedBytecode"]}
+        # The syntax tree names the immutables, which the compiler numbers only.
+        unit: {contract: ["abi", "evm.bytecode", "evm.deployedBytecode", "storageLayout"], "": ["ast"]}
         for unit, contract in CONTRACTS_BY_UNIT.items()
     },
 }
@@ -139,19 +141,45 @@ def compile_artifacts() -> dict[str, dict[str, Any]]:
     """
     sources = read_sources()
     output = compile_sources(sources, SETTINGS["outputSelection"])
+    version = output["version"]
+    names = {
+        str(node["id"]): node["name"]
+        for unit in CONTRACTS_BY_UNIT
+        for node in variable_declarations(output["sources"][unit]["ast"])
+    }
     return {
-        contract: artifact_of(contract, output["contracts"][unit][contract], output["version"], sources)
+        contract: artifact_of(contract, output["contracts"][unit][contract], names, version, sources)
         for unit, contract in CONTRACTS_BY_UNIT.items()
     }
 
 
+def variable_declarations(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield the declarations of variables in a syntax tree."""
+    if isinstance(node, dict):
+        if node.get("nodeType") == "VariableDeclaration":
+            yield node
+        for part in node.values():
+            yield from variable_declarations(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from variable_declarations(part)
+
+
 def artifact_of(
-    contract: str, compiled: dict[str, Any], version: str, sources: dict[str, str]
+    contract: str, compiled: dict[str, Any], names: dict[str, str], version: str, sources: dict[str, str]
 ) -> dict[str, Any]:
-    """Return a contract's artifact from what the compiler says of it."""
+    """Return a contract's artifact from what the compiler says of it.
+
+    Args:
+        contract: its name.
+        compiled: the compiler's answer.
+        names: of variables, by their numbers in the syntax tree.
+        version: of the compiler.
+        sources: of the source units.
+    """
     deployed = compiled["evm"]["deployedBytecode"]
-    # The keys are AST ids, which say nothing; where the immutables stand is all that a reader needs.
-    positions = [spot for spots in deployed.get("immutableReferences", {}).values() for spot in spots]
+    references = deployed.get("immutableReferences", {})
+    positions = [spot | {"name": names[number]} for number, spots in references.items() for spot in spots]
     return {
         "contractName": contract,
         "compiler": {"version": version, "settings": SETTINGS},
@@ -160,7 +188,18 @@ def artifact_of(
         "bytecode": "0x" + compiled["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + deployed["object"],
         "immutableReferences": sorted(positions, key=lambda spot: (spot["start"], spot["length"])),
+        "storageLayout": storage_layout_of(compiled["storageLayout"]),
     }
+
+
+def storage_layout_of(layout: dict[str, Any]) -> dict[str, Any]:
+    """Return where a contract's state lies, without the syntax tree's numbers, which change with any edit."""
+    content = json.loads(re.sub(r"(\([^()]*\))\d+", r"\1", json.dumps(layout)))
+    types = content["types"] or {}
+    members = [one for kind in types.values() for one in kind.get("members", ())]
+    for variable in [*content["storage"], *members]:
+        del variable["astId"], variable["contract"]
+    return {"storage": content["storage"], "types": types}
 
 
 def path_of_artifact(contract: str) -> Path:

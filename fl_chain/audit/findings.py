@@ -47,6 +47,10 @@ class Kind(StrEnum):
     NODE_CODE_DIFFERS = "node_code_differs"
     NODE_EVENTS_DIFFER = "node_events_differ"
     NODE_STATE_DIFFERS = "node_state_differs"
+    EVENT_PROOF_FAILS = "event_proof_fails"
+    PROVEN_EVENTS_DIFFER = "proven_events_differ"
+    STATE_PROOF_FAILS = "state_proof_fails"
+    PROVEN_STATE_DIFFERS = "proven_state_differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ class AuditReport:
     checks: dict[str, int] = field(default_factory=dict)
     blobs: BlobCounts = field(default_factory=BlobCounts)
     gas: dict[str, Any] | None = None  # as the node's receipts say; None where it does not keep them
+    proofs: dict[str, Any] | None = None  # of events and state, against the block's hash
 
     @property
     def verdict(self) -> str:
@@ -157,5 +162,6 @@ class AuditReport:
             "checks": dict(sorted(self.checks.items())),
             "blobs": asdict(self.blobs),
             "gas": self.gas,
+            "proofs": self.proofs,
         }
         return json.dumps(content, indent=2) + "\n"

@@ -16,7 +16,7 @@ from fl_chain.commitment.seals import round_digest
 from fl_chain.errors import UpdateOutOfRange
 from fl_chain.ledger.history import History
 from fl_chain.records import Digest, ExclusionReason, Posting, Round, RoundStatus, Submission
-from fl_chain.store import Store
+from fl_chain.store import Store, Update
 
 _PUBLISHED = (RoundStatus.POSTED, RoundStatus.FINAL)
 
@@ -192,19 +192,9 @@ class RoundAudit:
 
     def read_update(self, submission: Submission) -> Lanes | None:
         """Return an included update after checking all its copies; None where none is good."""
-        history, store, report = self._history, self._store, self._report
+        history, report = self._history, self._report
         dimension = history.definition.dimension
-        key = (submission.participant, submission.sealed_root, dimension)
-        update = read_copies(
-            report,
-            lambda: store.read_update(*key, run=history.run, round=submission.round),
-            lambda: store.update_copies(*key, run=history.run, round=submission.round),
-            kinds=(Kind.UPDATE_MISSING, Kind.UPDATE_ALTERED),
-            what=f"the update of {submission.participant} in round {submission.round}",
-            held_by="that participant or the aggregator",
-            round=submission.round,
-            participant=submission.participant,
-        )
+        update = self._read_update(submission, "", "that participant or the aggregator")
         if update is None:
             return None
         report.blobs.updates += 1
@@ -225,6 +215,20 @@ class RoundAudit:
         lanes = update.lanes[:dimension]  # as the sums do
         self._statistics.add(submission, update.opening.vector_root, lanes)
         return lanes
+
+    def _read_update(self, submission: Submission, which: str, held_by: str) -> Update | None:
+        history, store = self._history, self._store
+        key = (submission.participant, submission.sealed_root, history.definition.dimension)
+        return read_copies(
+            self._report,
+            lambda: store.read_update(*key, run=history.run, round=submission.round),
+            lambda: store.update_copies(*key, run=history.run, round=submission.round),
+            kinds=(Kind.UPDATE_MISSING, Kind.UPDATE_ALTERED),
+            what=f"the update of {submission.participant} in round {submission.round}{which}",
+            held_by=held_by,
+            round=submission.round,
+            participant=submission.participant,
+        )
 
     def _compare(self, current: Round, posting: Posting, aggregate: Aggregate) -> None:
         pairs = zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
@@ -253,7 +257,7 @@ class RoundAudit:
             submission = self._history.submissions[current.id][exclusion.index]
             self._report.count("exclusions")
             try:
-                lanes = self._excluded_lanes(submission)
+                lanes = self._excluded_lanes(submission, exclusion.reason)
             except UpdateOutOfRange:
                 continue
             if lanes is None:
@@ -271,9 +275,21 @@ class RoundAudit:
                     participant=submission.participant,
                 )
 
-    def _excluded_lanes(self, submission: Submission) -> Lanes | None:
+    def _excluded_lanes(self, submission: Submission, reason: ExclusionReason) -> Lanes | None:
+        """Return an excluded update that is within its bounds; None where it cannot be read.
+
+        Only one that was excluded as unreadable may be so.
+
+        Raises:
+            UpdateOutOfRange: it is not within them.
+        """
         history, store = self._history, self._store
         dimension = history.definition.dimension
+        if reason is not ExclusionReason.UNREADABLE:
+            update = self._read_update(submission, ", which a posting left out,", "that participant")
+            if update is not None:
+                verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
+            return None if update is None else update.lanes
         if not store.has_update(submission.participant, submission.sealed_root):
             return None
         copies = store.update_copies(

@@ -10,6 +10,7 @@ from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.audit.money import audit_rewards
 from fl_chain.audit.nodes import audit_other_node, common_block
 from fl_chain.audit.rounds import RoundAudit
+from fl_chain.audit.state_proofs import audit_proofs
 from fl_chain.errors import LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -79,6 +80,7 @@ def audit_run(
         progress(round_id, history.state.latest)
     audit_rewards(history, report)
     _audit_state(ledger, history, report)
+    audit_proofs(ledger, history, report)
     _summarise_participants(history, report)
     report.gas = _gas(ledger)
     return report

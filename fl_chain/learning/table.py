@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from fl_chain.errors import InputDataError
 
 _CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+_READ_PARQUET = "import sys, polars; polars.read_parquet(sys.argv[1])"
+_MOST_MESSAGE = 500  # characters
 # Its readers panic at some malformed files, and a panic is not even an Exception.
 _READ_FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
@@ -117,12 +121,28 @@ def read_table(source: str) -> Table:
     if not Path(source).is_file():
         raise InputDataError(f"there is no file {source}; name the participant's table in [worker] data")
     if name.endswith(_PARQUET_SUFFIXES):
+        _verify_survivable(source)
         try:
             frame = pl.read_parquet(source)
         except _READ_FAILURES as error:
             raise InputDataError(f"{source} cannot be read as Parquet: {error}") from error
         return _table(frame, source, first_row=1)
     return _table(_read_csv(Path(source), source), source, first_row=2)
+
+
+def _verify_survivable(source: str) -> None:
+    """Read a Parquet file in a process of its own first.
+
+    At some malformed files the reader asks for more memory than there is, and ends its process by that.
+
+    Raises:
+        InputDataError: the process did not survive, or the file cannot be read.
+    """
+    command = [sys.executable, "-c", _READ_PARQUET, source]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    if done.returncode != 0:
+        said = next(iter(done.stderr.strip().splitlines()), "its reader ended without a word")
+        raise InputDataError(f"{source} cannot be read as Parquet: {said}"[:_MOST_MESSAGE])
 
 
 def _read_csv(file: io.BytesIO | Path, origin: str) -> pl.DataFrame:

@@ -22,6 +22,8 @@ class Artifact:
         bytecode: what a deployment sends, before the encoded constructor arguments.
         template: the runtime code with zeros where a deployment writes its immutable values.
         immutables: start and length of each of those places, ascending.
+        immutable_names: of the variable whose value stands in each of those places.
+        storage_layout: where the contract's state lies, as the compiler describes it.
         code_hash: SHA-256 of ``template``; equal for every deployment of the same contract.
     """
 
@@ -29,11 +31,27 @@ class Artifact:
     bytecode: bytes
     template: bytes
     immutables: tuple[tuple[int, int], ...]
+    immutable_names: tuple[str, ...]
+    storage_layout: dict[str, Any]
     code_hash: Digest
 
     def immutable_values(self, deployed: bytes) -> list[int]:
         """Return what a deployment wrote into runtime code that `verify_code` has accepted."""
         return [int.from_bytes(deployed[start : start + length], "big") for start, length in self.immutables]
+
+    def named_immutables(self, deployed: bytes) -> dict[str, int]:
+        """Return the immutable values in runtime code that `verify_code` has accepted, by name.
+
+        Raises:
+            WrongCode: a variable has one value here and another one there.
+        """
+        named: dict[str, int] = {}
+        for name, value in zip(self.immutable_names, self.immutable_values(deployed), strict=True):
+            if named.setdefault(name, value) != value:
+                raise WrongCode(
+                    f"the code at this address has two values for {name}: take no part in this run"
+                )
+        return named
 
     def verify_code(self, deployed: bytes) -> None:
         """Check that runtime code is this contract's, whatever a deployment's immutable values are.
@@ -82,5 +100,7 @@ def _artifact(contract: str) -> Artifact:
         bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")),
         template=template,
         immutables=tuple((spot["start"], spot["length"]) for spot in content["immutableReferences"]),
+        immutable_names=tuple(spot["name"] for spot in content["immutableReferences"]),
+        storage_layout=content["storageLayout"],
         code_hash=Digest(hashlib.sha256(template).digest()),
     )

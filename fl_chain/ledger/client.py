@@ -335,7 +335,10 @@ class Ledger(LedgerCalls):
         return found
 
     def _missing_timestamps(self, logs: Sequence[dict[str, Any]]) -> dict[int, int]:
-        numbers = sorted({quantity(log["blockNumber"]) for log in logs if "blockTimestamp" not in log})
+        try:
+            numbers = sorted({quantity(log["blockNumber"]) for log in logs if "blockTimestamp" not in log})
+        except (KeyError, TypeError) as error:
+            raise MalformedResponse(f"a log of the node is none: {error!r}; ask another node") from error
         blocks = self._in_batches("eth_getBlockByNumber", [[hex(number), False] for number in numbers])
         return {number: parse_head(block).timestamp for number, block in zip(numbers, blocks, strict=True)}
 

@@ -50,7 +50,7 @@ class History(Tables):
                 raise MalformedResponse(f"events out of order at block {place[0]}: ask another node")
             try:
                 apply_event(event, self)
-            except (KeyError, ValueError, AttributeError) as error:
+            except (LookupError, ValueError, AttributeError, ArithmeticError) as error:
                 raise MalformedResponse(
                     f"{type(event).__name__} in block {place[0]} does not follow from the events before it "
                     f"({error!r}): ask another node, and from the block of the deployment on"

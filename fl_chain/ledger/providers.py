@@ -212,7 +212,7 @@ def _matched(answers: Json, count: int) -> Json:
     """Return a batch's answers, which web3 has sorted by id; the ids count up from request to request."""
     if not isinstance(answers, list):
         return answers
-    ids = [answer.get("id") for answer in answers]
+    ids = [answer.get("id") if isinstance(answer, dict) else None for answer in answers]
     if len(ids) != count or any(not isinstance(one, int) for one in ids) or len(set(ids)) != count:
         raise TransportFailed(f"a batch of {count} was answered by the ids {ids[:20]}")
     return answers

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import singledispatch
 
+from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.seals import fold, initial_digest, leaf
+from fl_chain.errors import LedgerReverted
 from fl_chain.ledger import events as e
+from fl_chain.ledger.memory.bounds import verify_definition, verify_policy
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
     NEVER,
@@ -48,10 +51,20 @@ def apply_event(event: e.Event, tables: Tables) -> None:
 def _(event: e.RunDeployed, tables: Tables) -> None:
     if hasattr(tables, "policy"):
         raise ValueError("a ledger is deployed once")
+    _verify_deployable(event)
     tables.operator, tables.token = event.operator, event.token
     tables.definition, tables.policy = event.definition, event.policy
     tables.deployed_at = event.place.timestamp
     tables.update_state(aggregator=event.aggregator)
+
+
+def _verify_deployable(event: e.RunDeployed) -> None:
+    """Check the bounds that the constructor checks."""
+    try:
+        verify_definition(event.definition)
+        verify_policy(event.policy)
+    except LedgerReverted as error:
+        raise ValueError(f"no ledger is deployed with this policy: {error}") from error
 
 
 @apply_event.register
@@ -208,6 +221,9 @@ def _(event: e.UpdateSubmitted, tables: Tables) -> None:
     current, participant = tables.rounds[event.round], tables.participants[event.participant]
     if current.status is not RoundStatus.OPEN or event.index != current.submissions:
         raise ValueError("submissions to an open round are contiguous")
+    total_weight = current.total_weight + event.weight
+    if event.weight < 1 or total_weight > tables.policy.max_total_weight:
+        raise ValueError("weights are positive and a round's total is bounded")
     submission = Submission(
         round=event.round,
         index=event.index,
@@ -226,13 +242,18 @@ def _(event: e.UpdateSubmitted, tables: Tables) -> None:
         submissions=current.submissions + 1,
         remaining=current.remaining - was_expected,
         returning=current.returning + is_counted,
-        total_weight=current.total_weight + event.weight,
+        total_weight=total_weight,
         digest=fold(current.digest, submission.leaf),
     )
 
 
 @apply_event.register
 def _(event: e.RoundClosed, tables: Tables) -> None:
+    current = tables.rounds[event.round]
+    stated = (event.digest, event.submissions, event.total_weight, event.returning)
+    given = (current.digest, current.submissions, current.total_weight, current.returning)
+    if current.status is not RoundStatus.OPEN or stated != given:
+        raise ValueError("an open round closes with what was submitted to it")
     tables.seeds[event.round] = event.seed
     tables.update_round(event.round, status=RoundStatus.CLOSED, since=event.place.timestamp)
     tables.update_state(last_closed=event.round)
@@ -242,6 +263,7 @@ def _(event: e.RoundClosed, tables: Tables) -> None:
 def _(event: e.RoundPosted, tables: Tables) -> None:
     if event.included < 1 or event.included_weight < 1:
         raise ValueError("a posting includes one submission at least")
+    _verify_postable(event, tables.rounds[event.round])
     posting = Posting(
         round=event.round,
         posting_number=event.posting_number,
@@ -261,6 +283,17 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
     tables.update_round(event.round, status=RoundStatus.POSTED, since=event.place.timestamp)
     tables.update_state(tip=event.round, active=0)
     _move_bond(tables, event.poster, -tables.policy.bond_wei)
+
+
+def _verify_postable(event: e.RoundPosted, current: Round) -> None:
+    """Check what the contract checks of a posting and later steps rest on."""
+    if (current.status, current.posting_number) != (RoundStatus.CLOSED, event.posting_number):
+        raise ValueError("a posting is of a closed round, under its posting number")
+    if len(event.partial_sum_roots) != partial_sum_count(current.submissions):
+        raise ValueError("a posting lists every partial sum")
+    indices = [exclusion.index for exclusion in event.exclusions]
+    if indices != sorted(set(indices)) or any(index >= current.submissions for index in indices):
+        raise ValueError("exclusions ascend, and are of submissions")
 
 
 @apply_event.register

@@ -15,7 +15,14 @@ from fl_chain.errors import DigestMismatch
 from fl_chain.ledger.node import data_bytes, quantity
 from fl_chain.ledger.transport import Json
 
-_DATA, _NUMBER = data_bytes, quantity
+
+def _scalar(value: Json) -> bytes:
+    """Return a JSON-RPC quantity as RLP has numbers: big-endian, no leading zero."""
+    number = quantity(value)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+_DATA, _NUMBER = data_bytes, _scalar
 # In the order of the header; those of later forks are there from some block on.
 _HEADER = {
     "parentHash": _DATA,
@@ -52,7 +59,7 @@ def block_hash(block: Mapping[str, Json]) -> bytes:
         MalformedResponse: a field is not of its form.
     """
     fields = [form(block[name]) for name, form in _HEADER.items() if block.get(name) is not None]
-    return bytes(keccak(rlp.encode(fields)))
+    return bytes(keccak(_encoded(fields)))
 
 
 def receipts_root(receipts: Sequence[Mapping[str, Json]]) -> bytes:
@@ -98,10 +105,15 @@ def _receipt(receipt: Mapping[str, Json]) -> bytes:
         [data_bytes(log["address"]), [data_bytes(topic) for topic in log["topics"]], data_bytes(log["data"])]
         for log in receipt["logs"]
     ]
-    fields = [quantity(receipt["status"]), quantity(receipt["cumulativeGasUsed"])]
+    fields = [_scalar(receipt["status"]), _scalar(receipt["cumulativeGasUsed"])]
     kind = quantity(receipt["type"])
-    body = bytes(rlp.encode([*fields, data_bytes(receipt["logsBloom"]), logs]))
+    body = _encoded([*fields, data_bytes(receipt["logsBloom"]), logs])
     return bytes([kind]) + body if kind else body
+
+
+def _encoded(fields: Sequence[object]) -> bytes:
+    """Return the RLP of nested lists of bytes; that they are such needs no looking, which takes longer."""
+    return bytes(rlp.encode(fields, infer_serializer=False))
 
 
 def _indexed_root(values: Iterable[bytes]) -> bytes:

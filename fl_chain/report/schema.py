@@ -174,6 +174,38 @@ class Gas(_Part):
     rounds: dict[RoundKey, dict[Call, CallGas]]
 
 
+class EventProof(_Part):
+    """Whether the ledger's events lead to the audited block's hash."""
+
+    outcome: Literal["proven", "not_offered", "failed"]
+    reason: Text | None = None
+    events: Count = 0
+    linked_blocks: Count = 0
+    opened_blocks: Count = 0
+    same: bool = False
+
+
+class StateProof(_Part):
+    """Whether the contract's state does."""
+
+    outcome: Literal["proven", "not_offered", "failed"]
+    reason: Text | None = None
+    state_root: Hash | None = None
+    storage_root: Hash | None = None
+    code_keccak: Hash | None = None
+    verifier_code_keccak: Hash | None = None
+    balance_wei: Amount | None = None  # None where amounts are in a token
+    slots: Count = 0
+    whole_storage: bool = False
+
+
+class Proofs(_Part):
+    """What was proven against the hash of the audited block."""
+
+    events: EventProof
+    state: StateProof
+
+
 class Report(_Part):
     """An audit's report."""
 
@@ -188,6 +220,7 @@ class Report(_Part):
     checks: dict[Text, Count]
     blobs: Blobs
     gas: Gas | None = None
+    proofs: Proofs | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -23,6 +23,7 @@ REASONS = {
     "fl_chain.cli.report": "hands a file's bytes to fl_chain.report.schema",
     "fl_chain.ledger.devnet.proofs": "nodes of the chain's own tries",
     "fl_chain.ledger.code": "compares code with the package's own",
+    "fl_chain.ledger.trie_roots": "hexadecimal digits that it made itself",
     "fl_chain.ledger.saved_anvil": "needs anvil; tests/nodes/test_saved_chains.py alters every part of it",
     "fl_chain.report.page": "templates of the package",
     "fl_chain.run.stripes": "blobs whose readers are target blobs', cut into stripes",

@@ -26,13 +26,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from scratch import scratch, use_own_scratch
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 PACKAGE = "fuzz_targets"
 INSTRUMENTED = ["fl_chain", PACKAGE]
+PACKAGE_FOLDER = f"{HERE.parents[1]}/fl_chain/"
+TraceFunction = Callable[[FrameType, str, object], object]
 
 INPUT_TIMEOUT_S = 20  # one input takes milliseconds
 SPARE_MEMORY_BYTES = 2 << 30  # on top of what the imports take
@@ -183,29 +185,54 @@ def _fuzz(name: str, module: ModuleType, work: Path, found: Path, budget: Budget
 
 
 def _keep(name: str, module: ModuleType, work: Path, scratch: Path) -> None:
-    """Merge what was found into the committed corpus, smallest inputs first, up to its limit."""
-    corpus, merged = HERE / "corpus" / name, scratch / "merged"
-    merged.mkdir()
+    """Make what was found the committed corpus: inputs that reach new lines, smallest first, up to its limit.
 
-    def merge() -> None:
-        import atheris
+    libFuzzer's own merge starts its program anew for that, which a forked process has no command line for.
+    """
+    corpus, chosen = HERE / "corpus" / name, scratch / "chosen"
 
+    def choose() -> None:
         use_own_scratch()
-        atheris.Setup(
-            [name, "-merge=1", "-set_cover_merge=1", "-rss_limit_mb=0", str(merged), str(work)], module.fuzz
-        )
-        atheris.Fuzz()
+        inputs = sorted(work.iterdir(), key=lambda one: (one.stat().st_size, one.name))
+        chosen.write_text("\n".join(path.name for path in _covering(module, inputs)))
 
-    _in_child(merge, scratch / "merge-log", 600)
+    if _in_child(choose, scratch / "choose-log", 600) != 0:
+        print((scratch / "choose-log").read_text(errors="replace")[-2000:], flush=True)
+        return  # and leave the corpus as it is
     shutil.rmtree(corpus, ignore_errors=True)
     corpus.mkdir(parents=True)
     size = 0
-    for path in sorted(merged.iterdir(), key=lambda one: one.stat().st_size):
-        size += path.stat().st_size
+    for found in chosen.read_text().splitlines():
+        content = (work / found).read_bytes()
+        size += len(content)
         if size > CORPUS_BYTES:
             break
-        content = path.read_bytes()
         (corpus / hashlib.sha1(content).hexdigest()[:16]).write_bytes(content)
+
+
+def _covering(module: ModuleType, inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs that each reach a line of fl_chain which none before it has reached."""
+    reached: set[tuple[str, int]] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> TraceFunction | None:
+        file = frame.f_code.co_filename
+        if not file.startswith(PACKAGE_FOLDER):
+            return None
+        if event == "line":
+            reached.add((file, frame.f_lineno))
+        return note
+
+    chosen = []
+    for path in inputs:
+        before = len(reached)
+        sys.settrace(note)
+        try:
+            module.fuzz(path.read_bytes())
+        finally:
+            sys.settrace(None)
+        if len(reached) > before:
+            chosen.append(path)
+    return chosen
 
 
 def _statistic(output: str, name: str) -> int:

@@ -26,12 +26,15 @@ from fl_chain.errors import FlChainError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet import dev_keys, open_chain
 from fl_chain.ledger.devnet.rpc import Dispatcher
+from fl_chain.ledger.expected_storage import expected_storage
 from fl_chain.ledger.fees import current_fees
 from fl_chain.ledger.node import Head, Node
+from fl_chain.ledger.proven_events import proven_events
 from fl_chain.ledger.receipts import receipt_of
 from fl_chain.ledger.signing import Call, Fees, Signer
 from fl_chain.ledger.transport import Json, Request
 from fl_chain.ledger.trie_proofs import proven_account
+from fl_chain.ledger.trie_roots import storage_root
 from fl_chain.records import Address, ExclusionReason
 
 SLOTS = range(6)
@@ -156,6 +159,8 @@ def read_tables(history: Any, participant: Address) -> None:
         for submission in history.unclaimed_rewards(one):
             history.reward_wei(submission)
         history.identity_of(one)
+    with contextlib.suppress(FlChainError):
+        storage_root({slot: word.value for slot, word in expected_storage(history).items()})
 
 
 def _constants(node: Node, told: Dialogue) -> None:
@@ -195,6 +200,10 @@ def _proof(node: Node, told: Dialogue) -> None:
     proven_account(node, told.head, told.ledger, SLOTS)
 
 
+def _events(node: Node, told: Dialogue) -> None:
+    proven_events(node, told.head, told.ledger, told.deployed_block)
+
+
 def _fees(node: Node, told: Dialogue) -> None:
     current_fees(node, FEE_LIMIT_WEI)
 
@@ -219,7 +228,19 @@ def _quietly(view: Any) -> None:
         view()
 
 
-READINGS = (_sync, _pinned, _constants, _round_views, _account_views, _gas, _proof, _fees, _receipt, _blocks)
+READINGS = (
+    _sync,
+    _pinned,
+    _constants,
+    _round_views,
+    _account_views,
+    _gas,
+    _proof,
+    _fees,
+    _receipt,
+    _blocks,
+    _events,
+)
 
 
 # ---------------------------------------------------------------------- a small saved chain

@@ -86,6 +86,25 @@ def _receipt(chain: Chain, parameters: Sequence[Json]) -> Json:
     return receipt_json(header, chain.block(header).transactions[index], index, chain.receipts(header))
 
 
+def _block_receipts(chain: Chain, parameters: Sequence[Json]) -> Json:
+    header = _header_at(chain, parameters[0])
+    if header is None:
+        return None
+    receipts = chain.receipts(header)
+    return [
+        receipt_json(header, transaction, index, receipts)
+        for index, transaction in enumerate(chain.block(header).transactions)
+    ]
+
+
+def _raw_transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
+    place = chain.locate(hash_of(parameters[0]))
+    if place is None:
+        return None
+    header, index = place
+    return data_hex(chain.block(header).transactions[index].encode())
+
+
 def _send(chain: Chain, parameters: Sequence[Json]) -> Json:
     return data_hex(chain.send(bytes_of(parameters[0])))
 
@@ -181,11 +200,13 @@ METHODS: Mapping[str, Method] = {
     "eth_getBalance": _balance,
     "eth_getBlockByHash": _block,
     "eth_getBlockByNumber": _block,
+    "eth_getBlockReceipts": _block_receipts,
     "eth_getBlockTransactionCountByHash": _transaction_count_of_block,
     "eth_getBlockTransactionCountByNumber": _transaction_count_of_block,
     "eth_getCode": _code,
     "eth_getLogs": _logs,
     "eth_getProof": _proof,
+    "eth_getRawTransactionByHash": _raw_transaction,
     "eth_getStorageAt": _storage,
     "eth_getTransactionByHash": _transaction,
     "eth_getTransactionCount": _nonce,

@@ -21,6 +21,7 @@ from fl_chain.ledger.node import saved_chain
 COVERS = ("fl_chain.ledger.devnet.database", "fl_chain.ledger.devnet.chain")
 
 MOST_EDITS = 4
+MOST_STEPS = 1_000_000  # of SQLite's machine, for one edit
 COLUMNS = ("block", "position", "timestamp", "transaction_index", "block_hash", "transaction_hash", "address")
 COLUMNS += ("topic0", "topic1", "data")
 SCHEMAS = (
@@ -104,6 +105,7 @@ def _edit_rows(path: Path, choices: Choices) -> None:
     """Change rows by SQL; a value of the key-value store gets the key that it hashes to, if so chosen."""
     keys = truth()[1]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.set_progress_handler(lambda: 1, MOST_STEPS)  # an edit can make a view without an end
         for _ in range(MOST_EDITS):
             if choices.are_over:
                 return
