@@ -1,8 +1,8 @@
 """One pair's mask on a vector of 10 million lanes against Flower's way of making one.
 
 Ours expands a key by ChaCha20 and adds the stream modulo 2^32. The peer is the generator that Flower's
-SecAgg+ uses for each pair (``pseudo_rand_gen`` of flwr 1.42): NumPy's legacy one, seeded by the shared key's words
-folded into 32 bits, drawing 64-bit integers below the modulus. Adding what it draws is left out.
+SecAgg+ uses for each pair (``pseudo_rand_gen`` of flwr 1.42): NumPy's legacy one, seeded by the shared key's
+words folded into 32 bits, drawing 64-bit integers below the modulus. Adding what it draws is left out.
 """
 
 from __future__ import annotations

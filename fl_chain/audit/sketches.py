@@ -78,8 +78,11 @@ def scaled(sketch: Sketch) -> npt.NDArray[np.int32]:
     """Return a sketch shifted to at most 2^20 in magnitude, which keeps its direction to six digits."""
     most = int(np.abs(sketch).max(initial=0))
     excess = max(0, most.bit_length() - ENTRY_BITS)
-    shifted = sketch if excess == 0 else (sketch + (1 << (excess - 1))) >> excess
-    return shifted.astype(np.int32)
+    if excess == 0:
+        return sketch.astype(np.int32)
+    # In magnitude, so that a sign that is drawn otherwise changes nothing but the sign.
+    magnitudes = (np.abs(sketch) + (1 << (excess - 1))) >> excess
+    return (np.sign(sketch) * magnitudes).astype(np.int32)
 
 
 def products(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:

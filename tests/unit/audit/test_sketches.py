@@ -135,3 +135,11 @@ def test_products_of_the_largest_sketches_are_exact() -> None:
 )
 def test_cosines_are_rounded_exactly(inner: int, squares: tuple[int, int], expected: int | None) -> None:
     assert cosine_millionths(inner, *squares) == expected
+
+
+def test_signs_drawn_otherwise_change_no_cosine_of_a_vector_that_fits() -> None:
+    rng = np.random.default_rng(3)
+    one, other = (rng.integers(-(2**31), 2**31, BUCKETS).astype(np.int64) for _ in range(2))
+    signs = rng.choice([-1, 1], BUCKETS)
+    plain = products(scaled(one)[None], scaled(other)[None])
+    assert products(scaled(one * signs)[None], scaled(other * signs)[None]) == plain
