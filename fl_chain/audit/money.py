@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.ledger.history import History
 from fl_chain.records import LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
@@ -30,7 +31,7 @@ def audit_rewards(history: History, report: AuditReport) -> None:
         whole_wei = policy.reward_wei + history.bonus_wei(round_id)
         expected = (whole_wei, policy.aggregator_reward_wei, whole_wei % shares)
         actual = (settlement.reward_wei, settlement.aggregator_reward_wei, settlement.dust_wei)
-        report.count("rewards of final rounds")
+        report.count(CheckId.ROUND_REWARDS)
         if expected != actual:
             report.add(
                 Kind.REWARD_DIFFERS,
@@ -45,7 +46,7 @@ def audit_rewards(history: History, report: AuditReport) -> None:
 def _audit_claims(history: History, report: AuditReport) -> None:
     paid: set[tuple[int, str]] = set()
     for claim in history.claims:
-        report.count("claimed rewards")
+        report.count(CheckId.CLAIMS)
         submission = next(
             (s for s in history.submissions.get(claim.round, ()) if s.participant == claim.participant), None
         )
@@ -55,7 +56,7 @@ def _audit_claims(history: History, report: AuditReport) -> None:
         if expected is None or is_repeated:
             report.add(
                 Kind.REWARD_UNFOUNDED,
-                "a reward was paid that was not earned, or was paid twice: audit against another node",
+                "a reward was paid that was not earned, or was paid twice",
                 round=claim.round,
                 participant=claim.participant,
                 actual=str(claim.amount_wei),
@@ -64,7 +65,7 @@ def _audit_claims(history: History, report: AuditReport) -> None:
         if expected != claim.amount_wei:
             report.add(
                 Kind.REWARD_DIFFERS,
-                "a participant was paid another amount than it earned: audit against another node",
+                "a participant was paid another amount than it earned",
                 round=claim.round,
                 participant=claim.participant,
                 expected=str(expected),
