@@ -2,6 +2,7 @@
 
 from fl_chain.audit.explanation import Explanation, explain_rewards
 from fl_chain.audit.findings import AuditReport, Finding, Kind, Severity
+from fl_chain.audit.following import follow_run
 from fl_chain.audit.resumption import AuditMemory
 from fl_chain.audit.run import Progress, audit_run
 
@@ -15,4 +16,5 @@ __all__ = [
     "Severity",
     "audit_run",
     "explain_rewards",
+    "follow_run",
 ]

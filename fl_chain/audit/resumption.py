@@ -28,7 +28,6 @@ from fl_chain.records import Address, Digest
 from fl_chain.run.durable import write_durably
 
 FORMAT_VERSION = 1
-MOST_BYTES = 1 << 30
 MOST_NESTING = 8
 _DIGEST_DIGITS = 64
 
@@ -117,13 +116,20 @@ class AuditMemory:
         Raises:
             InputDataError: it is damaged, or no such file.
         """
-        memory = cls(path=path)
         try:
             content = path.read_bytes() if path.exists() else b""
         except OSError as error:
             raise InputDataError(f"cannot read {path}: {error.strerror}") from error
-        if len(content) > MOST_BYTES:
-            raise memory._damaged("it is too long")
+        return cls.parsed(content, path)
+
+    @classmethod
+    def parsed(cls, content: bytes, path: Path | None = None) -> AuditMemory:
+        """Return what a file's content holds.
+
+        Raises:
+            InputDataError: it is damaged, or from no audit.
+        """
+        memory = cls(path=path)
         *lines, rest = content.split(b"\n")
         memory._is_cut_off = bool(rest)
         for number, line in enumerate(lines):
@@ -133,6 +139,13 @@ class AuditMemory:
             elif isinstance(parsed, _Entry):
                 memory.rounds.append(memory._remembered(parsed))
         return memory
+
+    def content(self) -> bytes:
+        """Return what the file holds; nothing before it is said what the results belong to."""
+        if self.header is None:
+            return b""
+        self._tip = b""
+        return b"".join([self._line(self.header), *(self._line(_entry(one)) for one in self.rounds)])
 
     def bind(self, header: dict[str, Any]) -> None:
         """Say what the results belong to: chain, ledger, first round and stores.
@@ -182,11 +195,9 @@ class AuditMemory:
             ) from error
 
     def _rewrite(self) -> None:
-        if self.path is None or self.header is None:
-            return
-        self._tip, self._is_cut_off = b"", False
-        lines = [self._line(self.header), *(self._line(_entry(one)) for one in self.rounds)]
-        write_durably(self.path, b"".join(lines))
+        self._is_cut_off = False
+        if self.path is not None:
+            write_durably(self.path, self.content())
 
     def _line(self, content: dict[str, Any]) -> bytes:
         body = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
