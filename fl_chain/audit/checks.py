@@ -18,6 +18,7 @@ class CheckId(StrEnum):
     BLOB_COPIES = "blob_copies"
     EVENT_ORDER = "event_order"
     EVENT_FIELDS = "event_fields"
+    BLOCKS = "blocks"
     SEEDS = "seeds"
     CONTRACT_STATE = "contract_state"
     ROUND_DIGESTS = "round_digests"
@@ -116,6 +117,13 @@ CHECKS: tuple[Check, ...] = (
         CheckId.EVENT_FIELDS,
         "every field of every event against what the events before it give",
         "Counts, weights, times, amounts and addresses in the events follow from one another.",
+        "there is no event yet",
+        (Kind.EVENT_DIFFERS,),
+    ),
+    Check(
+        CheckId.BLOCKS,
+        "hash and time of every event's block against the chain's",
+        "Every event happened when it says, on the chain that the report names.",
         "there is no event yet",
         (Kind.EVENT_DIFFERS,),
     ),

@@ -36,7 +36,6 @@ def audit_falls(history: History, store: Store, notes: Collection, round_id: int
 
 def _audit_fall(history: History, store: Store, notes: Collection, fallen: FallenPosting) -> bool | None:
     posting, round_id = fallen.posting, fallen.posting.round
-    _audit_money(history, notes, fallen)
     is_founded: bool | None = None
     if fallen.reason is FallReason.OBJECTIONS:
         notes.count(CheckId.OBJECTIONS)
@@ -116,23 +115,6 @@ def _is_right(history: History, store: Store, posting: Posting) -> bool:
         return not any(derivation.shows(reason) is not False for reason in PROVABLE)
     except (StoreError, VerificationError):
         return False
-
-
-def _audit_money(history: History, notes: Collection, fallen: FallenPosting) -> None:
-    policy = history.policy
-    expected = (policy.challenge_reward_wei, policy.bond_wei - policy.challenge_reward_wei)
-    if fallen.reason is FallReason.OBJECTIONS:
-        expected = (0, 0)
-    actual = (fallen.challenge_reward_wei, fallen.bonus_wei)
-    notes.count(CheckId.LOST_BONDS)
-    if expected != actual:
-        notes.add(
-            Kind.REWARD_DIFFERS,
-            "challenge reward or bonus of a posting that fell is not what the policy gives",
-            round=fallen.posting.round,
-            expected=str(expected),
-            actual=str(actual),
-        )
 
 
 class _Derivation:

@@ -27,7 +27,7 @@ Comparison = tuple[str, int | None, Address | None, Any, Any]
 
 def audit_contract_state(ledger: Ledger, history: History, report: AuditReport) -> None:
     """Compare every view of the contract with its events."""
-    for what, round_id, who, expected, actual in _comparisons(ledger, history):
+    for what, round_id, who, expected, actual in comparisons(ledger, history):
         report.count(CheckId.CONTRACT_STATE)
         if expected != actual:
             report.add(
@@ -40,35 +40,46 @@ def audit_contract_state(ledger: Ledger, history: History, report: AuditReport) 
             )
 
 
-def audit_seeds(node: Node, events: Sequence[e.Event], report: AuditReport) -> None:
-    """Compare the seed of every closed round with the randomness of its closing block.
+def audit_blocks(node: Node, events: Sequence[e.Event], report: AuditReport) -> None:
+    """Compare hash and time of every event's block, and the seeds of closed rounds, with the chain's blocks.
 
-    Where a node does not show that of every block, nothing is compared: what is left out is no finding.
+    Where a node does not show a block's randomness, seeds are not compared: what is left out is no finding.
     """
-    closed = [event for event in events if isinstance(event, e.RoundClosed)]
-    blocks = _blocks(node, [event.place.block_number for event in closed])
-    if any(not isinstance(block, dict) or "mixHash" not in block for block in blocks):
-        return
-    for event, block in zip(closed, blocks, strict=True):
-        report.count(CheckId.SEEDS)
-        if parse_head(block).hash != event.place.block_hash:
+    numbers = sorted({event.place.block_number for event in events})
+    blocks = dict(zip(numbers, _blocks(node, numbers), strict=True))
+    for event in events:
+        block = blocks[event.place.block_number]
+        report.count(CheckId.BLOCKS)
+        if block is None:
+            actual: tuple[bytes, int] | None = None
+        else:
+            head = parse_head(block)
+            actual = head.hash, head.timestamp
+        stated = event.place.block_hash, event.place.timestamp
+        if stated != actual:
             report.add(
                 Kind.EVENT_DIFFERS,
-                "the block in which the round closed is another than the event names",
-                round=event.round,
-                expected=shown(parse_head(block).hash),
-                actual=shown(event.place.block_hash),
+                f"{type(event).__name__} in block {event.place.block_number}: the chain has another "
+                "block there",
+                round=getattr(event, "round", None),
+                expected="none" if actual is None else f"{shown(actual[0])} at {actual[1]}",
+                actual=f"{shown(stated[0])} at {stated[1]}",
             )
-            continue
-        seed = hashlib.sha256(data_bytes(block["mixHash"]) + event.digest).digest()
-        if seed != event.seed:
-            report.add(
-                Kind.SEED_DIFFERS,
-                "the seed is not what randomness and digest give",
-                round=event.round,
-                expected=shown(seed),
-                actual=shown(event.seed),
-            )
+        elif isinstance(event, e.RoundClosed) and "mixHash" in block:
+            _audit_seed(event, data_bytes(block["mixHash"]), report)
+
+
+def _audit_seed(event: e.RoundClosed, randomness: bytes, report: AuditReport) -> None:
+    report.count(CheckId.SEEDS)
+    seed = hashlib.sha256(randomness + event.digest).digest()
+    if seed != event.seed:
+        report.add(
+            Kind.SEED_DIFFERS,
+            "the seed is not what its closing block's randomness and its digest give",
+            round=event.round,
+            expected=shown(seed),
+            actual=shown(event.seed),
+        )
 
 
 def _blocks(node: Node, numbers: Sequence[int]) -> list[Any]:
@@ -79,7 +90,8 @@ def _blocks(node: Node, numbers: Sequence[int]) -> list[Any]:
     return found
 
 
-def _comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
+def comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
+    """Yield everything that the contract stores with what its events give."""
     head = ledger.head()
     yield "definition", None, None, history.definition, ledger.definition()
     yield "policy", None, None, history.policy, ledger.policy()

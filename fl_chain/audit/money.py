@@ -5,7 +5,7 @@ from __future__ import annotations
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.ledger.history import History
-from fl_chain.records import LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
+from fl_chain.records import FallReason, LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
 
 
 def reward_wei(policy: LedgerPolicy, posting: Posting, submission: Submission, *, bonus_wei: int = 0) -> int:
@@ -41,6 +41,25 @@ def audit_rewards(history: History, report: AuditReport) -> None:
                 actual=str(actual),
             )
     _audit_claims(history, report)
+
+
+def audit_lost_bonds(history: History, report: AuditReport) -> None:
+    """Compare what became of the bonds of postings that fell with the policy."""
+    policy = history.policy
+    for fallen in history.fallen:
+        expected = (policy.challenge_reward_wei, policy.bond_wei - policy.challenge_reward_wei)
+        if fallen.reason is FallReason.OBJECTIONS:
+            expected = (0, 0)
+        actual = (fallen.challenge_reward_wei, fallen.bonus_wei)
+        report.count(CheckId.LOST_BONDS)
+        if expected != actual:
+            report.add(
+                Kind.REWARD_DIFFERS,
+                "challenge reward or bonus of a posting that fell is not what the policy gives",
+                round=fallen.posting.round,
+                expected=str(expected),
+                actual=str(actual),
+            )
 
 
 def _audit_claims(history: History, report: AuditReport) -> None:

@@ -129,6 +129,9 @@ def _exclusion_problems(event: e.RoundPosted, history: History, current: Round) 
     if indices != sorted(set(indices)) or any(index >= current.submissions for index in indices):
         yield unordered("its exclusions are not ascending, or name no submission")
         return
+    for exclusion in event.exclusions:
+        if exclusion.leaf is not None:
+            yield from differing(opened_leaf=(submissions[exclusion.index].leaf, exclusion.leaf))
     unusable = sum(one.reason in _UNUSABLE for one in event.exclusions)
     if current.submissions - unusable < history.policy.quorum:
         yield unordered("it leaves fewer than the quorum")
@@ -149,9 +152,8 @@ def _(event: e.PostingFell, walk: Walk) -> Iterator[Problem]:
     is_rejected = event.reason is FallReason.OBJECTIONS
     if is_rejected != (event.challenger == ZERO_ADDRESS):
         yield unordered("a challenge has a challenger, a rejection has none")
-    objected = walk.previous
-    if is_rejected and not (isinstance(objected, e.PostingObjected) and objected.round == event.round):
-        yield unordered("no objection had just been made")
+    if is_rejected and not walk.is_majority:
+        yield unordered("no objection had just made more than half of the submitters")
 
 
 @problems.register

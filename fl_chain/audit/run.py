@@ -12,8 +12,8 @@ from fl_chain.audit.conservation import audit_conservation
 from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.fingerprints import round_fingerprints
-from fl_chain.audit.ledger_state import audit_contract_state, audit_seeds
-from fl_chain.audit.money import audit_rewards
+from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
+from fl_chain.audit.money import audit_lost_bonds, audit_rewards
 from fl_chain.audit.nodes import audit_other_node, common_block
 from fl_chain.audit.results import RoundResult, round_summary, standing_posting
 from fl_chain.audit.resumption import AuditMemory
@@ -85,12 +85,13 @@ def audit_run(
         audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
     audit_events(history.run, events, report)
-    audit_seeds(ledger.node, events, report)
+    audit_blocks(ledger.node, events, report)
     audit_submissions(history, report)
     rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
     rounds.audit(round_fingerprints(history, events))
     audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
     audit_rewards(history, report)
+    audit_lost_bonds(history, report)
     audit_contract_state(ledger, history, report)
     audit_conservation(ledger, history, events, report)
     _summarise_participants(history, events, report)

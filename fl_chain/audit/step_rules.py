@@ -8,8 +8,9 @@ from functools import singledispatch
 from typing import Any
 
 from fl_chain.audit.kinds import Kind
-from fl_chain.ledger.events import Event
+from fl_chain.ledger.events import Event, PostingObjected
 from fl_chain.ledger.history import History
+from fl_chain.records import RoundStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,15 @@ class Walk:
     history: History
     previous: Event | None = None
     to_void: list[int] = field(default_factory=list)  # rounds that the next events have to void
+
+    @property
+    def is_majority(self) -> bool:
+        """Whether the event before is an objection that takes a posting down."""
+        last = self.previous
+        if not isinstance(last, PostingObjected):
+            return False
+        current = self.history.rounds[last.round]
+        return current.status is RoundStatus.POSTED and 2 * last.objections > current.submissions
 
 
 @singledispatch

@@ -31,7 +31,7 @@ def audit_events(run: RunId, events: Sequence[e.Event], report: AuditReport) -> 
         _remember_voids(event, walk)
         history.extend([event])
         walk.previous = event
-    if walk.to_void or _is_majority(walk):
+    if walk.to_void or walk.is_majority:
         last = events[-1]
         _report(unordered("what a posting's fall has to bring about did not happen"), last, report)
 
@@ -61,7 +61,7 @@ def _sequence_problems(event: e.Event, walk: Walk) -> Iterator[Problem]:
     previous = walk.previous
     if previous is not None and event.place.timestamp < previous.place.timestamp:
         yield unordered("its block is older than that of the event before")
-    if _is_majority(walk):
+    if walk.is_majority:
         is_fall = isinstance(event, e.PostingFell) and event.reason is FallReason.OBJECTIONS
         if not is_fall:
             yield unordered("more than half of the submitters have objected, and the posting did not fall")
@@ -70,15 +70,6 @@ def _sequence_problems(event: e.Event, walk: Walk) -> Iterator[Problem]:
         if not is_due:
             yield unordered(f"round {walk.to_void[0]} was built on what fell and was not voided")
             walk.to_void.clear()
-
-
-def _is_majority(walk: Walk) -> bool:
-    """Return whether the event before is an objection that takes a posting down."""
-    last = walk.previous
-    if not isinstance(last, e.PostingObjected):
-        return False
-    current = walk.history.rounds[last.round]
-    return current.status is RoundStatus.POSTED and 2 * last.objections > current.submissions
 
 
 def _remember_voids(event: e.Event, walk: Walk) -> None:

@@ -15,6 +15,7 @@ from fl_chain.aggregator import Aggregator
 from fl_chain.audit import AuditReport, explain_rewards
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.money import audit_lost_bonds
 from fl_chain.cli.audit_screen import print_report
 from fl_chain.cli.inspection import _status
 from fl_chain.commitment.tree import vector_root
@@ -193,6 +194,7 @@ def audited(consortium: Consortium, reason: FallReason, **changes: object) -> Au
     history.fallen.append(replace(fallen, **changes))  # type: ignore[arg-type]
     report = AuditReport(chain={}, run={"stores": 1})
     audit_falls(history, consortium.store, report, 1)
+    audit_lost_bonds(history, report)
     return report
 
 
