@@ -200,7 +200,7 @@ class AuditMemory:
             write_durably(self.path, self.content())
 
     def _line(self, content: dict[str, Any]) -> bytes:
-        body = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+        body = json.dumps(content, separators=(",", ":")).encode()
         self._tip = hashlib.sha256(self._tip + body).digest()
         return self._tip.hex().encode() + b" " + body + b"\n"
 

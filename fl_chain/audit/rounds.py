@@ -85,7 +85,7 @@ class RoundAudit:
         """Go on with a history that has grown; the arguments and the result are those of `resume`."""
         self._history = history
         self.models.follow(history)
-        return self._fetch_bases(results, after=results[-1].round)
+        return not results or self._fetch_bases(results, after=results[-1].round)
 
     def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
         needed = {current.base_round for current in self._history.rounds.values() if current.id > after}

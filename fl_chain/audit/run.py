@@ -203,15 +203,15 @@ class _Rounds:
         audit = memory.live or self._new_audit()
         audit.has_read = self._has_read
         self._read_bases(audit)
-        if results:
-            goes_on = audit.go_on(self._history, results) if memory.live else audit.resume(results)
-            if not goes_on:
-                log.warning(
-                    "a blob that the next rounds need is not there any more: auditing all rounds anew"
-                )
-                memory.keep_first(0)
-                audit = self._new_audit()
-                self._read_bases(audit, again=True)
+        if memory.live:
+            goes_on = audit.go_on(self._history, results)
+        else:
+            goes_on = not results or audit.resume(results)
+        if not goes_on:
+            log.warning("a blob that the next rounds need is not there any more: auditing all rounds anew")
+            memory.keep_first(0)
+            audit = self._new_audit()
+            self._read_bases(audit, again=True)
         return audit
 
     def _new_audit(self) -> RoundAudit:
