@@ -63,23 +63,22 @@ class RoundAudit:
         self.models.forget_unused(round_id)
         return result
 
-    def resume(self, results: list[RoundResult]) -> bool:
+    def resume(self, history: History, results: list[RoundResult]) -> bool:
         """Take up where an earlier audit stopped, before any round of this one.
 
         Args:
+            history: of the run.
             results: of the first rounds, in their order, without a gap.
 
         Returns:
             Whether everything that the next rounds need is still there; if not, begin from the first round
             with another `RoundAudit`.
         """
-        history = self._history
-        last = results[-1].round
         for result in results:
             for index, figures in result.statistics.items():
                 root = Digest(bytes.fromhex(str(figures["vector_root"])[2:]))
                 self._statistics.recall(root, history.submissions[result.round][index])
-        return self._fetch_bases(results, after=last) and self._recall_sketches(results)
+        return self.go_on(history, results) and self._recall_sketches(results)
 
     def go_on(self, history: History, results: list[RoundResult]) -> bool:
         """Go on with a history that has grown; the arguments and the result are those of `resume`."""

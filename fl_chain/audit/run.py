@@ -203,11 +203,8 @@ class _Rounds:
         audit = memory.live or self._new_audit()
         audit.has_read = self._has_read
         self._read_bases(audit)
-        if memory.live:
-            goes_on = audit.go_on(self._history, results)
-        else:
-            goes_on = not results or audit.resume(results)
-        if not goes_on:
+        take_up = audit.resume if memory.live is None else audit.go_on
+        if not take_up(self._history, results):
             log.warning("a blob that the next rounds need is not there any more: auditing all rounds anew")
             memory.keep_first(0)
             audit = self._new_audit()

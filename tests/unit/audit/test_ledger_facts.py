@@ -236,3 +236,35 @@ def test_a_late_submission_has_its_own_kind(played: Run) -> None:
     report = AuditReport(chain={}, run={})
     audit_events(played.ledger.run, [*events[:at], replace(events[at], place=late)], report)
     assert [finding.kind for finding in report.findings] == [Kind.LATE_SUBMISSION]
+
+
+def test_a_step_out_of_order_and_a_field_that_does_not_follow_have_their_kinds(played: Run) -> None:
+    events = events_of(played)
+    at = next(at for at, event in enumerate(events) if isinstance(event, e.RoundPosted))
+    posted = events[at]
+    assert isinstance(posted, e.RoundPosted)
+    for lie, kind in (
+        (replace(posted, finalizable_at=posted.finalizable_at + 1), Kind.EVENT_DIFFERS),
+        (replace(posted, poster=played.participants[0].address), Kind.OUT_OF_ORDER),
+        (replace(posted, included=posted.included - 1), Kind.TOTAL_WEIGHT_DIFFERS),
+    ):
+        report = AuditReport(chain={}, run={})
+        audit_events(played.ledger.run, [*events[:at], lie], report)
+        assert kind in {finding.kind for finding in report.findings}
+        assert report.findings[0].round == posted.round
+
+
+@pytest.mark.parametrize("kind", [e.PoolFunded, e.BondDeposited, e.RewardClaimed])
+def test_money_that_appears_or_vanishes_is_found(played: Run, kind: type[e.Event]) -> None:
+    events = events_of(played)
+    at = next(at for at, event in enumerate(events) if isinstance(event, kind))
+    lie = replace(events[at], amount_wei=events[at].amount_wei + 1)  # type: ignore[attr-defined]
+    told = [*events[:at], lie, *events[at + 1 :]]
+    history = History(played.ledger.run)
+    history.extend(told)
+    report = AuditReport(chain={}, run={})
+    audit_conservation(played.ledger, history, told, report)
+    kinds = {finding.kind for finding in (*report.findings, *report.warnings)}
+    assert kinds & {Kind.MONEY_UNACCOUNTED, Kind.BALANCE_SHORT, Kind.BALANCE_EXCESS}
+    if kind is not e.RewardClaimed:
+        assert Kind.MONEY_UNACCOUNTED in kinds
