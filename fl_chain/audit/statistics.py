@@ -39,6 +39,7 @@ from fl_chain.records import Digest, Quantisation, Submission
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
 FEWEST_LANES = 1_000  # that are not zero, for a direction to tell a copy from a coincidence
+CROSSED = 4  # one block of lanes in so many is compared with those of the round before
 FEWEST_UPDATES = 5  # of a round, for a median to say what is usual
 DEVIATIONS = 6  # robust standard deviations from the median
 MAD_TO_DEVIATION = 14_826  # ten-thousandths; of a normal distribution
@@ -85,7 +86,9 @@ class _Seen:
     largest: int  # magnitude of a lane
     zero_lanes: int
     sketch: Sketch
-    crossing: Sketch  # by the signs of the round before, to be compared with what is kept of it
+    crossed_lanes: int  # of the blocks that are compared across rounds, those that are not zero
+    part: Sketch  # of those blocks
+    crossing: Sketch  # of the same by the signs of the round before, to be compared with what is kept of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +145,27 @@ class UpdateStatistics:
         if self._signs is None:
             self._signs = lane_signs(self._seed, self._dimension)
         earlier = self._previous.signs
-        sketch: Sketch = np.zeros(BUCKETS, dtype=np.int64)
+        part: Sketch = np.zeros(BUCKETS, dtype=np.int64)
+        rest: Sketch = np.zeros(BUCKETS, dtype=np.int64)
         crossing: Sketch = np.zeros(BUCKETS, dtype=np.int64)
-        square, largest, zero_lanes = 0, 0, 0
-        for block, values in signed_blocks(lanes):
+        square, largest, zero_lanes, crossed_lanes = 0, 0, 0, 0
+        for number, (block, values) in enumerate(signed_blocks(lanes)):
             magnitude = max(int(values.max()), -int(values.min()))
             largest = max(largest, magnitude)
-            zero_lanes += values.size - int(np.count_nonzero(values))
+            set_lanes = int(np.count_nonzero(values))
+            zero_lanes += values.size - set_lanes
             square += sum_of_squares(values, magnitude)
-            add_to_sketch(sketch, values, self._signs[block])
-            if earlier is not None:
-                add_to_sketch(crossing, values, earlier[block])
-        self._round.append(_Seen(submission, vector_root, square, largest, zero_lanes, sketch, crossing))
+            is_crossed = number % CROSSED == 0
+            add_to_sketch(part if is_crossed else rest, values, self._signs[block])
+            if is_crossed:
+                crossed_lanes += set_lanes
+                if earlier is not None:
+                    add_to_sketch(crossing, values, earlier[block])
+        rest += part
+        seen = _Seen(
+            submission, vector_root, square, largest, zero_lanes, rest, crossed_lanes, part, crossing
+        )
+        self._round.append(seen)
 
     def close_round(self) -> RoundFigures:
         """Return the figures of the updates that were added since the last call, and what stands out."""
@@ -170,7 +182,8 @@ class UpdateStatistics:
             *_unusual_directions(seen, figures),
         ]
         submissions, roots = zip(*((one.submission, one.vector_root) for one in seen), strict=True)
-        self._previous = _Kept(submissions, roots, sketches, self._signs)
+        parts = np.stack([scaled(one.part) for one in seen])
+        self._previous = _Kept(submissions, roots, parts, self._signs)
         by_index = {one.submission.index: own for one, own in zip(seen, figures, strict=True)}
         return RoundFigures(by_index, tuple(warnings))
 
@@ -213,8 +226,9 @@ class UpdateStatistics:
             if self._dimension - one.zero_lanes < FEWEST_LANES:
                 continue
             crossing_square = _square(crossing[at])
+            has_enough = one.crossed_lanes >= FEWEST_LANES
             found = [
-                *_near(one, across[at], crossing_square, earlier),
+                *(_near(one, across[at], crossing_square, earlier) if has_enough else ()),
                 *_near(one, within[at, :at], squares[at], own[:at]),
             ]
             if found:

@@ -240,3 +240,14 @@ def test_margins_keep_small_deviations_from_being_named() -> None:
         found = figures_of([*alike, other]).warnings
         assert any(one.kind is Kind.NORM_OUTLIER for one in found) is is_named
     assert COSINE_MARGIN == 300_000
+
+
+def test_a_large_models_rescaled_copy_is_known_in_the_next_round_from_a_part_of_it() -> None:
+    dimension = 300_000  # five blocks of lanes, two of which are compared across rounds
+    first, second = honest(3, seed=1, dimension=dimension), honest(3, seed=2, dimension=dimension)
+    second[1] = 0.5 * first[2]
+    (found,) = near_copies(figures_of(first, second))
+    assert f"that of 0x{2:040x} in round 1" in found.detail
+    second[1][: 4093 * 16] = 0
+    second[1][4093 * 16 * 4 :] = 0  # nothing is left to compare
+    assert near_copies(figures_of(first, second)) == []
