@@ -6,7 +6,7 @@ wei (or in the token's smallest unit), times integers in seconds of chain time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NewType
 
@@ -162,6 +162,7 @@ class Exclusion:
 
     index: int
     reason: ExclusionReason
+    leaf: Digest | None = field(default=None, compare=False)  # that a posting opened; None where none did
 
 
 @dataclass(frozen=True, slots=True)

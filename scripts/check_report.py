@@ -329,17 +329,26 @@ def poisoned(report: dict[str, Any]) -> dict[str, Any]:
     participant = report["participants"][0]["participant"] if report["participants"] else None
     finding = {
         "kind": "update_altered",
-        "detail": POISON,
+        "severity": "error",
+        "rule": POISON,
+        "page": POISON,
         "round": 1,
         "participant": participant,
         "expected": POISON,
         "actual": POISON,
+        "detail": POISON,
+        "advice": POISON,
     }
+    nowhere = {"kind": "state_differs", "round": None, "participant": None, "expected": None, "actual": None}
+    check = {"id": "poisoned", "title": POISON, "proves": POISON, "times": 1, "not_made_because": None}
+    left_out = {"id": "skipped", "title": POISON, "proves": POISON, "times": 0, "not_made_because": POISON}
+    missing = {"what": POISON, "path": POISON, "round": None}
     return report | {
         "verdict": "fail",
-        "findings": [finding, {"kind": "state_differs", "detail": POISON}],
-        "warnings": [POISON],
-        "checks": {POISON: 1},
+        "findings": [finding, finding | nowhere],
+        "warnings": [finding | {"severity": "warning"}],
+        "missing": [{"holder": report["run"]["operator"], "role": "operator", "blobs": [missing]}],
+        "checks": [check, left_out],
     }
 
 

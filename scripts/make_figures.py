@@ -109,9 +109,66 @@ def slither() -> str:
     return table(("detector", "findings, each with its reason"), [*rows, ("all", str(counts.total()))])
 
 
+def audit_checks() -> str:
+    """Return every check of the audit, what it proves and what it can find."""
+    from fl_chain.audit.checks import CHECKS
+
+    return table(
+        ("check", "compares", "proves, where it finds nothing", "can find"),
+        [
+            (f"`{one.id}`", one.title, one.proves, ", ".join(f"`{kind}`" for kind in one.kinds) or "exit 2")
+            for one in CHECKS
+        ],
+    )
+
+
+def audit_kinds() -> str:
+    """Return every kind of finding, the rule that it breaks and what to do."""
+    from fl_chain.audit.kinds import RULES
+
+    return table(
+        ("kind", "severity", "rule", "what to do"),
+        [
+            (
+                f"`{kind}`",
+                rule.severity,
+                f"{rule.text} ([{rule.page.split('#')[0]}]({rule.page}))",
+                rule.advice,
+            )
+            for kind, rule in RULES.items()
+        ],
+    )
+
+
+def audit_facts() -> str:
+    """Return every fact on the ledger and in the stores with the checks that cover it."""
+    from fl_chain.audit.coverage import BLOBS, EVENTS, VIEWS
+
+    def named(checks: Iterable[str]) -> str:
+        return ", ".join(f"`{check}`" for check in checks)
+
+    rows = [
+        ("event", f"`{name}`", field, named(own)) for name, e in EVENTS.items() for field, own in e.items()
+    ]
+    rows += [("view", f"`{name}`", "all that it returns", named(own)) for name, own in VIEWS.items()]
+    rows += [("blob", f"`{name}`", "every copy", named(own)) for name, own in BLOBS.items()]
+    return table(("", "fact", "field", "checks"), rows)
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     figure.__name__: figure
-    for figure in (benchmarks, machine, thousand_submissions, gas, code, forge, slither)
+    for figure in (
+        benchmarks,
+        machine,
+        thousand_submissions,
+        gas,
+        code,
+        forge,
+        slither,
+        audit_checks,
+        audit_kinds,
+        audit_facts,
+    )
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.aggregation.quantise import quantise_update
+from fl_chain.audit.kinds import Kind
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.tree import vector_root
@@ -23,14 +24,6 @@ Floats = npt.NDArray[np.float64]
 INPUTS, HIDDEN, CLASSES = 32, 32, 10
 DIMENSION = INPUTS * HIDDEN + HIDDEN * CLASSES
 ROUNDS, SEEDS, BATCH, RATE = 15, 3, 32, 0.1
-KINDS = {
-    "as a rescaled copy": "near copy",
-    "the same vector": "equal",
-    "times as long": "long",
-    "shorter than": "short",
-    "points away": "direction",
-    "zero in every lane": "zero",
-}
 
 
 def gradient(flat: Floats, rows: Floats, labels: npt.NDArray[np.int64]) -> Floats:
@@ -87,13 +80,13 @@ def count(participants: int, n_rows: int, skew: float | None) -> tuple[int, Coun
     found: Counter[str] = Counter()
     updates = 0
     for seed in range(SEEDS):
-        statistics = UpdateStatistics(DIMENSION, QUANTISATION, seed=bytes([seed]))
+        statistics = UpdateStatistics(DIMENSION, QUANTISATION)
         for round_id, round_updates in enumerate(rounds(participants, n_rows, skew, seed), 1):
+            statistics.open_round(bytes([seed, round_id]))
             for index, lanes in enumerate(round_updates):
                 statistics.add(submission(round_id, index), vector_root(lanes), lanes)
                 updates += 1
-            for warning in statistics.close_round().warnings:
-                found[next(kind for words, kind in KINDS.items() if words in warning)] += 1
+            found.update(warning.kind.value for warning in statistics.close_round().warnings)
     return updates, found
 
 
@@ -102,14 +95,16 @@ def copies_found(noise: float) -> float:
     found = total = 0
     rng = np.random.default_rng(7)
     for honest in rounds(5, 200, 0.5, 11):
-        statistics = UpdateStatistics(DIMENSION, QUANTISATION, seed=b"copies")
+        statistics = UpdateStatistics(DIMENSION, QUANTISATION)
+        statistics.open_round(b"copies")
         victim = honest[0].view(">i4").astype(np.float64)
         added = rng.standard_normal(DIMENSION)
         added *= noise * np.linalg.norm(victim) / np.linalg.norm(added)
         copy = np.rint(0.5 * (victim + added)).astype(">i4").view(">u4")
         for index, lanes in enumerate([*honest, copy]):
             statistics.add(submission(1, index), vector_root(lanes), lanes)
-        found += any("as a rescaled copy" in one for one in statistics.close_round().warnings)
+        warnings = statistics.close_round().warnings
+        found += any(warning.kind is Kind.UPDATE_NEARLY_COPIED for warning in warnings)
         total += 1
     return found / total
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.client import Ledger
@@ -15,8 +16,6 @@ from fl_chain.ledger.proven_events import proven_events
 from fl_chain.ledger.trie_proofs import ProofsNotOffered
 
 MOST_REASON = 300  # characters of what a node says
-
-_CHECK = "events against the headers of their blocks"
 
 
 def audit_event_proofs(ledger: Ledger, history: History, report: AuditReport) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def audit_event_proofs(ledger: Ledger, history: History, report: AuditReport) ->
     first_block = told[0].place.block_number
     try:
         proven = proven_events(ledger.node, ledger.head(), ledger.run.ledger, first_block)
-        report.count(_CHECK, len(proven.events))
+        report.count(CheckId.PROVEN_EVENTS, len(proven.events))
         is_same = _compare(told, history, proven.events, report)
     except ProofsNotOffered as error:
         return {"outcome": "not_offered", "reason": str(error)[:MOST_REASON]}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.sums import PartialSum, PartialSums
-from fl_chain.audit.findings import AuditReport, FallenSummary, Kind
+from fl_chain.audit.checks import CheckId
+from fl_chain.audit.findings import Collection, FallenSummary
+from fl_chain.audit.kinds import Kind
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, chunk_count
 from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
@@ -18,45 +20,78 @@ from fl_chain.ledger.views import FallenPosting
 from fl_chain.records import Digest, FallReason, Posting, Submission
 from fl_chain.store import Store
 
-
-def audit_falls(history: History, store: Store, report: AuditReport, round_id: int) -> list[FallenSummary]:
-    """Audit the postings of a round that fell, and return what became of each."""
-    fallen = [one for one in history.fallen if one.posting.round == round_id]
-    return [_audit_fall(history, store, report, one) for one in fallen]
+PROVABLE = (FallReason.RANGE, FallReason.SUM, FallReason.APPLY)
 
 
-def _audit_fall(history: History, store: Store, report: AuditReport, fallen: FallenPosting) -> FallenSummary:
+def audit_falls(history: History, store: Store, notes: Collection, round_id: int) -> list[bool | None]:
+    """Audit the postings of a round that fell.
+
+    Returns:
+        For each, in their order, whether it was right that it fell; None where the blobs do not tell.
+    """
+    return [
+        _audit_fall(history, store, notes, one) for one in history.fallen if one.posting.round == round_id
+    ]
+
+
+def _audit_fall(history: History, store: Store, notes: Collection, fallen: FallenPosting) -> bool | None:
     posting, round_id = fallen.posting, fallen.posting.round
-    objections = len(history.objections.get((round_id, posting.posting_number), ()))
-    _audit_money(history, report, fallen)
     is_founded: bool | None = None
     if fallen.reason is FallReason.OBJECTIONS:
-        report.count("objections to postings that fell")
-        is_founded = 2 * objections > history.rounds[round_id].submissions
+        notes.count(CheckId.OBJECTIONS)
+        is_founded = 2 * _objections(history, fallen) > history.rounds[round_id].submissions
+        if is_founded and _is_right(history, store, posting):
+            notes.add(
+                Kind.REJECTED_THOUGH_RIGHT,
+                f"posting {posting.posting_number} was rejected by its submitters, and by the blobs that are "
+                "there now its sums and its model were right",
+                round=round_id,
+                participant=posting.poster,
+            )
     else:
-        report.count("challenges derived again")
+        notes.count(CheckId.CHALLENGES)
         try:
             is_founded = _Derivation(history, store, posting).shows(fallen.reason)
         except (StoreError, VerificationError) as error:
-            report.warnings.append(
-                f"round {round_id}: whether the challenge of posting {posting.posting_number} was right "
-                f"rests on the contract's word, since a blob is not available: {error}"
+            notes.add(
+                Kind.FALL_UNVERIFIABLE,
+                f"whether the challenge of posting {posting.posting_number} was right rests on the "
+                f"contract's word, since a blob is not available: {error}",
+                round=round_id,
+                participant=posting.poster,
             )
     if is_founded is False:
-        report.add(
+        notes.add(
             Kind.FALL_UNFOUNDED,
             f"posting {posting.posting_number} was taken down by {fallen.reason.name.lower()}, and nothing "
-            "shows that it could be: audit against another node",
+            "shows that it could be",
             round=round_id,
             participant=posting.poster,
         )
+    return is_founded
+
+
+def fallen_summaries(history: History, round_id: int, founded: Sequence[bool | None]) -> list[FallenSummary]:
+    """Return what became of each posting of a round that fell.
+
+    Args:
+        history: of the run.
+        round_id: the round.
+        founded: for each, in their order, whether the blobs show that it was right.
+    """
+    fallen = [one for one in history.fallen if one.posting.round == round_id]
+    return [_summary(history, one, own) for one, own in zip(fallen, founded, strict=True)]
+
+
+def _summary(history: History, fallen: FallenPosting, is_founded: bool | None) -> FallenSummary:
+    posting = fallen.posting
     return FallenSummary(
         posting_number=posting.posting_number,
         poster=posting.poster,
         model_root="0x" + posting.model_root.hex(),
         reason=fallen.reason.name.lower(),
         challenger=None if fallen.reason is FallReason.OBJECTIONS else fallen.challenger,
-        objections=objections,
+        objections=_objections(history, fallen),
         bond_lost_wei=fallen.challenge_reward_wei + fallen.bonus_wei,
         challenge_reward_wei=fallen.challenge_reward_wei,
         bonus_wei=fallen.bonus_wei,
@@ -66,21 +101,20 @@ def _audit_fall(history: History, store: Store, report: AuditReport, fallen: Fal
     )
 
 
-def _audit_money(history: History, report: AuditReport, fallen: FallenPosting) -> None:
-    policy = history.policy
-    expected = (policy.challenge_reward_wei, policy.bond_wei - policy.challenge_reward_wei)
-    if fallen.reason is FallReason.OBJECTIONS:
-        expected = (0, 0)
-    actual = (fallen.challenge_reward_wei, fallen.bonus_wei)
-    report.count("bonds of postings that fell")
-    if expected != actual:
-        report.add(
-            Kind.REWARD_DIFFERS,
-            "challenge reward or bonus of a posting that fell is not what the policy gives",
-            round=fallen.posting.round,
-            expected=str(expected),
-            actual=str(actual),
-        )
+def _objections(history: History, fallen: FallenPosting) -> int:
+    posting = fallen.posting
+    return len(history.objections.get((posting.round, posting.posting_number), ()))
+
+
+def _is_right(history: History, store: Store, posting: Posting) -> bool:
+    """Return whether the blobs show that a posting is right; one that leaves anything out is not judged."""
+    if posting.exclusions:
+        return False
+    derivation = _Derivation(history, store, posting)
+    try:
+        return not any(derivation.shows(reason) is not False for reason in PROVABLE)
+    except (StoreError, VerificationError):
+        return False
 
 
 class _Derivation:

@@ -1,68 +1,51 @@
-"""What an audit says: findings, and the report that holds them."""
+"""What an audit says: findings, warnings, and the report that holds them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fl_chain.audit.checks import CHECKS, CheckId
+from fl_chain.audit.kinds import RULES, Kind, Severity
+from fl_chain.audit.missing import MissingBlob, by_holder
 from fl_chain.records import Address
 
-REPORT_VERSION = 2
-
-
-class Kind(StrEnum):
-    """The stable names of what can be wrong."""
-
-    POLICY_MISSING = "policy_missing"
-    POLICY_ALTERED = "policy_altered"
-    POLICY_DIFFERS = "policy_differs"
-    MANIFEST_MISSING = "manifest_missing"
-    MANIFEST_ALTERED = "manifest_altered"
-    DIMENSION_DIFFERS = "dimension_differs"
-    GENESIS_MISSING = "genesis_missing"
-    GENESIS_ALTERED = "genesis_altered"
-    STATE_DIFFERS = "state_differs"
-    DIGEST_DIFFERS = "digest_differs"
-    WEIGHT_OVER_CAP = "weight_over_cap"
-    LATE_SUBMISSION = "late_submission"
-    UPDATE_MISSING = "update_missing"
-    UPDATE_ALTERED = "update_altered"
-    UPDATE_OUT_OF_RANGE = "update_out_of_range"
-    WRONGFUL_EXCLUSION = "wrongful_exclusion"
-    TOTAL_WEIGHT_DIFFERS = "total_weight_differs"
-    PARTIAL_SUM_DIFFERS = "partial_sum_differs"
-    SUM_BLOB_MISSING = "sum_blob_missing"
-    SUM_BLOB_ALTERED = "sum_blob_altered"
-    MODEL_DIFFERS = "model_differs"
-    MODEL_BLOB_MISSING = "model_blob_missing"
-    MODEL_BLOB_ALTERED = "model_blob_altered"
-    MODEL_UNDERIVABLE = "model_underivable"
-    FALL_UNFOUNDED = "fall_unfounded"
-    REWARD_DIFFERS = "reward_differs"
-    REWARD_UNFOUNDED = "reward_unfounded"
-    BALANCE_SHORT = "balance_short"
-    NODE_BLOCK_DIFFERS = "node_block_differs"
-    NODE_CODE_DIFFERS = "node_code_differs"
-    NODE_EVENTS_DIFFER = "node_events_differ"
-    NODE_STATE_DIFFERS = "node_state_differs"
-    EVENT_PROOF_FAILS = "event_proof_fails"
-    PROVEN_EVENTS_DIFFER = "proven_events_differ"
-    STATE_PROOF_FAILS = "state_proof_fails"
-    PROVEN_STATE_DIFFERS = "proven_state_differs"
+REPORT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as the ledger's rules say."""
+    """One thing that is not as a rule says, or that a person should look at."""
 
     kind: Kind
-    detail: str  # what it means and what to do
+    detail: str  # what is so, in words
     round: int | None = None
     participant: Address | None = None
     expected: str | None = None
     actual: str | None = None
+    advice: str | None = None  # what to do here; None: what the kind's rule advises
+
+    @property
+    def severity(self) -> Severity:
+        """Whether it fails the verdict."""
+        return RULES[self.kind].severity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as the report has it."""
+        rule = RULES[self.kind]
+        return {
+            "kind": self.kind.value,
+            "severity": rule.severity.value,
+            "rule": rule.text,
+            "page": rule.page,
+            "round": self.round,
+            "participant": self.participant,
+            "expected": self.expected,
+            "actual": self.actual,
+            "detail": self.detail,
+            "advice": self.advice or rule.advice,
+        }
 
 
 @dataclass(slots=True)
@@ -118,50 +101,103 @@ class RoundSummary:
     participants: list[dict[str, Any]]
     base_model_root: str | None = None
     partial_sum_roots: list[str] = field(default_factory=list)
+    audited: bool = True  # False: its updates, sums and model were taken from the ledger's word
 
 
 @dataclass(slots=True)
-class AuditReport:
+class Collection:
+    """What checks have found, how often they were made, and what was read for them."""
+
+    findings: list[Finding] = field(default_factory=list)  # errors: they fail the verdict
+    warnings: list[Finding] = field(default_factory=list)  # what a person should look at; never proof
+    checks: dict[str, int] = field(default_factory=dict)  # times by check; one that is not here was not made
+    blobs: BlobCounts = field(default_factory=BlobCounts)
+    missing: list[MissingBlob] = field(default_factory=list)
+
+    def count(self, check: CheckId, times: int = 1) -> None:
+        """Note that a check was made."""
+        self.checks[check] = self.checks.get(check, 0) + times
+
+    def add(self, kind: Kind, detail: str, **where: Any) -> None:
+        """Add a finding, among the warnings where its kind is one."""
+        self.take(Finding(kind, detail, **where))
+
+    def take(self, finding: Finding) -> None:
+        """Add a finding that was made elsewhere."""
+        (self.findings if finding.severity is Severity.ERROR else self.warnings).append(finding)
+
+    def absorb(self, other: Collection) -> None:
+        """Add everything that another collection holds."""
+        self.findings += other.findings
+        self.warnings += other.warnings
+        self.missing += other.missing
+        for check, times in other.checks.items():
+            self.checks[check] = self.checks.get(check, 0) + times
+        for unit in fields(BlobCounts):
+            total = getattr(self.blobs, unit.name) + getattr(other.blobs, unit.name)
+            setattr(self.blobs, unit.name, total)
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditReport(Collection):
     """The verdict and what it rests on."""
 
     chain: dict[str, Any]
     run: dict[str, Any]
     participants: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[RoundSummary] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    checks: dict[str, int] = field(default_factory=dict)
-    blobs: BlobCounts = field(default_factory=BlobCounts)
     gas: dict[str, Any] | None = None  # as the node's receipts say; None where it does not keep them
     proofs: dict[str, Any] | None = None  # of events and state, against the block's hash
+    from_round: int = 1  # updates, sums and models of earlier rounds were taken from the ledger's word
 
     @property
     def verdict(self) -> str:
-        """``pass`` where there is no finding, else ``fail``."""
-        return "fail" if self.findings else "pass"
-
-    def count(self, check: str, times: int = 1) -> None:
-        """Note that a check was made."""
-        self.checks[check] = self.checks.get(check, 0) + times
-
-    def add(self, kind: Kind, detail: str, **where: Any) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(kind, detail, **where))
+        """``pass`` where there is no finding, with the round from which that holds; else ``fail``."""
+        if self.findings:
+            return "fail"
+        return "pass" if self.from_round == 1 else f"pass from round {self.from_round}"
 
     def to_json(self) -> str:
         """Return the report as JSON; two audits of the same chain and blobs give the same bytes."""
         content = {
             "version": REPORT_VERSION,
             "verdict": self.verdict,
+            "from_round": self.from_round,
             "chain": self.chain,
             "run": self.run,
             "participants": self.participants,
             "rounds": [asdict(item) for item in self.rounds],
-            "findings": [asdict(item) for item in self.findings],
-            "warnings": self.warnings,
-            "checks": dict(sorted(self.checks.items())),
+            "findings": [finding.to_json() for finding in self.findings],
+            "warnings": [finding.to_json() for finding in self.warnings],
+            "missing": by_holder(self.missing),
+            "checks": self._checks_made(),
             "blobs": asdict(self.blobs),
             "gas": self.gas,
             "proofs": self.proofs,
         }
         return json.dumps(content, indent=2) + "\n"
+
+    def _checks_made(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": check.id.value,
+                "title": check.title,
+                "proves": check.proves,
+                "times": self.checks.get(check.id, 0),
+                "not_made_because": None if self.checks.get(check.id, 0) else check.otherwise,
+            }
+            for check in CHECKS
+        ]
+
+
+__all__ = [
+    "REPORT_VERSION",
+    "AuditReport",
+    "BlobCounts",
+    "Collection",
+    "FallenSummary",
+    "Finding",
+    "Kind",
+    "RoundSummary",
+    "Severity",
+]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.ledger.history import History
-from fl_chain.records import LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
+from fl_chain.records import FallReason, LedgerPolicy, Posting, RewardSplit, RoundStatus, Submission
 
 
 def reward_wei(policy: LedgerPolicy, posting: Posting, submission: Submission, *, bonus_wei: int = 0) -> int:
@@ -30,7 +31,7 @@ def audit_rewards(history: History, report: AuditReport) -> None:
         whole_wei = policy.reward_wei + history.bonus_wei(round_id)
         expected = (whole_wei, policy.aggregator_reward_wei, whole_wei % shares)
         actual = (settlement.reward_wei, settlement.aggregator_reward_wei, settlement.dust_wei)
-        report.count("rewards of final rounds")
+        report.count(CheckId.ROUND_REWARDS)
         if expected != actual:
             report.add(
                 Kind.REWARD_DIFFERS,
@@ -42,10 +43,29 @@ def audit_rewards(history: History, report: AuditReport) -> None:
     _audit_claims(history, report)
 
 
+def audit_lost_bonds(history: History, report: AuditReport) -> None:
+    """Compare what became of the bonds of postings that fell with the policy."""
+    policy = history.policy
+    for fallen in history.fallen:
+        expected = (policy.challenge_reward_wei, policy.bond_wei - policy.challenge_reward_wei)
+        if fallen.reason is FallReason.OBJECTIONS:
+            expected = (0, 0)
+        actual = (fallen.challenge_reward_wei, fallen.bonus_wei)
+        report.count(CheckId.LOST_BONDS)
+        if expected != actual:
+            report.add(
+                Kind.REWARD_DIFFERS,
+                "challenge reward or bonus of a posting that fell is not what the policy gives",
+                round=fallen.posting.round,
+                expected=str(expected),
+                actual=str(actual),
+            )
+
+
 def _audit_claims(history: History, report: AuditReport) -> None:
     paid: set[tuple[int, str]] = set()
     for claim in history.claims:
-        report.count("claimed rewards")
+        report.count(CheckId.CLAIMS)
         submission = next(
             (s for s in history.submissions.get(claim.round, ()) if s.participant == claim.participant), None
         )
@@ -55,7 +75,7 @@ def _audit_claims(history: History, report: AuditReport) -> None:
         if expected is None or is_repeated:
             report.add(
                 Kind.REWARD_UNFOUNDED,
-                "a reward was paid that was not earned, or was paid twice: audit against another node",
+                "a reward was paid that was not earned, or was paid twice",
                 round=claim.round,
                 participant=claim.participant,
                 actual=str(claim.amount_wei),
@@ -64,7 +84,7 @@ def _audit_claims(history: History, report: AuditReport) -> None:
         if expected != claim.amount_wei:
             report.add(
                 Kind.REWARD_DIFFERS,
-                "a participant was paid another amount than it earned: audit against another node",
+                "a participant was paid another amount than it earned",
                 round=claim.round,
                 participant=claim.participant,
                 expected=str(expected),

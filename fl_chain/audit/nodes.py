@@ -8,14 +8,13 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Head, Node
-
-_CHECK = "answers against another node's"
 
 
 def common_block(ledger: Ledger, others: Sequence[Node]) -> Head:
@@ -46,12 +45,11 @@ def audit_other_node(ledger: Ledger, other: Node, history: History, report: Audi
     """
     own = ledger.head()
     block = other.block(own.number)
-    report.count(_CHECK)
+    report.count(CheckId.NODES)
     if block != own:
         report.add(
             Kind.NODE_BLOCK_DIFFERS,
-            f"{_place(other)} has another block {own.number} than {_place(ledger.node)}: one of them lies, "
-            "or is on a branch that the chain has left. Ask a third node, and audit again when they agree",
+            f"{_place(other)} has another block {own.number} than {_place(ledger.node)}",
             expected="0x" + own.hash.hex(),
             actual="none" if block is None else "0x" + block.hash.hex(),
         )
@@ -64,14 +62,13 @@ def audit_other_node(ledger: Ledger, other: Node, history: History, report: Audi
 
 
 def _audit_code(ledger: Ledger, other: Node, block: Head, report: AuditReport) -> None:
-    report.count(_CHECK)
+    report.count(CheckId.NODES)
     actual = hashlib.sha256(other.code(ledger.run.ledger, block.reference)).digest()
     expected = hashlib.sha256(ledger.node.code(ledger.run.ledger, ledger.head().reference)).digest()
     if expected != actual:
         report.add(
             Kind.NODE_CODE_DIFFERS,
-            f"{_place(other)} has other code at the ledger's address than {_place(ledger.node)}: "
-            "ask a third node",
+            f"{_place(other)} has other code at the ledger's address than {_place(ledger.node)}",
             expected="0x" + expected.hex(),
             actual="0x" + actual.hex(),
         )
@@ -79,7 +76,7 @@ def _audit_code(ledger: Ledger, other: Node, block: Head, report: AuditReport) -
 
 def _audit_events(ledger: Ledger, peer: Ledger, report: AuditReport) -> None:
     """Report the first event in which the nodes differ; all that follow may differ by it."""
-    report.count(_CHECK)
+    report.count(CheckId.NODES)
     expected = ledger.all_events()
     actual: list[Event] | str
     try:
@@ -92,7 +89,7 @@ def _audit_events(ledger: Ledger, peer: Ledger, report: AuditReport) -> None:
     report.add(
         Kind.NODE_EVENTS_DIFFER,
         f"{_place(peer.node)} shows other events of the ledger than {_place(ledger.node)}; "
-        "this is the first that differs. Ask a third node",
+        "this is the first that differs",
         round=getattr(first[0] or first[1], "round", None),
         expected=_shown(first[0]),
         actual=actual if isinstance(actual, str) else _shown(first[1]),
@@ -107,12 +104,11 @@ def _first_difference(expected: list[Event], actual: list[Event] | str) -> tuple
 
 def _audit_views(ledger: Ledger, peer: Ledger, history: History, report: AuditReport) -> None:
     for what, round_id, expected, actual in _views(ledger, peer, history):
-        report.count(_CHECK)
+        report.count(CheckId.NODES)
         if expected != actual:
             report.add(
                 Kind.NODE_STATE_DIFFERS,
-                f"by {_place(peer.node)} the contract's {what} is another than by {_place(ledger.node)}: "
-                "ask a third node",
+                f"by {_place(peer.node)} the contract's {what} is another than by {_place(ledger.node)}",
                 round=round_id,
                 expected=_shown(expected),
                 actual=_shown(actual),

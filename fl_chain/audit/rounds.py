@@ -1,390 +1,220 @@
-"""One round after the other: commitments, updates, partial sums, model."""
+"""One round after the other, from its blobs: updates, partial sums, model.
+
+Memory holds a few vectors whatever the run: the models that later rounds start from, one partial sum a level,
+and the update that is being read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable
 
-from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
-from fl_chain.audit.documents import read_copies
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.falls import audit_falls
-from fl_chain.audit.findings import AuditReport, Kind, RoundSummary
-from fl_chain.audit.statistics import RoundFigures, UpdateStatistics
-from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.seals import round_digest
-from fl_chain.errors import UpdateOutOfRange
+from fl_chain.audit.findings import Collection
+from fl_chain.audit.kinds import Kind
+from fl_chain.audit.models import ModelShelf
+from fl_chain.audit.results import RoundResult, standing_posting
+from fl_chain.audit.statistics import UpdateStatistics
+from fl_chain.audit.updates import IncludedUpdates, Underivable, UpdateReader
+from fl_chain.errors import FlChainError
 from fl_chain.ledger.history import History
-from fl_chain.records import Digest, ExclusionReason, Posting, Round, RoundStatus, Submission
-from fl_chain.store import Store, Update
+from fl_chain.records import ZERO_DIGEST, Digest, Posting, Round
+from fl_chain.store import Store
 
-_PUBLISHED = (RoundStatus.POSTED, RoundStatus.FINAL)
-
-
-class _Underivable(Exception):
-    """An included update cannot be read."""
+CLAMPED_SHARE = 10_000  # one lane in so many is where clamped lanes are worth a warning
 
 
 class RoundAudit:
     """Audits rounds in order and carries the global model from each to those that are built on it."""
 
-    def __init__(self, history: History, store: Store, report: AuditReport) -> None:
+    def __init__(
+        self,
+        history: History,
+        store: Store,
+        *,
+        has_read: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        """Prepare for the rounds of a run.
+
+        Args:
+            history: of the run.
+            store: where the blobs are.
+            has_read: told the bytes of each update that was read.
+        """
         self._history = history
         self._store = store
-        self._report = report
-        self._models: dict[int, Lanes] = {}
-        self._statistics = UpdateStatistics(
-            history.definition.dimension,
-            history.policy.quantisation,
-            # The block's hash: two auditors of one block have it, and no participant had it in time.
-            seed=str(report.chain["block_hash"]).encode(),
-        )
-        genesis = self._read_model(
-            0, history.definition.genesis_model_root, (Kind.GENESIS_MISSING, Kind.GENESIS_ALTERED)
-        )
-        if genesis is not None:
-            self._models[0] = genesis
+        self.has_read = has_read
+        self.models = ModelShelf(history, store)
+        self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
 
-    def audit(self, round_id: int) -> None:
-        """Audit one round."""
-        history, report = self._history, self._report
-        current = history.rounds[round_id]
-        self._audit_submissions(current)
-        fallen = audit_falls(history, self._store, report, round_id)
-        posting = history.postings.get(round_id) if current.status in _PUBLISHED else None
-        aggregate = self._audit_posting(current, posting) if posting is not None else None
+    def audit(self, round_id: int) -> RoundResult:
+        """Audit one round; those before it were audited, or resumed, before."""
+        history, result = self._history, RoundResult(round=round_id)
+        current, posting = history.rounds[round_id], standing_posting(history, round_id)
+        self._statistics.open_round(history.seeds.get(round_id, ZERO_DIGEST))
+        result.founded = audit_falls(history, self._store, result, round_id)
         if posting is not None:
-            self._forget_unused(round_id)
+            self._audit_posting(current, posting, result)
+            result.has_model = self.models.model(round_id) is not None
         figures = self._statistics.close_round()
-        report.warnings += figures.warnings
-        is_same = (
-            aggregate is not None
-            and posting is not None
-            and aggregate.partial_sum_roots == posting.partial_sum_roots
-            and aggregate.model_root == posting.model_root
-        )
-        report.rounds.append(
-            RoundSummary(
-                round=round_id,
-                status=current.status.name.lower(),
-                void_reason=history.voids[round_id].name.lower() if round_id in history.voids else None,
-                step=current.step,
-                base_round=current.base_round,
-                submissions=current.submissions,
-                included=posting.included if posting else None,
-                total_weight=current.total_weight,
-                included_weight=posting.included_weight if posting else None,
-                posting_number=current.posting_number,
-                poster=posting.poster if posting else None,
-                model_root="0x" + posting.model_root.hex() if posting else None,
-                fallen=fallen,
-                objections=len(history.objections_to(round_id)),
-                bonus_wei=history.bonus_wei(round_id),
-                clamped_lanes=aggregate.clamped if aggregate else None,
-                verified=is_same,
-                participants=self._participants(round_id, posting, figures),
-                base_model_root="0x" + history.model_root(current.base_round).hex(),
-                partial_sum_roots=["0x" + root.hex() for root in posting.partial_sum_roots]
-                if posting
-                else [],
-            )
-        )
+        result.warnings += figures.warnings
+        result.statistics = {index: own.to_json() for index, own in figures.updates.items()}
+        self.models.forget_unused(round_id)
+        return result
 
-    def _participants(
-        self, round_id: int, posting: Posting | None, figures: RoundFigures
-    ) -> list[dict[str, object]]:
-        excluded = {e.index: e.reason.name.lower() for e in posting.exclusions} if posting else {}
-        return [
-            {
-                "participant": s.participant,
-                "weight": s.weight,
-                "sealed_root": "0x" + s.sealed_root.hex(),
-                "excluded": excluded.get(s.index),
-                "statistics": figures.updates[s.index].to_json() if s.index in figures.updates else None,
-            }
-            for s in self._history.submissions[round_id]
-        ]
+    def resume(self, history: History, results: list[RoundResult]) -> bool:
+        """Take up where an earlier audit stopped, before any round of this one.
 
-    # ------------------------------------------------------------------ what the ledger accepted
+        Args:
+            history: of the run.
+            results: of the first rounds, in their order, without a gap.
 
-    def _audit_submissions(self, current: Round) -> None:
-        history, report = self._history, self._report
-        submissions = history.submissions[current.id]
-        for submission in submissions:
-            report.count("submissions against the rules")
-            cap = history.weight_cap_at(submission)
-            if not 1 <= submission.weight <= cap:
-                report.add(
-                    Kind.WEIGHT_OVER_CAP,
-                    "the ledger shows a weight that it should have refused: audit against another node",
-                    round=current.id,
-                    participant=submission.participant,
-                    expected=f"1 to {cap}",
-                    actual=str(submission.weight),
-                )
-        base = history.base_model_roots[current.id]
-        expected = round_digest(history.run, current.id, base, [s.leaf for s in submissions])
-        report.count("round digests")
-        if expected != current.digest:
-            report.add(
-                Kind.DIGEST_DIFFERS,
-                "the digest is not the fold of the submissions: audit against another node",
-                round=current.id,
-                expected="0x" + expected.hex(),
-                actual="0x" + current.digest.hex(),
-            )
+        Returns:
+            Whether everything that the next rounds need is still there; if not, begin from the first round
+            with another `RoundAudit`.
+        """
+        for result in results:
+            for index, figures in result.statistics.items():
+                root = Digest(bytes.fromhex(str(figures["vector_root"])[2:]))
+                self._statistics.recall(root, history.submissions[result.round][index])
+        return self.go_on(history, results) and self._recall_sketches(results)
+
+    def go_on(self, history: History, results: list[RoundResult]) -> bool:
+        """Go on with a history that has grown; the arguments and the result are those of `resume`."""
+        self._history = history
+        self.models.follow(history)
+        return not results or self._fetch_bases(results, after=results[-1].round)
+
+    def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
+        needed = {current.base_round for current in self._history.rounds.values() if current.id > after}
+        available = {result.round for result in results if result.has_model}
+        waiting = sorted(number for number in needed & available if self.models.model(number) is None)
+        return all(self.models.fetch(number) for number in waiting)
+
+    def _recall_sketches(self, results: list[RoundResult]) -> bool:
+        """Look again at the newest updates, which those of the next round are compared with."""
+        newest = next((result for result in reversed(results) if result.statistics), None)
+        if newest is None:
+            return True
+        reader = self._reader(RoundResult(round=newest.round))
+        self._statistics.open_round(self._history.seeds.get(newest.round, ZERO_DIGEST))
+        try:
+            for index in sorted(newest.statistics):
+                reader.look_again(self._history.submissions[newest.round][index])
+        except FlChainError:
+            return False
+        self._statistics.close_round()
+        return True
+
+    def _reader(self, notes: Collection) -> UpdateReader:
+        return UpdateReader(self._history, self._store, notes, self._statistics, self.has_read)
 
     # ------------------------------------------------------------------ what the aggregator posted
 
-    def _audit_posting(self, current: Round, posting: Posting) -> Aggregate | None:
-        self._audit_exclusions(current, posting)
-        self._audit_weight(current, posting)
-        posted = self._read_model(
-            current.id, posting.model_root, (Kind.MODEL_BLOB_MISSING, Kind.MODEL_BLOB_ALTERED)
-        )
-        self._audit_sum_blobs(current, posting)
-        aggregate = self._derive(current, posting)
-        if aggregate is None:
-            if posted is not None:
-                self._models[current.id] = posted
-            return None
-        self._compare(current, posting, aggregate)
+    def _audit_posting(self, current: Round, posting: Posting, result: RoundResult) -> None:
+        reader = self._reader(result)
+        reader.audit_exclusions(posting)
+        posted = self.models.read_posted(result, posting)
+        self.models.read_sums(result, posting)
+        aggregate = self._derive(current, posting, reader, result)
+        is_same = aggregate is not None and aggregate.model_root == posting.model_root
         # Later rounds are built on what was posted, right or wrong, as the participants did.
-        if aggregate.model_root == posting.model_root:
-            self._models[current.id] = aggregate.model
+        if aggregate is not None and is_same:
+            self.models.put(current.id, aggregate.model)
         elif posted is not None:
-            self._models[current.id] = posted
-        return aggregate
+            self.models.put(current.id, posted)
+        if aggregate is not None:
+            result.clamped_lanes = aggregate.clamped
+            result.is_verified = is_same and aggregate.partial_sum_roots == posting.partial_sum_roots
+            self._compare(posting, aggregate, result)
+            self._audit_clamped(current, aggregate.clamped, result)
 
-    def _derive(self, current: Round, posting: Posting) -> Aggregate | None:
-        report = self._report
-        base = self._models.get(current.base_round)
-        if base is None:
-            report.add(
-                Kind.MODEL_UNDERIVABLE,
-                f"the model of round {current.base_round}, which this round started from, is not available",
-                round=current.id,
-            )
-            return None
-        excluded = {exclusion.index for exclusion in posting.exclusions}
+    def _derive(
+        self, current: Round, posting: Posting, reader: UpdateReader, result: RoundResult
+    ) -> Aggregate | None:
+        result.count(CheckId.MODELS)
         submissions = self._history.submissions[current.id]
-        weight = sum(s.weight for s in submissions if s.index not in excluded)
-        updates = self._included(submissions, excluded)
-        try:
-            aggregate = aggregate_round(base, updates, weight, self._history.policy.quantisation)
-        except _Underivable:
-            report.add(
-                Kind.MODEL_UNDERIVABLE,
-                "an included update cannot be read, so sums and model of this round cannot be derived again",
-                round=current.id,
-            )
-            for _ in updates:  # the rest of the round's updates are checked all the same
-                pass
-            return None
-        if aggregate.clamped:
-            report.warnings.append(
-                f"round {current.id}: {aggregate.clamped} lanes of the model were clamped to 32 bits"
-            )
-        return aggregate
-
-    def _included(self, submissions: Sequence[Submission], excluded: set[int]) -> Iterator[Lanes | None]:
-        return _Updates(self, submissions, excluded)
-
-    def read_update(self, submission: Submission) -> Lanes | None:
-        """Return an included update after checking all its copies; None where none is good."""
-        history, report = self._history, self._report
-        dimension = history.definition.dimension
-        update = self._read_update(submission, "", "that participant or the aggregator")
-        if update is None:
-            return None
-        report.blobs.updates += 1
-        report.blobs.bytes += 64 + update.lanes.nbytes
-        report.count("updates against their bounds")
-        try:
-            verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
-        except UpdateOutOfRange as error:
-            report.add(
-                Kind.UPDATE_OUT_OF_RANGE,
-                f"an included update should have been excluded: {error}",
-                round=submission.round,
-                participant=submission.participant,
-                expected=f"at most {error.bound}",
-                actual=str(error.value),
-            )
-        report.count("figures of updates against those of others")
-        lanes = update.lanes[:dimension]  # as the sums do
-        self._statistics.add(submission, update.opening.vector_root, lanes)
-        return lanes
-
-    def _read_update(self, submission: Submission, which: str, held_by: str) -> Update | None:
-        history, store = self._history, self._store
-        key = (submission.participant, submission.sealed_root, history.definition.dimension)
-        return read_copies(
-            self._report,
-            lambda: store.read_update(*key, run=history.run, round=submission.round),
-            lambda: store.update_copies(*key, run=history.run, round=submission.round),
-            kinds=(Kind.UPDATE_MISSING, Kind.UPDATE_ALTERED),
-            what=f"the update of {submission.participant} in round {submission.round}{which}",
-            held_by=held_by,
-            round=submission.round,
-            participant=submission.participant,
-        )
-
-    def _compare(self, current: Round, posting: Posting, aggregate: Aggregate) -> None:
-        pairs = zip(aggregate.partial_sum_roots, posting.partial_sum_roots, strict=True)
-        for position, (expected, actual) in enumerate(pairs):
-            self._compare_roots(
-                Kind.PARTIAL_SUM_DIFFERS, f"partial sum {position}", current, expected, actual
-            )
-        self._compare_roots(
-            Kind.MODEL_DIFFERS, "the model", current, aggregate.model_root, posting.model_root
-        )
-
-    def _compare_roots(self, kind: Kind, what: str, current: Round, expected: Digest, actual: Digest) -> None:
-        self._report.count("posted roots against derived ones")
-        if expected != actual:
-            self._report.add(
-                kind,
-                f"{what} that {self._history.postings[current.id].poster} posted is not what the round's "
-                f"updates give: do not use this model{_remedy(current)}",
-                round=current.id,
-                expected="0x" + expected.hex(),
-                actual="0x" + actual.hex(),
-            )
-
-    def _audit_exclusions(self, current: Round, posting: Posting) -> None:
-        for exclusion in posting.exclusions:
-            submission = self._history.submissions[current.id][exclusion.index]
-            self._report.count("exclusions")
-            try:
-                lanes = self._excluded_lanes(submission, exclusion.reason)
-            except UpdateOutOfRange:
-                continue
-            if lanes is None:
-                continue
-            if exclusion.reason is ExclusionReason.UNREADABLE:
-                self._report.warnings.append(
-                    f"round {current.id}: {submission.participant} was excluded as unreadable; its update is "
-                    "there now, which may be because it came late"
-                )
-            else:
-                self._report.add(
-                    Kind.WRONGFUL_EXCLUSION,
-                    f"a valid update was excluded as {exclusion.reason.name.lower().replace('_', ' ')}",
-                    round=current.id,
-                    participant=submission.participant,
-                )
-
-    def _excluded_lanes(self, submission: Submission, reason: ExclusionReason) -> Lanes | None:
-        """Return an excluded update that is within its bounds; None where it cannot be read.
-
-        Only one that was excluded as unreadable may be so.
-
-        Raises:
-            UpdateOutOfRange: it is not within them.
-        """
-        history, store = self._history, self._store
-        dimension = history.definition.dimension
-        if reason is not ExclusionReason.UNREADABLE:
-            update = self._read_update(submission, ", which a posting left out,", "that participant")
-            if update is not None:
-                verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
-            return None if update is None else update.lanes
-        if not store.has_update(submission.participant, submission.sealed_root):
-            return None
-        copies = store.update_copies(
-            submission.participant, submission.sealed_root, dimension, run=history.run, round=submission.round
-        )
-        if not any(copy.state.value == "good" for copy in copies):
-            return None
-        update = store.read_update(
-            submission.participant, submission.sealed_root, dimension, run=history.run, round=submission.round
-        )
-        verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
-        return update.lanes
-
-    def _audit_weight(self, current: Round, posting: Posting) -> None:
+        base = self.models.model(current.base_round)
+        updates = IncludedUpdates(reader, submissions, posting)
         excluded = {exclusion.index for exclusion in posting.exclusions}
-        weight = sum(s.weight for s in self._history.submissions[current.id] if s.index not in excluded)
-        self._report.count("included weights")
-        if weight != posting.included_weight:
-            self._report.add(
-                Kind.TOTAL_WEIGHT_DIFFERS,
-                "the posting's weight is not that of the included submissions: audit against another node",
-                round=current.id,
-                expected=str(weight),
-                actual=str(posting.included_weight),
-            )
-
-    # ------------------------------------------------------------------ blobs
-
-    def _read_model(self, round_id: int, root: Digest, kinds: tuple[Kind, Kind]) -> Lanes | None:
-        dimension = self._history.definition.dimension
-        model = read_copies(
-            self._report,
-            lambda: self._store.read_model(root, dimension),
-            lambda: self._store.model_copies(root, dimension),
-            kinds=kinds,
-            what="the genesis model" if round_id == 0 else f"the model of round {round_id}",
-            held_by="the operator" if round_id == 0 else "the aggregator",
-            round=round_id or None,
+        weight = sum(one.weight for one in submissions if one.index not in excluded)
+        obstacle = "an included update cannot be read"
+        try:
+            if base is not None:
+                return aggregate_round(base, updates, weight, self._history.policy.quantisation)
+            where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
+            obstacle = f"{where}, which this round started from, is not available"
+        except Underivable:
+            pass
+        except ValueError as error:  # a weight that the ledger cannot have taken: the node made it up
+            obstacle = str(error)
+        updates.go_on()
+        for _ in updates:  # the rest of the round's updates are checked all the same
+            pass
+        result.add(
+            Kind.MODEL_UNDERIVABLE,
+            f"{obstacle}, so sums and model of this round cannot be derived again",
+            round=current.id,
+            advice=_next_step(current, is_base_missing=base is None),
         )
-        if model is not None:
-            self._report.blobs.models += 1
-            self._report.blobs.bytes += model.nbytes
-        return model
+        return None
 
-    def _audit_sum_blobs(self, current: Round, posting: Posting) -> None:
-        dimension = self._history.definition.dimension
-        for position, root in enumerate(posting.partial_sum_roots):
-            hashes = read_copies(
-                self._report,
-                partial(self._store.read_sum, root, dimension),
-                partial(self._store.sum_copies, root, dimension),
-                kinds=(Kind.SUM_BLOB_MISSING, Kind.SUM_BLOB_ALTERED),
-                what=f"partial sum {position} of round {current.id}",
-                held_by="the aggregator",
-                round=current.id,
+    def _compare(self, posting: Posting, aggregate: Aggregate, result: RoundResult) -> None:
+        derived, posted = aggregate.partial_sum_roots, posting.partial_sum_roots
+        if len(derived) != len(posted):
+            result.count(CheckId.PARTIAL_SUMS)
+            result.add(
+                Kind.PARTIAL_SUM_DIFFERS,
+                "the posting lists another number of partial sums than its submissions make",
+                round=posting.round,
+                expected=str(len(derived)),
+                actual=str(len(posted)),
             )
-            if hashes is not None:
-                self._report.blobs.sums += 1
-                self._report.blobs.bytes += len(hashes)
+        for position, (expected, actual) in enumerate(zip(derived, posted, strict=False)):
+            result.count(CheckId.PARTIAL_SUMS)
+            what = f"partial sum {position}"
+            _compare_roots(Kind.PARTIAL_SUM_DIFFERS, what, posting, (expected, actual), result)
+        pair = (aggregate.model_root, posting.model_root)
+        _compare_roots(Kind.MODEL_DIFFERS, "the model", posting, pair, result)
 
-    def _forget_unused(self, round_id: int) -> None:
-        """Keep only models that a later round starts from."""
-        needed = {r.base_round for r in self._history.rounds.values() if r.id > round_id}
-        for kept in list(self._models):
-            if kept not in needed:
-                del self._models[kept]
+    def _audit_clamped(self, current: Round, clamped: int, result: RoundResult) -> None:
+        result.count(CheckId.CLAMPED_LANES)
+        dimension = self._history.definition.dimension
+        if clamped * CLAMPED_SHARE >= dimension:
+            result.add(
+                Kind.LANES_CLAMPED,
+                f"{clamped} of the model's {dimension} lanes were clamped to 32 bits",
+                round=current.id,
+                expected=f"fewer than one in {CLAMPED_SHARE}",
+                actual=str(clamped),
+            )
 
 
-def _remedy(current: Round) -> str:
-    """Return what can be done about a wrong posting."""
-    if current.status is RoundStatus.POSTED:
+def _compare_roots(
+    kind: Kind, what: str, posting: Posting, roots: tuple[Digest, Digest], result: RoundResult
+) -> None:
+    expected, actual = roots
+    if expected != actual:
+        result.add(
+            kind,
+            f"{what} that {posting.poster} posted is not what the round's updates give",
+            round=posting.round,
+            expected="0x" + expected.hex(),
+            actual="0x" + actual.hex(),
+        )
+
+
+def _next_step(current: Round, *, is_base_missing: bool) -> str:
+    if is_base_missing:
+        whose = f"of round {current.base_round}" if current.base_round else "of genesis"
         return (
-            f", and take the posting down before it becomes final: `fl-chain challenge --round {current.id}`"
+            f"Have the model {whose} published again, or the updates that it follows from; an audit from an "
+            "earlier round derives it where those are there. Until then this model rests on its "
+            "aggregator's word."
         )
-    return "; nobody challenged the posting in time"
-
-
-class _Updates:
-    """Yields a round's updates in order; raises at the first that cannot be read, and can go on after it."""
-
-    def __init__(self, audit: RoundAudit, submissions: Sequence[Submission], excluded: set[int]) -> None:
-        self._audit = audit
-        self._waiting = iter(submissions)
-        self._excluded = excluded
-        self._broken = False
-
-    def __iter__(self) -> _Updates:
-        return self
-
-    def __next__(self) -> Lanes | None:
-        submission = next(self._waiting)
-        if submission.index in self._excluded:
-            return None
-        lanes = self._audit.read_update(submission)
-        if lanes is None and not self._broken:
-            self._broken = True
-            raise _Underivable
-        return lanes
+    return (
+        "Have the updates that are listed as missing or altered published again, by their participants or by "
+        "the aggregator that included them; then audit again. Until then this model rests on its "
+        "aggregator's word, and participants should not train on it."
+    )

@@ -1,26 +1,50 @@
-"""The whole audit, check by check. It reads chain and store only, and writes nothing."""
+"""The whole audit, check by check. It reads chain and store only, and writes what it is to remember."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from fl_chain.audit.checks import CheckId
+from fl_chain.audit.conservation import audit_conservation
 from fl_chain.audit.documents import audit_documents
-from fl_chain.audit.findings import AuditReport, Kind
-from fl_chain.audit.money import audit_rewards
+from fl_chain.audit.findings import AuditReport
+from fl_chain.audit.fingerprints import round_fingerprints
+from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
+from fl_chain.audit.money import audit_lost_bonds, audit_rewards
 from fl_chain.audit.nodes import audit_other_node, common_block
+from fl_chain.audit.results import RoundResult, round_summary, standing_posting
+from fl_chain.audit.resumption import AuditMemory
 from fl_chain.audit.rounds import RoundAudit
 from fl_chain.audit.state_proofs import audit_proofs
-from fl_chain.errors import LedgerUnavailable
+from fl_chain.audit.steps import audit_events
+from fl_chain.audit.submissions import audit_submissions, cap_history
+from fl_chain.audit.unchallenged import audit_standing
+from fl_chain.errors import ConfigError, LedgerUnavailable
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.spending import GasUse, gas_table, gas_uses
-from fl_chain.records import RoundStatus
+from fl_chain.records import Digest, RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
 
-Progress = Callable[[int, int], None]
+log = logging.getLogger(__name__)
+
+LANE_BYTES, OPENING_BYTES = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an audit is."""
+
+    round: int  # that it is at
+    rounds: int  # of the run
+    done_bytes: int  # of updates
+    total_bytes: int  # that it has to read, those of remembered rounds left out
 
 
 def audit_run(
@@ -28,7 +52,9 @@ def audit_run(
     store: Store,
     *,
     others: Sequence[Node] = (),
-    progress: Progress = lambda done, total: None,
+    from_round: int = 1,
+    memory: AuditMemory | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> AuditReport:
     """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
@@ -36,53 +62,42 @@ def audit_run(
         ledger: opened, so chain id and code are checked already.
         store: where the blobs are; every copy is checked.
         others: nodes of the same chain whose answers are compared with those of the ledger's own.
-        progress: called with the rounds that are done and their number.
+        from_round: updates, sums and models of earlier rounds are taken from the ledger's word; everything
+            that the ledger itself says is checked all the same.
+        memory: results of rounds that were audited before, as far as the ledger still says the same of them;
+            takes those of this audit. The report is the same with and without it.
+        progress: told how far the audit is, after every update.
 
     Returns:
         The report; the verdict is ``pass`` where nothing was found.
 
     Raises:
         LedgerError: if the chain cannot be read; nothing can be said then.
+        ConfigError: there is no such round.
+        InputDataError: the memory belongs to another audit.
     """
     ledger = ledger.pinned(common_block(ledger, others))  # the chain goes on while this takes its time
     history = begun(ledger.sync())
-    head = ledger.head()
-    report = AuditReport(
-        chain={
-            "chain_id": history.run.chain_id,
-            "ledger": history.run.ledger,
-            "block_number": head.number,
-            "block_hash": "0x" + head.hash.hex(),
-            "block_timestamp": head.timestamp,
-            "code_hash": "0x" + ledger.code_hash.hex(),
-            "verifier": ledger.verifier,
-            "verifier_code_hash": "0x" + ledger.verifier_code_hash.hex(),
-        },
-        run={
-            "policy_hash": "0x" + history.definition.policy_hash.hex(),
-            "manifest_hash": "0x" + history.definition.manifest_hash.hex(),
-            "genesis_model_root": "0x" + history.definition.genesis_model_root.hex(),
-            "dimension": history.definition.dimension,
-            "operator": history.operator,
-            "aggregator": history.state.aggregator,
-            "token": history.token,
-            "stores": len(store.urls),
-            "ended": has_ended(history, head.timestamp),
-        },
-    )
-    report.count("deployed code against the artifact", 2)
+    events = ledger.all_events()
+    if from_round > 1 and from_round > history.state.latest:
+        raise ConfigError(f"there is no round {from_round} yet: the newest is {history.state.latest}")
+    report = _opened_report(ledger, history, store, from_round)
     for other in others:
         audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
-    rounds = RoundAudit(history, store, report)
-    for round_id in range(1, history.state.latest + 1):
-        rounds.audit(round_id)
-        progress(round_id, history.state.latest)
+    audit_events(history.run, events, report)
+    audit_blocks(ledger.node, events, report)
+    audit_submissions(history, report)
+    rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
+    rounds.audit(round_fingerprints(history, events))
+    audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
     audit_rewards(history, report)
-    _audit_state(ledger, history, report)
+    audit_lost_bonds(history, report)
+    audit_contract_state(ledger, history, report)
     audit_proofs(ledger, history, report)
-    _summarise_participants(history, report)
-    report.gas = _gas(ledger)
+    audit_conservation(ledger, history, events, report)
+    _summarise_participants(history, events, report)
+    report.gas = _gas(ledger, events)
     return report
 
 
@@ -99,8 +114,139 @@ def begun(history: History) -> History:
     return history
 
 
-def _gas(ledger: Ledger) -> dict[str, Any] | None:
-    uses = gas_uses(ledger.node, ledger.all_events())
+def _opened_report(ledger: Ledger, history: History, store: Store, from_round: int) -> AuditReport:
+    head, definition = ledger.head(), history.definition
+    report = AuditReport(
+        chain={
+            "chain_id": history.run.chain_id,
+            "ledger": history.run.ledger,
+            "block_number": head.number,
+            "block_hash": "0x" + head.hash.hex(),
+            "block_timestamp": head.timestamp,
+            "code_hash": "0x" + ledger.code_hash.hex(),
+            "verifier": ledger.verifier,
+            "verifier_code_hash": "0x" + ledger.verifier_code_hash.hex(),
+        },
+        run={
+            "policy_hash": "0x" + definition.policy_hash.hex(),
+            "manifest_hash": "0x" + definition.manifest_hash.hex(),
+            "genesis_model_root": "0x" + definition.genesis_model_root.hex(),
+            "dimension": definition.dimension,
+            "operator": history.operator,
+            "aggregator": history.state.aggregator,
+            "token": history.token,
+            "stores": len(store.urls),
+            "ended": has_ended(history, head.timestamp),
+        },
+        from_round=from_round,
+    )
+    report.count(CheckId.CODE, 2)
+    return report
+
+
+class _Rounds:
+    """All rounds of an audit, those that are remembered first."""
+
+    def __init__(
+        self,
+        history: History,
+        store: Store,
+        report: AuditReport,
+        memory: AuditMemory,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._history = history
+        self._store = store
+        self._report = report
+        self._memory = memory
+        self._progress = progress
+        self._at, self._done_bytes, self._total_bytes = 0, 0, 0
+
+    def audit(self, fingerprints: Sequence[Digest]) -> None:
+        """Audit every round, and put what was found into the report."""
+        history, report, first = self._history, self._report, self._report.from_round
+        self._memory.bind(
+            {
+                "chain_id": history.run.chain_id,
+                "ledger": history.run.ledger,
+                "from_round": first,
+                "stores": list(self._store.urls),
+            }
+        )
+        audit = self._begun(fingerprints)
+        results = [one.result for one in self._memory.rounds]
+        waiting = range(first + len(results), history.state.latest + 1)
+        self._total_bytes = sum(_update_bytes(history, number) for number in waiting)
+        for number in waiting:
+            self._at = number
+            result = audit.audit(number)
+            self._memory.add(fingerprints[number - 1], result)
+            results.append(result)
+            self._tell()
+        self._memory.live = audit
+        report.rounds += [round_summary(history, number, None) for number in range(1, first)]
+        for result in results:
+            report.absorb(result)
+            report.rounds.append(round_summary(history, result.round, result))
+
+    def _begun(self, fingerprints: Sequence[Digest]) -> RoundAudit:
+        """Return an audit that is right after the rounds that are remembered and still hold."""
+        memory, first = self._memory, self._report.from_round
+        wanted = list(fingerprints[first - 1 :])
+        kept = 0
+        while kept < min(len(memory.rounds), len(wanted)) and memory.rounds[kept].fingerprint == wanted[kept]:
+            kept += 1
+        lost = memory.rounds[kept:]
+        if any(one.result.statistics or one.result.has_model for one in lost):
+            log.warning("the ledger says something else since round %d: auditing it anew", first + kept)
+            memory.live = None
+        memory.keep_first(kept)
+        results = [one.result for one in memory.rounds]
+        audit = memory.live or self._new_audit()
+        audit.has_read = self._has_read
+        self._read_bases(audit)
+        take_up = audit.resume if memory.live is None else audit.go_on
+        if not take_up(self._history, results):
+            log.warning("a blob that the next rounds need is not there any more: auditing all rounds anew")
+            memory.keep_first(0)
+            audit = self._new_audit()
+            self._read_bases(audit, again=True)
+        return audit
+
+    def _new_audit(self) -> RoundAudit:
+        return RoundAudit(self._history, self._store, has_read=self._has_read)
+
+    def _read_bases(self, audit: RoundAudit, *, again: bool = False) -> None:
+        """Read genesis, and the models of earlier rounds that the first ones start from, into the report."""
+        notes = RoundResult(round=0)  # not counted twice where all has to be begun anew
+        into = notes if again else self._report
+        audit.models.read_genesis(into)
+        first = self._report.from_round
+        bases = {current.base_round for current in self._history.rounds.values() if current.id >= first}
+        for number in sorted(base for base in bases if 0 < base < first):
+            posting = standing_posting(self._history, number)
+            model = None if posting is None else audit.models.read_posted(into, posting)
+            if model is not None:
+                audit.models.put(number, model)
+
+    def _has_read(self, size: int) -> None:
+        self._done_bytes += size
+        self._tell()
+
+    def _tell(self) -> None:
+        total = max(self._total_bytes, self._done_bytes)
+        self._progress(Progress(self._at, self._history.state.latest, self._done_bytes, total))
+
+
+def _update_bytes(history: History, round_id: int) -> int:
+    """Return the bytes of the updates that a round's audit has to read, about."""
+    posting = standing_posting(history, round_id)
+    included = 0 if posting is None else posting.included
+    return included * (OPENING_BYTES + LANE_BYTES * history.definition.dimension)
+
+
+def _gas(ledger: Ledger, events: Sequence[Event]) -> dict[str, Any] | None:
+    uses = gas_uses(ledger.node, events)
     if uses is None:
         return None
     by_round: dict[str, list[GasUse]] = {}
@@ -110,51 +256,7 @@ def _gas(ledger: Ledger) -> dict[str, Any] | None:
     return {"run": gas_table(uses), "rounds": {key: gas_table(own) for key, own in by_round.items()}}
 
 
-def _audit_state(ledger: Ledger, history: History, report: AuditReport) -> None:
-    """Compare what follows from the events with what the contract says of itself."""
-    for round_id in range(1, history.state.latest + 1):
-        views = {
-            "round": (history.rounds[round_id], ledger.round(round_id)),
-            "model root": (history.model_root(round_id), ledger.model_root(round_id)),
-            "bonus": (history.bonus_wei(round_id), ledger.bonus_wei(round_id)),
-            "number of objections": (len(history.objections_to(round_id)), ledger.objections_to(round_id)),
-        }
-        for what, (expected, actual) in views.items():
-            report.count("contract state against its events")
-            if expected != actual:
-                report.add(
-                    Kind.STATE_DIFFERS,
-                    f"the contract's {what} is not what its events give, so the node lies about one of "
-                    "them: audit against another node",
-                    round=round_id,
-                    expected=_shown(expected),
-                    actual=_shown(actual),
-                )
-    state = ledger.state()
-    report.count("contract state against its events")
-    if history.state != state:
-        report.add(
-            Kind.STATE_DIFFERS,
-            "the run's state is not what its events give: audit against another node",
-            expected=str(history.state),
-            actual=str(state),
-        )
-    report.count("money held against money owed")
-    held = ledger.balance()
-    if held < history.owed_wei:
-        report.add(
-            Kind.BALANCE_SHORT,
-            "the contract holds less than it owes: submit nothing more, and ask every participant to compare",
-            expected=f"at least {history.owed_wei}",
-            actual=str(held),
-        )
-
-
-def _shown(value: object) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _summarise_participants(history: History, report: AuditReport) -> None:
+def _summarise_participants(history: History, events: Sequence[Event], report: AuditReport) -> None:
     for address, participant in sorted(history.participants.items()):
         rounds = [
             submission
@@ -167,6 +269,7 @@ def _summarise_participants(history: History, report: AuditReport) -> None:
             {
                 "participant": address,
                 "weight_cap": participant.weight_cap,
+                "caps": cap_history(events, address),
                 "submissions": len(rounds),
                 "final_rounds": len(final),
                 "claimed_wei": history.claimed_wei(address),

@@ -82,7 +82,8 @@ def scaled(sketch: Sketch) -> npt.NDArray[np.int32]:
         return sketch.astype(np.int32)
     # In magnitude, so that a sign that is drawn otherwise changes nothing but the sign.
     magnitudes = (np.abs(sketch) + (1 << (excess - 1))) >> excess
-    return (np.sign(sketch) * magnitudes).astype(np.int32)
+    found: npt.NDArray[np.int32] = (np.sign(sketch) * magnitudes).astype(np.int32)
+    return found
 
 
 def products(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:

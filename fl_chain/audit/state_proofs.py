@@ -12,6 +12,7 @@ from typing import Any
 
 from eth_hash.auto import keccak
 
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.event_proofs import audit_event_proofs
 from fl_chain.audit.findings import AuditReport, Kind
 from fl_chain.errors import MalformedResponse, WrongCode
@@ -25,8 +26,6 @@ from fl_chain.records import ZERO_ADDRESS, Address
 
 MOST_FINDINGS = 20  # of words that differ; one lie can be behind them all
 MOST_REASON = 300  # characters of what a node says
-
-_CHECK = "proven state against events"
 
 
 def audit_proofs(ledger: Ledger, history: History, report: AuditReport) -> None:
@@ -85,7 +84,7 @@ def _audit_code(
         ("the verifier's", ledger.verifier, judge, challenge_verifier(), {"CHAIN_ID": ledger.run.chain_id}),
     )
     for whose, where, account, artifact, expected in parts:
-        report.count("proven code against the artifact and the deployment's event")
+        report.count(CheckId.PROVEN_STATE)
         code = _proven_code(ledger, whose, where, account, report)
         if code is not None:
             _audit_immutables(whose, code, artifact, expected, report)
@@ -171,7 +170,7 @@ def _audit_balance(ledger: Ledger, history: History, proven: ProvenAccount, repo
     """
     if history.token != ZERO_ADDRESS:
         return
-    report.count(_CHECK)
+    report.count(CheckId.PROVEN_STATE)
     stated = ledger.balance()
     if stated != proven.account.balance_wei:
         report.add(
@@ -196,7 +195,7 @@ def _audit_storage(
     except MalformedResponse as error:
         report.add(Kind.PROVEN_STATE_DIFFERS, str(error)[:MOST_REASON])
         return 0, False
-    report.count(_CHECK, len(expected))
+    report.count(CheckId.PROVEN_STATE, len(expected))
     if storage_root({slot: word.value for slot, word in expected.items()}) == proven.account.storage_root:
         return len(expected), True
     stored = proven_account(ledger.node, ledger.head(), ledger.run.ledger, tuple(expected)).storage
@@ -214,8 +213,9 @@ def _audit_storage(
             actual=hex(actual),
         )
     if len(differing) > MOST_FINDINGS:
-        report.warnings.append(
-            f"{len(differing) - MOST_FINDINGS} more words of the contract's state are not what events give"
+        report.add(
+            Kind.PROVEN_STATE_DIFFERS,
+            f"{len(differing) - MOST_FINDINGS} more words of the contract's state are not what events give",
         )
     if not differing and not is_complete:
         report.add(

@@ -4,7 +4,9 @@ An honest participant with unusual data stands out, and a careful attacker does 
 warning. The rules, and how often they speak about honest updates, are in ``docs/report.md``.
 
 Each update is looked at once, while it is in memory anyway. What is kept of it is a sketch of 32 KiB, for its
-own round and half of that for the next, and its root for the whole run.
+own round and half of that for the next, and its root for the whole run. A round's figures follow from its own
+updates and its seed, those of the round before and the roots of all earlier ones, and from nothing that comes
+later: an audit that goes on where another stopped has the same.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from statistics import median_low
 import numpy as np
 import numpy.typing as npt
 
+from fl_chain.audit.findings import Finding
+from fl_chain.audit.kinds import Kind
 from fl_chain.audit.sketches import (
     BUCKETS,
     MILLION,
@@ -35,6 +39,7 @@ from fl_chain.records import Digest, Quantisation, Submission
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
 FEWEST_LANES = 1_000  # that are not zero, for a direction to tell a copy from a coincidence
+CROSSED = 4  # one block of lanes in so many is compared with those of the round before
 FEWEST_UPDATES = 5  # of a round, for a median to say what is usual
 DEVIATIONS = 6  # robust standard deviations from the median
 MAD_TO_DEVIATION = 14_826  # ten-thousandths; of a normal distribution
@@ -70,7 +75,7 @@ class RoundFigures:
     """A round's updates in numbers."""
 
     updates: Mapping[int, UpdateFigures]  # by the submission's index
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,9 @@ class _Seen:
     largest: int  # magnitude of a lane
     zero_lanes: int
     sketch: Sketch
+    crossed_lanes: int  # of the blocks that are compared across rounds, those that are not zero
+    part: Sketch  # of those blocks
+    crossing: Sketch  # of the same by the signs of the round before, to be compared with what is kept of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +96,43 @@ class _Kept:
     """What stays of a round for the next one."""
 
     submissions: tuple[Submission, ...]
+    roots: tuple[Digest, ...]
     sketches: npt.NDArray[np.int32]  # shape (submissions, BUCKETS), scaled
+    signs: npt.NDArray[np.int8] | None
+
+
+_NOTHING = _Kept((), (), np.zeros((0, BUCKETS), dtype=np.int32), None)
 
 
 class UpdateStatistics:
     """Takes updates as they come, round by round."""
 
-    def __init__(self, dimension: int, quantisation: Quantisation, *, seed: bytes) -> None:
+    def __init__(self, dimension: int, quantisation: Quantisation) -> None:
         """Prepare for vectors of one size.
 
         Args:
             dimension: lanes of the model.
             quantisation: the run's constants.
-            seed: of the sketches; nobody may have known it when the updates were committed to.
         """
         self._dimension = dimension
         self._scale_bits = quantisation.scale_bits
-        self._seed = seed
         self._signs: npt.NDArray[np.int8] | None = None
+        self._seed = b""
         self._round: list[_Seen] = []
-        self._previous = _Kept((), np.zeros((0, BUCKETS), dtype=np.int32))
+        self._previous = _NOTHING
         self._first: dict[Digest, Submission] = {}
+
+    def open_round(self, seed: bytes) -> None:
+        """Begin a round.
+
+        Args:
+            seed: of its sketches; nobody may have known it when the round's updates were committed to.
+        """
+        self._seed, self._signs = seed, None
+
+    def recall(self, vector_root: Digest, submission: Submission) -> None:
+        """Remember the root of an update that was looked at in an earlier audit."""
+        self._first.setdefault(vector_root, submission)
 
     def add(self, submission: Submission, vector_root: Digest, lanes: Lanes) -> None:
         """Look at an included update.
@@ -120,15 +144,28 @@ class UpdateStatistics:
         """
         if self._signs is None:
             self._signs = lane_signs(self._seed, self._dimension)
-        sketch: Sketch = np.zeros(BUCKETS, dtype=np.int64)
-        square, largest, zero_lanes = 0, 0, 0
-        for block, values in signed_blocks(lanes):
+        earlier = self._previous.signs
+        part: Sketch = np.zeros(BUCKETS, dtype=np.int64)
+        rest: Sketch = np.zeros(BUCKETS, dtype=np.int64)
+        crossing: Sketch = np.zeros(BUCKETS, dtype=np.int64)
+        square, largest, zero_lanes, crossed_lanes = 0, 0, 0, 0
+        for number, (block, values) in enumerate(signed_blocks(lanes)):
             magnitude = max(int(values.max()), -int(values.min()))
             largest = max(largest, magnitude)
-            zero_lanes += values.size - int(np.count_nonzero(values))
+            set_lanes = int(np.count_nonzero(values))
+            zero_lanes += values.size - set_lanes
             square += sum_of_squares(values, magnitude)
-            add_to_sketch(sketch, values, self._signs[block])
-        self._round.append(_Seen(submission, vector_root, square, largest, zero_lanes, sketch))
+            is_crossed = number % CROSSED == 0
+            add_to_sketch(part if is_crossed else rest, values, self._signs[block])
+            if is_crossed:
+                crossed_lanes += set_lanes
+                if earlier is not None:
+                    add_to_sketch(crossing, values, earlier[block])
+        rest += part
+        seen = _Seen(
+            submission, vector_root, square, largest, zero_lanes, rest, crossed_lanes, part, crossing
+        )
+        self._round.append(seen)
 
     def close_round(self) -> RoundFigures:
         """Return the figures of the updates that were added since the last call, and what stands out."""
@@ -144,7 +181,9 @@ class UpdateStatistics:
             *_unusual_norms(seen, figures),
             *_unusual_directions(seen, figures),
         ]
-        self._previous = _Kept(tuple(one.submission for one in seen), sketches)
+        submissions, roots = zip(*((one.submission, one.vector_root) for one in seen), strict=True)
+        parts = np.stack([scaled(one.part) for one in seen])
+        self._previous = _Kept(submissions, roots, parts, self._signs)
         by_index = {one.submission.index: own for one, own in zip(seen, figures, strict=True)}
         return RoundFigures(by_index, tuple(warnings))
 
@@ -160,52 +199,66 @@ class UpdateStatistics:
             cosine_others_millionths=_cosine(one.sketch, total - one.sketch),
         )
 
-    def _equal_ones(self, seen: Sequence[_Seen]) -> Iterator[str]:
+    def _equal_ones(self, seen: Sequence[_Seen]) -> Iterator[Finding]:
         for one in seen:
             if one.largest == 0:
-                yield (
-                    f"{_subject(one.submission)} is zero in every lane: it changes nothing and is rewarded "
-                    "like any other. Ask whether that participant trained."
+                yield _named(
+                    Kind.UPDATE_ZERO,
+                    one,
+                    "is zero in every lane: it changes nothing and is rewarded like any other",
                 )
                 continue
             earlier = self._first.setdefault(one.vector_root, one.submission)
-            if earlier is not one.submission:
-                yield (
-                    f"{_subject(one.submission)} is the same vector as {_object(earlier, one.submission)}. "
-                    "Ask both how they came by it: one of them may not have trained."
-                )
+            if earlier != one.submission:
+                is_own = earlier.participant == one.submission.participant
+                kind = Kind.UPDATE_REPEATED if is_own else Kind.UPDATE_COPIED
+                yield _named(kind, one, f"is the same vector as {_object(earlier, one.submission)}")
 
-    def _near_ones(self, seen: Sequence[_Seen], sketches: npt.NDArray[np.int32]) -> Iterator[str]:
+    def _near_ones(self, seen: Sequence[_Seen], sketches: npt.NDArray[np.int32]) -> Iterator[Finding]:
         """Yield, for each update, the nearest one before it in the same and the previous round."""
-        inner = products(sketches, np.concatenate([self._previous.sketches, sketches]))
-        former = len(self._previous.submissions)
-        roots = {one.submission: one.vector_root for one in seen}
-        candidates = [*self._previous.submissions, *(one.submission for one in seen)]
-        own = [int(inner[at, former + at]) for at in range(len(seen))]
-        squares = [*map(_square, self._previous.sketches), *own]
+        former = self._previous
+        crossing = np.stack([scaled(one.crossing) for one in seen])
+        across, within = products(crossing, former.sketches), products(sketches, sketches)
+        former_squares, squares = [*map(_square, former.sketches)], [*map(_square, sketches)]
+        earlier = [*zip(former.submissions, former.roots, former_squares, strict=True)]
+        own = [(one.submission, one.vector_root, square) for one, square in zip(seen, squares, strict=True)]
         for at, one in enumerate(seen):
             if self._dimension - one.zero_lanes < FEWEST_LANES:
                 continue
-            found: tuple[int, int] | None = None
-            for other in range(former + at):
-                product = int(inner[at, other])
-                # Compared as integers: cos >= near, squared and without a division.
-                if product * product * MILLION**2 < NEAR_MILLIONTHS**2 * own[at] * squares[other]:
-                    continue
-                if roots.get(candidates[other]) == one.vector_root or squares[other] == 0:
-                    continue  # said already
-                cosine = cosine_millionths(product, own[at], squares[other])
-                if cosine is not None and (found is None or abs(cosine) > abs(found[0])):
-                    found = cosine, other
-            if found is not None:
-                what = "the same direction as" if found[0] > 0 else "the opposite direction of"
-                yield (
-                    f"{_subject(one.submission)} has {what} {_object(candidates[found[1]], one.submission)} "
-                    f"(cosine {_decimal(found[0])}), as a rescaled copy would. Ask both how they trained."
+            crossing_square = _square(crossing[at])
+            has_enough = one.crossed_lanes >= FEWEST_LANES
+            found = [
+                *(_near(one, across[at], crossing_square, earlier) if has_enough else ()),
+                *_near(one, within[at, :at], squares[at], own[:at]),
+            ]
+            if found:
+                cosine, nearest = max(found, key=lambda near: abs(near[0]))  # the first of equal ones
+                what = "the same direction as" if cosine > 0 else "the opposite direction of"
+                yield _named(
+                    Kind.UPDATE_NEARLY_COPIED,
+                    one,
+                    f"has {what} {_object(nearest, one.submission)} (cosine {_decimal(cosine)}), as a "
+                    "rescaled copy would",
                 )
 
 
-def _unusual_norms(seen: Sequence[_Seen], figures: Sequence[UpdateFigures]) -> Iterator[str]:
+def _near(
+    one: _Seen,
+    inner: npt.NDArray[np.float64],
+    square: int,
+    others: Sequence[tuple[Submission, Digest, int]],
+) -> Iterator[tuple[int, Submission]]:
+    """Yield cosine and submission of those that an update is nearly a copy of; equal ones are said before."""
+    for product, (other, root, other_square) in zip(map(int, inner), others, strict=True):
+        # Compared as integers: cos >= near, squared and without a division.
+        if product * product * MILLION**2 < NEAR_MILLIONTHS**2 * square * other_square:
+            continue
+        cosine = cosine_millionths(product, square, other_square)
+        if root != one.vector_root and cosine is not None:
+            yield cosine, other
+
+
+def _unusual_norms(seen: Sequence[_Seen], figures: Sequence[UpdateFigures]) -> Iterator[Finding]:
     norms = [own.norm_billionths for own in figures]
     if len(norms) < FEWEST_UPDATES:
         return
@@ -213,18 +266,15 @@ def _unusual_norms(seen: Sequence[_Seen], figures: Sequence[UpdateFigures]) -> I
     for one, norm in zip(seen, norms, strict=True):
         is_far = is_outlier(norm, norms)
         if is_far and norm >= NORM_FACTOR * middle:
-            yield (
-                f"{_subject(one.submission)} is {_ratio(norm, middle)} times as long as the median of its "
-                "round. Ask what its data are; a boosted update looks like this."
-            )
+            detail = f"is {_ratio(norm, middle)} times as long as the median of its round"
         elif is_far and norm and norm * NORM_FACTOR <= middle:
-            yield (
-                f"{_subject(one.submission)} is shorter than the median of its round by a factor of "
-                f"{_ratio(middle, norm)}. Ask whether that participant trained on what it declared."
-            )
+            detail = f"is shorter than the median of its round by a factor of {_ratio(middle, norm)}"
+        else:
+            continue
+        yield _named(Kind.NORM_OUTLIER, one, detail, expected=middle, actual=norm)
 
 
-def _unusual_directions(seen: Sequence[_Seen], figures: Sequence[UpdateFigures]) -> Iterator[str]:
+def _unusual_directions(seen: Sequence[_Seen], figures: Sequence[UpdateFigures]) -> Iterator[Finding]:
     cosines = [own.cosine_others_millionths for own in figures]
     known = [cosine for cosine in cosines if cosine is not None]
     if len(known) < FEWEST_UPDATES:
@@ -233,9 +283,11 @@ def _unusual_directions(seen: Sequence[_Seen], figures: Sequence[UpdateFigures])
     for one, cosine in zip(seen, cosines, strict=True):
         if cosine is None or middle - cosine < COSINE_MARGIN or not is_outlier(cosine, known):
             continue
-        yield (
-            f"{_subject(one.submission)} points away from the others of its round: its cosine with "
-            f"their sum is {_decimal(cosine)}, the median {_decimal(middle)}. Ask what its data are."
+        yield _named(
+            Kind.DIRECTION_OUTLIER,
+            one,
+            f"points away from the others of its round: its cosine with their sum is {_decimal(cosine)}, "
+            f"the median {_decimal(middle)}",
         )
 
 
@@ -262,8 +314,21 @@ def _square(one: npt.NDArray[np.int32]) -> int:
     return _inner(one, one)
 
 
-def _subject(submission: Submission) -> str:
-    return f"round {submission.round}: the update of {submission.participant}"
+def _named(
+    kind: Kind, one: _Seen, detail: str, *, expected: int | None = None, actual: int | None = None
+) -> Finding:
+    return Finding(
+        kind,
+        f"the update of {one.submission.participant} {detail}",
+        round=one.submission.round,
+        participant=one.submission.participant,
+        expected=None if expected is None else f"about {_norm(expected)}",
+        actual=None if actual is None else _norm(actual),
+    )
+
+
+def _norm(billionths: int) -> str:
+    return f"{billionths // BILLION}.{billionths % BILLION:09d}"
 
 
 def _object(other: Submission, one: Submission) -> str:

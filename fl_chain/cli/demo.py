@@ -192,7 +192,7 @@ def _audit(running: Demo, out: Path) -> AuditReport:
 
 
 def _print_verdict(console: Console, report: AuditReport, out: Path) -> None:
-    colour = "green" if report.verdict == "pass" else "red"
+    colour = "red" if report.findings else "green"
     console.print(
         f"audit: [bold {colour}]{report.verdict.upper()}[/bold {colour}], {len(report.rounds)} rounds, "
         f"{len(report.participants)} participants, {sum(report.checks.values())} checks; "

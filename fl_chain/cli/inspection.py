@@ -1,4 +1,4 @@
-"""``fl-chain audit``, ``status`` and ``rewards``: what anyone can see."""
+"""``fl-chain status`` and ``rewards``: what anyone can see."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,17 +20,10 @@ from fl_chain.cli.connection import (
     parse_address,
     settings_of,
 )
-from fl_chain.cli.report import run_summary, write_page
-from fl_chain.config import ChainSettings
-from fl_chain.errors import ConfigError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.ledger.node import connect
 from fl_chain.records import Address, RoundStatus
 from fl_chain.store import Store
-
-if TYPE_CHECKING:
-    from fl_chain.audit import AuditReport
 
 EXIT_FINDINGS = 1
 
@@ -39,7 +32,6 @@ rewards_app = typer.Typer(help="What was earned, and how to take it out.", no_ar
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    app.command("audit")(audit)
     app.command("status")(status)
     app.add_typer(rewards_app, name="rewards")
 
@@ -56,62 +48,6 @@ def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
     with folder.open_chain() as node:
         ledger = Ledger.open(node, folder.run_id.ledger, deployed_block=folder.deployed_block)
         yield ledger, Store(folder.store_urls)
-
-
-def audit(
-    *,
-    run: RunOption = None,
-    rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC node; can be repeated.")] = None,
-    ledger: Annotated[str | None, typer.Option(help="The ledger's address.")] = None,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(help="A store's URL or folder; can be repeated. Instead of the run's own."),
-    ] = None,
-    compare_rpc: Annotated[
-        list[str] | None,
-        typer.Option(help="Another node, whose answers have to be the same; can be repeated."),
-    ] = None,
-    deployed_block: Annotated[int, typer.Option(min=0, help="No event of the ledger is older.")] = 0,
-    confirmations: Annotated[int, typer.Option(min=0, help="Audit up to a block with so many on top.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    html_file: Annotated[
-        Path | None, typer.Option("--html", help="Write the report as a page that needs nothing else.")
-    ] = None,
-) -> None:
-    """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
-    if run is not None:
-        if rpc or ledger:
-            raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
-        with opened_run(run) as (opened, own_store):
-            report = _audit(opened, Store(store) if store else own_store, compare_rpc, json_file)
-    else:
-        if not (rpc and ledger and store):
-            raise ConfigError("name what to audit: --run DIR, or --rpc URL, --ledger ADDRESS and --store URL")
-        chain = ChainSettings(
-            rpc=tuple(rpc), ledger=ledger, deployed_block=deployed_block, confirmations=confirmations
-        )
-        report = _audit(open_ledger(chain), Store(store), compare_rpc, json_file)
-    if html_file is not None:
-        write_page(html_file, report.to_json().encode(), run_summary(run))
-    if report.findings:
-        raise typer.Exit(EXIT_FINDINGS)
-
-
-def _audit(
-    ledger: Ledger, store: Store, compare_rpc: list[str] | None, json_file: Path | None
-) -> AuditReport:
-    from fl_chain.audit import audit_run
-    from fl_chain.cli.audit_screen import print_report
-
-    others = [connect([url], chain_id=ledger.run.chain_id) for url in compare_rpc or []]
-    report = audit_run(ledger, store, others=others)
-    if json_file is not None:
-        try:
-            json_file.write_text(report.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write the report to {json_file}: {error.strerror}") from error
-    print_report(Console(), report)
-    return report
 
 
 def status(

@@ -13,6 +13,7 @@ from rich.console import Console
 from fl_chain.cli import (
     actors,
     attestation,
+    audit,
     chain,
     challenges,
     demo,
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, challenges, participant, inspection, report, attestation, demo):
+for group in (setup, chain, actors, challenges, participant, audit, inspection, report, attestation, demo):
     group.register(app)
 
 

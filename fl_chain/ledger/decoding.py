@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from fl_chain.commitment.seals import leaf
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.events import (
@@ -182,8 +183,9 @@ def _round_posted(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
 
 
 def _exclusion(words: Sequence[bytes]) -> Exclusion:
-    index, reason, _weight, _participant, _sealed_root = _read(_EXCLUSION_TYPES, words)
-    return Exclusion(index, ExclusionReason(reason))
+    index, reason, weight, participant, sealed_root = _read(_EXCLUSION_TYPES, words)
+    opened = leaf(Digest(sealed_root), weight, participant)
+    return Exclusion(index, ExclusionReason(reason), opened)
 
 
 def _hash(value: Any) -> bytes:

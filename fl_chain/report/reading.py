@@ -41,6 +41,7 @@ class Reading:
     line: tuple[Round, ...]  # from genesis to the last model: each is built on the one before
     aside: tuple[Round, ...]  # rounds that no later model is built on
     findings: Mapping[int | None, tuple[Finding, ...]]  # by round
+    warnings: Mapping[int | None, tuple[Finding, ...]]  # by round
     submitted: tuple[Mapping[Address, Submitted], ...]  # by round, from the first
 
     @classmethod
@@ -49,15 +50,13 @@ class Reading:
         addresses = sorted(one.participant for one in report.participants)
         line = _line(report.rounds)
         on_line = {item.round for item in line}
-        by_round: dict[int | None, list[Finding]] = {}
-        for finding in report.findings:
-            by_round.setdefault(finding.round, []).append(finding)
         return cls(
             report=report,
             names={address: f"P{number}" for number, address in enumerate(addresses, 1)},
             line=line,
             aside=tuple(item for item in report.rounds if item.round not in on_line),
-            findings={key: tuple(found) for key, found in by_round.items()},
+            findings=_by_round(report.findings),
+            warnings=_by_round(report.warnings),
             submitted=tuple({one.participant: one for one in item.participants} for item in report.rounds),
         )
 
@@ -74,8 +73,18 @@ class Reading:
 
     @property
     def published(self) -> int:
-        """Rounds that published a model."""
-        return sum(item.model_root is not None for item in self.report.rounds)
+        """Audited rounds that published a model."""
+        return sum(item.model_root is not None and item.audited for item in self.report.rounds)
+
+    @property
+    def times(self) -> int:
+        """How many checks were made."""
+        return sum(check.times for check in self.report.checks)
+
+    @property
+    def made(self) -> int:
+        """How many kinds of check were made at least once."""
+        return sum(check.times > 0 for check in self.report.checks)
 
     def parts(self, participant: Address) -> tuple[Part, ...]:
         """Return what a participant did, round by round."""
@@ -102,6 +111,13 @@ def partial_sums(item: Round) -> tuple[PartialSum, ...]:
         for level, size in enumerate(level_sizes(item.submissions), 1)
         for position in range(size)
     )
+
+
+def _by_round(found: Sequence[Finding]) -> Mapping[int | None, tuple[Finding, ...]]:
+    by_round: dict[int | None, list[Finding]] = {}
+    for finding in found:
+        by_round.setdefault(finding.round, []).append(finding)
+    return {key: tuple(own) for key, own in by_round.items()}
 
 
 def _line(rounds: Sequence[Round]) -> tuple[Round, ...]:

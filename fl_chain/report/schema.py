@@ -1,7 +1,7 @@
 """The form of an audit's report, as its JSON has it, and of the scores that a run declares.
 
 A report comes from whoever sends one, so everything is bounded and checked here, and what passes is frozen.
-Text that people wrote or that others made up (details, warnings, names of checks) stays text to the last.
+Text that people wrote or that others made up (details, rules, advice, titles) stays text to the last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ MOST_BYTES = 1 << 28
 MOST_NESTING = 16
 MOST_TEXT = 20_000  # characters of one string
 MOST_SCORES = 12  # metrics that a run declares
+VERSION = 3
+OLD_VERSIONS = (1, 2)
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -32,6 +34,12 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Amount = Annotated[int, Field(ge=0, lt=2**256)]
 RoundKey = Annotated[str, Field(pattern="^[1-9][0-9]{0,17}$")]
 Millionths = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+
+
+class _Versioned(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    version: int
 
 
 class _Part(BaseModel):
@@ -65,11 +73,19 @@ class Run(_Part):
     ended: bool
 
 
+class Cap(_Part):
+    """A weight cap that the operator gave a participant."""
+
+    block_number: Count
+    weight_cap: Count
+
+
 class Participant(_Part):
     """What a participant did and earned in the whole run."""
 
     participant: Account
-    weight_cap: Count
+    weight_cap: Count  # by now
+    caps: tuple[Cap, ...]  # all that it had, in their order
     submissions: Count
     final_rounds: Count
     claimed_wei: Amount
@@ -130,6 +146,7 @@ class Round(_Part):
     model_root: Hash | None
     clamped_lanes: Count | None
     verified: bool
+    audited: bool  # False: its updates, sums and model were taken from the ledger's word
     participants: tuple[Submitted, ...]
     base_model_root: Hash | None = None
     void_reason: Literal["below_quorum", "not_posted", "base_fell"] | None
@@ -140,14 +157,44 @@ class Round(_Part):
 
 
 class Finding(_Part):
-    """One thing that is not as the ledger's rules say."""
+    """One thing that is not as a rule says, or that a person should look at."""
 
     kind: Name
+    severity: Literal["error", "warning"]
+    rule: Text  # what has to be so
+    page: Text  # where that is laid down, under docs/
+    round: Count | None
+    participant: Account | None
+    expected: Text | None
+    actual: Text | None
     detail: Text
-    round: Count | None = None
-    participant: Account | None = None
-    expected: Text | None = None
-    actual: Text | None = None
+    advice: Text  # what to do
+
+
+class MissingBlob(_Part):
+    """A blob that no store has."""
+
+    what: Text
+    path: Text
+    round: Count | None
+
+
+class Holder(_Part):
+    """Whom to ask for which missing blobs."""
+
+    holder: Account
+    role: Literal["participant", "aggregator", "operator"]
+    blobs: tuple[MissingBlob, ...]
+
+
+class Check(_Part):
+    """One kind of check, and how often it was made."""
+
+    id: Name
+    title: Text
+    proves: Text
+    times: Count
+    not_made_because: Text | None
 
 
 class Blobs(_Part):
@@ -209,15 +256,17 @@ class Proofs(_Part):
 class Report(_Part):
     """An audit's report."""
 
-    version: Literal[2]
-    verdict: Literal["pass", "fail"]
+    version: Literal[3]
+    verdict: Annotated[str, Field(pattern="^(fail|pass( from round [1-9][0-9]{0,17})?)$")]
+    from_round: Annotated[int, Field(ge=1, lt=2**63)]  # what is earlier was taken from the ledger's word
     chain: Chain
     run: Run
     participants: tuple[Participant, ...]
     rounds: tuple[Round, ...]
     findings: tuple[Finding, ...]
-    warnings: tuple[Text, ...]
-    checks: dict[Text, Count]
+    warnings: tuple[Finding, ...]
+    missing: tuple[Holder, ...]
+    checks: tuple[Check, ...]
     blobs: Blobs
     gas: Gas | None = None
     proofs: Proofs | None = None
@@ -225,8 +274,7 @@ class Report(_Part):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         """Refuse what no audit writes: it would be drawn as something that it is not."""
-        if (self.verdict == "fail") != bool(self.findings):
-            raise ValueError(f"the verdict is {self.verdict} with {len(self.findings)} findings")
+        self._verify_verdict()
         for expected, item in enumerate(self.rounds, 1):
             if item.round != expected:
                 raise ValueError(f"round {item.round} stands where round {expected} should be")
@@ -237,6 +285,8 @@ class Report(_Part):
                     f"round {item.round} counts {item.submissions} submissions and lists "
                     f"{len(item.participants)}"
                 )
+            if item.audited != (item.round >= self.from_round):
+                raise ValueError(f"round {item.round} is {'' if item.audited else 'not '}audited")
             has_model = item.status in ("posted", "final")
             if {item.model_root is not None, item.poster is not None} != {has_model}:
                 raise ValueError(
@@ -254,6 +304,22 @@ class Report(_Part):
         if strangers:
             raise ValueError(f"{min(strangers)} submitted and is no participant")
         return self
+
+    def _verify_verdict(self) -> None:
+        passed = "pass" if self.from_round == 1 else f"pass from round {self.from_round}"
+        if self.verdict != ("fail" if self.findings else passed):
+            raise ValueError(
+                f"the verdict is {self.verdict} with {len(self.findings)} findings from round "
+                f"{self.from_round}"
+            )
+        if self.from_round > max(1, len(self.rounds)):
+            raise ValueError(f"there is no round {self.from_round}")
+        for severity, found in (("error", self.findings), ("warning", self.warnings)):
+            if any(finding.severity != severity for finding in found):
+                raise ValueError(f"a finding among the {severity}s is none")
+        for check in self.checks:
+            if (check.times == 0) != (check.not_made_because is not None):
+                raise ValueError(f"check {check.id} was made {check.times} times")
 
 
 Score = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
@@ -280,7 +346,14 @@ def parse_report(content: bytes) -> Report:
     Raises:
         InputDataError: naming what is not as an audit writes it.
     """
-    return _parsed(content, Report, "audit report; `fl-chain audit --json FILE` writes one")
+    what = "audit report; `fl-chain audit --json FILE` writes one"
+    version = _parsed(content, _Versioned, what).version
+    if version in OLD_VERSIONS:
+        raise InputDataError(
+            f"this audit report has version {version}, and this release reads version {VERSION} only: audit "
+            "the run again with this release, or draw the report with the release that wrote it"
+        )
+    return _parsed(content, Report, what)
 
 
 def parse_summary(content: bytes) -> Summary:

@@ -7,6 +7,7 @@ import pytest
 from consortium import PUBLICATION_S, SUBMISSION_S, Consortium
 
 from fl_chain.aggregation.round import Aggregate
+from fl_chain.audit.kinds import Kind
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
@@ -188,7 +189,9 @@ def test_a_valid_update_excluded_as_unreadable_is_a_warning(consortium: Consorti
     report = consortium.audit()
 
     assert report.findings == []
-    assert any("excluded as unreadable" in warning for warning in report.warnings)
+    (warning,) = report.warnings
+    assert warning.kind is Kind.EXCLUDED_BUT_READABLE
+    assert warning.participant == consortium.history.submissions[1][0].participant
 
 
 def test_an_included_update_out_of_range_is_found(consortium: Consortium) -> None:

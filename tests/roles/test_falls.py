@@ -14,7 +14,8 @@ from fl_chain.aggregation.round import Aggregate
 from fl_chain.aggregator import Aggregator
 from fl_chain.audit import AuditReport, explain_rewards
 from fl_chain.audit.falls import audit_falls
-from fl_chain.audit.findings import Kind
+from fl_chain.audit.kinds import Kind
+from fl_chain.audit.money import audit_lost_bonds
 from fl_chain.cli.audit_screen import print_report
 from fl_chain.cli.inspection import _status
 from fl_chain.commitment.tree import vector_root
@@ -160,13 +161,18 @@ def test_a_rejected_posting_is_listed_and_costs_no_bond(
 
 def test_a_wrong_posting_names_the_remedy_while_there_is_one(consortium: Consortium) -> None:
     lie_about_the_model(consortium)
-    (finding,) = consortium.audit().findings
-    assert "fl-chain challenge --round 1" in finding.detail
+    report = consortium.audit()
+    (finding,) = report.findings
+    assert [warning.kind for warning in report.warnings] == [Kind.CHALLENGE_POSSIBLE]
+    assert finding.advice is not None
+    assert "fl-chain challenge --round 1" in finding.advice
     consortium.clock.now += CHALLENGE_S
     consortium.chain.catch_up()
     consortium.run.ledger.finalize(consortium.operator)
-    (finding,) = consortium.audit().findings
-    assert "nobody challenged" in finding.detail
+    report = consortium.audit()
+    assert [warning.kind for warning in report.warnings] == [Kind.CHALLENGE_MISSED]
+    assert report.findings[0].advice is not None
+    assert "Nobody challenged" in report.findings[0].advice
 
 
 # ---------------------------------------------------------------------- a bond taken without reason
@@ -188,6 +194,7 @@ def audited(consortium: Consortium, reason: FallReason, **changes: object) -> Au
     history.fallen.append(replace(fallen, **changes))  # type: ignore[arg-type]
     report = AuditReport(chain={}, run={"stores": 1})
     audit_falls(history, consortium.store, report, 1)
+    audit_lost_bonds(history, report)
     return report
 
 
@@ -236,7 +243,7 @@ def test_what_the_blobs_do_not_tell_is_a_warning(posted: Consortium) -> None:
             break
     report = audited(posted, FallReason.SUM)
     assert report.findings == []
-    assert "rests on the contract's word" in report.warnings[0]
+    assert [warning.kind for warning in report.warnings] == [Kind.FALL_UNVERIFIABLE]
 
 
 def test_a_run_that_has_not_fallen_lists_nothing(posted: Consortium) -> None:

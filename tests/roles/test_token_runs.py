@@ -78,6 +78,16 @@ def test_the_audit_finds_that_the_token_took_money_away(tmp_path: Path) -> None:
     assert report.findings[0].actual == str(consortium.history.owed_wei - 1)
 
 
+def test_the_audit_names_money_that_was_sent_past_the_contract(tmp_path: Path) -> None:
+    consortium = TokenConsortium(tmp_path)
+    mint(consortium.own_token(), consortium.bank, consortium.run.ledger.run.ledger, 1)
+
+    report = consortium.audit()
+
+    assert report.verdict == "pass"
+    assert [warning.kind.value for warning in report.warnings] == ["balance_excess"]
+
+
 def deploy_in(consortium: Consortium, token: Address, *, funding_wei: int = 1000) -> None:
     task, model, training = logistic_regression()
     deploy_run(

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from unsteady import UnsteadyConsortium, unsteady
 
 from fl_chain.audit import AuditReport, audit_run
+from fl_chain.audit.checks import CheckId
+from fl_chain.audit.kinds import RULES
 from fl_chain.cli.main import app
 from fl_chain.ledger import events as e
 from fl_chain.ledger.anvil import FIXED_RULES, running_anvil
@@ -55,7 +57,7 @@ def test_nodes_that_agree_pass(run: UnsteadyConsortium, tmp_path: Path) -> None:
     with twin(run, tmp_path) as other:
         report = compared(run, other)
         assert report.findings == []
-        assert report.checks["answers against another node's"] > 10
+        assert report.checks[CheckId.NODES] > 10
         # Anvil keeps words of storage with a zero in them, so that it is each word that is proven there.
         assert report.proofs is not None
         assert report.proofs["events"]["same"]
@@ -101,7 +103,7 @@ def test_a_node_that_lies_about_one_block_is_found(
     assert {finding.kind.value for finding in report.findings} == {kind}
     for finding in report.findings:
         assert finding.expected != finding.actual
-        assert "ask a third node" in finding.detail
+        assert "a third node" in RULES[finding.kind].advice
 
 
 def test_the_command_names_what_differs(run: UnsteadyConsortium, tmp_path: Path) -> None:

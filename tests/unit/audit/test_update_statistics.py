@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fl_chain.audit.findings import Finding
+from fl_chain.audit.kinds import Kind
 from fl_chain.audit.statistics import (
     COSINE_MARGIN,
     FEWEST_LANES,
@@ -37,13 +39,18 @@ def lanes_of(values: np.ndarray) -> Lanes:
 def figures_of(*rounds: Iterable[np.ndarray], seed: bytes = b"seed") -> RoundFigures:
     """Return the figures of the last round."""
     rounds_of_lanes = [[lanes_of(values) for values in own] for own in rounds]
-    statistics = UpdateStatistics(rounds_of_lanes[0][0].size, QUANTISATION, seed=seed)
+    statistics = UpdateStatistics(rounds_of_lanes[0][0].size, QUANTISATION)
     found = RoundFigures({}, ())
     for round_id, own in enumerate(rounds_of_lanes, 1):
+        statistics.open_round(seed + bytes([round_id]))
         for index, lanes in enumerate(own):
             statistics.add(submission(round_id, index), vector_root(lanes), lanes)
         found = statistics.close_round()
     return found
+
+
+def near_copies(figures: RoundFigures) -> list[Finding]:
+    return [one for one in figures.warnings if one.kind is Kind.UPDATE_NEARLY_COPIED]
 
 
 def honest(number: int = 8, *, seed: int = 0, dimension: int = DIMENSION) -> list[np.ndarray]:
@@ -108,36 +115,38 @@ def test_honest_updates_pass_without_a_word() -> None:
 
 
 def test_a_round_without_updates_has_no_figures() -> None:
-    statistics = UpdateStatistics(4, QUANTISATION, seed=b"")
+    statistics = UpdateStatistics(4, QUANTISATION)
     assert statistics.close_round() == RoundFigures({}, ())
 
 
 def warnings_with(
     change: np.ndarray, at: int = 2, *, others: list[np.ndarray] | None = None
-) -> tuple[str, ...]:
+) -> tuple[Finding, ...]:
     updates = honest() if others is None else others
     updates[at] = change
     return figures_of(updates).warnings
 
 
 def test_zeros_are_named_once() -> None:
-    (warning,) = (one for one in warnings_with(np.zeros(DIMENSION)) if "zero in every lane" in one)
-    assert f"0x{2:040x}" in warning
+    (warning,) = (one for one in warnings_with(np.zeros(DIMENSION)) if one.kind is Kind.UPDATE_ZERO)
+    assert warning.participant == f"0x{2:040x}"
+    assert warning.round == 1
+    assert "zero in every lane" in warning.detail
 
 
 def test_two_zero_updates_are_no_copies_of_one_another() -> None:
     updates = honest()
     updates[0] = updates[1] = np.zeros(DIMENSION)
-    found = figures_of(updates).warnings
-    assert sum("zero in every lane" in one for one in found) == 2
-    assert not any("same vector" in one or "direction" in one for one in found)
+    found = [one.kind for one in figures_of(updates).warnings]
+    assert found.count(Kind.UPDATE_ZERO) == 2
+    assert not {Kind.UPDATE_COPIED, Kind.UPDATE_NEARLY_COPIED}.intersection(found)
 
 
 def test_an_equal_update_names_both() -> None:
     (warning,) = warnings_with(honest()[5], at=6)
-    assert "the same vector as that of" in warning
-    assert f"0x{5:040x}" in warning
-    assert f"0x{6:040x}" in warning
+    assert warning.kind is Kind.UPDATE_COPIED
+    assert f"the same vector as that of 0x{5:040x}" in warning.detail
+    assert warning.participant == f"0x{6:040x}"
 
 
 def test_an_old_update_of_ones_own_is_known_again_after_many_rounds() -> None:
@@ -145,7 +154,8 @@ def test_an_old_update_of_ones_own_is_known_again_after_many_rounds() -> None:
     again = honest(seed=9)
     again[3] = old[3]
     found = figures_of(old, *(honest(seed=seed) for seed in range(2, 5)), again).warnings
-    assert sum("the same vector as its own in round 1" in one for one in found) == 1
+    (repeated,) = (one for one in found if one.kind is Kind.UPDATE_REPEATED)
+    assert "the same vector as its own in round 1" in repeated.detail
 
 
 @pytest.mark.parametrize(
@@ -154,11 +164,11 @@ def test_an_old_update_of_ones_own_is_known_again_after_many_rounds() -> None:
 def test_a_rescaled_copy_is_known_in_its_round_and_the_next(factor: float, words: str) -> None:
     first, second = honest(seed=1), honest(seed=2)
     first[4] = factor * first[1]
-    (found,) = (one for one in figures_of(first).warnings if "rescaled copy" in one)
-    assert f"{words} that of 0x{1:040x} (cosine" in found
+    (found,) = near_copies(figures_of(first))
+    assert f"{words} that of 0x{1:040x} (cosine" in found.detail
     second[4] = factor * honest(seed=1)[6]
-    (found,) = (one for one in figures_of(honest(seed=1), second).warnings if "rescaled copy" in one)
-    assert f"{words} that of 0x{6:040x} in round 1" in found
+    (found,) = near_copies(figures_of(honest(seed=1), second))
+    assert f"{words} that of 0x{6:040x} in round 1" in found.detail
 
 
 @pytest.mark.parametrize(("noise", "is_found"), [(0.003, True), (0.006, False)])
@@ -166,25 +176,30 @@ def test_a_copy_with_noise_is_known_up_to_the_threshold(noise: float, is_found: 
     updates = honest()
     added = np.random.default_rng(8).standard_normal(DIMENSION)
     updates[4] = updates[1] + added * noise * np.linalg.norm(updates[1]) / np.linalg.norm(added)
-    assert any("rescaled copy" in one for one in figures_of(updates).warnings) is is_found
+    assert bool(near_copies(figures_of(updates))) is is_found
 
 
 @pytest.mark.parametrize(("lanes", "is_found"), [(FEWEST_LANES - 1, False), (FEWEST_LANES, True)])
 def test_few_lanes_tell_no_copy_from_a_coincidence(lanes: int, is_found: bool) -> None:
     updates = [np.where(np.abs(one) < 1, 1, one) for one in honest(dimension=lanes)]
     updates[4] = 3 * np.rint(updates[1])
-    assert any("rescaled copy" in one for one in figures_of(updates).warnings) is is_found
+    assert bool(near_copies(figures_of(updates))) is is_found
 
 
 def test_a_boosted_and_a_shrunk_update_stand_out() -> None:
     (boosted,) = warnings_with(10 * honest(seed=0)[2])
-    assert "times as long as the median" in boosted
+    assert boosted.kind is Kind.NORM_OUTLIER
+    assert "times as long as the median" in boosted.detail
     (shrunk,) = warnings_with(honest(seed=0)[2] / 10)
-    assert "shorter than the median" in shrunk
+    assert shrunk.kind is Kind.NORM_OUTLIER
+    assert "shorter than the median" in shrunk.detail
+    assert shrunk.expected is not None
+    assert shrunk.actual is not None
 
 
 def test_a_long_update_of_great_weight_is_not_a_boosted_one() -> None:
-    statistics = UpdateStatistics(DIMENSION, QUANTISATION, seed=b"seed")
+    statistics = UpdateStatistics(DIMENSION, QUANTISATION)
+    statistics.open_round(b"seed")
     for index, values in enumerate(honest()):
         weight = 10 * WEIGHT if index == 2 else WEIGHT
         lanes = lanes_of(values * weight / WEIGHT)
@@ -195,7 +210,8 @@ def test_a_long_update_of_great_weight_is_not_a_boosted_one() -> None:
 def test_a_turned_update_points_away() -> None:
     turned = -np.random.default_rng(4).uniform(0.9, 1.1, DIMENSION) * honest()[2]
     (warning,) = warnings_with(turned)
-    assert "points away from the others" in warning
+    assert warning.kind is Kind.DIRECTION_OUTLIER
+    assert "points away from the others" in warning.detail
 
 
 @pytest.mark.parametrize("number", [FEWEST_UPDATES - 1, FEWEST_UPDATES])
@@ -203,7 +219,7 @@ def test_few_updates_have_no_usual_one(number: int) -> None:
     updates = honest(number)
     updates[0] = updates[0] * -50
     found = figures_of(updates).warnings
-    assert any("times as long" in one for one in found) is (number == FEWEST_UPDATES)
+    assert any(one.kind is Kind.NORM_OUTLIER for one in found) is (number == FEWEST_UPDATES)
 
 
 @given(st.integers(1, 10**12), st.integers(1, 10**6))
@@ -221,5 +237,17 @@ def test_margins_keep_small_deviations_from_being_named() -> None:
     alike = [base * (1 + i / 10**6) for i in range(5)]
     for factor, is_named in ((NORM_FACTOR - 0.01, False), (NORM_FACTOR + 0.01, True)):
         other = np.roll(base, 5) * factor
-        assert any("times as long" in one for one in figures_of([*alike, other]).warnings) is is_named
+        found = figures_of([*alike, other]).warnings
+        assert any(one.kind is Kind.NORM_OUTLIER for one in found) is is_named
     assert COSINE_MARGIN == 300_000
+
+
+def test_a_large_models_rescaled_copy_is_known_in_the_next_round_from_a_part_of_it() -> None:
+    dimension = 300_000  # five blocks of lanes, two of which are compared across rounds
+    first, second = honest(3, seed=1, dimension=dimension), honest(3, seed=2, dimension=dimension)
+    second[1] = 0.5 * first[2]
+    (found,) = near_copies(figures_of(first, second))
+    assert f"that of 0x{2:040x} in round 1" in found.detail
+    second[1][: 4093 * 16] = 0
+    second[1][4093 * 16 * 4 :] = 0  # nothing is left to compare
+    assert near_copies(figures_of(first, second)) == []

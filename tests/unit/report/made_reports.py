@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from fl_chain.audit import AuditReport
+from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import RoundSummary
 from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.records import Address
@@ -113,6 +114,7 @@ def made_report(*, rounds: int = 3, participants: int = 3) -> AuditReport:
         {
             "participant": account(index),
             "weight_cap": 1000,
+            "caps": [{"block_number": 3, "weight_cap": 1000}],
             "submissions": rounds,
             "final_rounds": rounds,
             "claimed_wei": 2 * 10**16,
@@ -120,7 +122,7 @@ def made_report(*, rounds: int = 3, participants: int = 3) -> AuditReport:
         }
         for index in range(1, participants + 1)
     ]
-    report.count("round digests", rounds)
+    report.count(CheckId.ROUND_DIGESTS, rounds)
     return report
 
 

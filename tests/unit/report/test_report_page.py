@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from made_reports import account, encoded, made_report, made_round, made_summary, root, round_without_model
 
 from fl_chain.audit import AuditReport
-from fl_chain.audit.findings import Kind
+from fl_chain.audit.checks import CHECKS
+from fl_chain.audit.kinds import Kind
+from fl_chain.audit.missing import MissingBlob, Role
 from fl_chain.report import parse_report, parse_summary, render_page
 from fl_chain.report.page import MOST_STEPS, amount, chain_time, fraction, visible
 
@@ -73,7 +76,9 @@ def eventful_report() -> AuditReport:
     report.rounds[4] = made_round(5, 3, status="posted", verified=False)
     report.add(Kind.MODEL_DIFFERS, "do not use this model", round=5, expected=root(1), actual=root(2))
     report.add(Kind.BALANCE_SHORT, "ask everyone to compare", participant=account(1))
-    report.warnings.append("round 1: something to look at")
+    report.add(Kind.UPDATE_ZERO, "something to look at", round=1, participant=account(2))
+    holders = ((Role.AGGREGATOR, account(0)), (Role.PARTICIPANT, account(1)))
+    report.missing.append(MissingBlob("an update", "updates/x", 2, holders))
     return report
 
 
@@ -109,7 +114,8 @@ def test_every_digest_is_there_in_full_with_a_button() -> None:
         for one in item.participants:
             assert {one["sealed_root"], one["participant"], one["statistics"]["vector_root"]} <= set(text)
     counts = Document(page_of(report)).counts
-    assert counts["button"] >= counts["code"] - 20  # names of calls and the command to repeat are code, too
+    other = 20 + len(CHECKS)  # names of calls and checks, and the command to repeat, are code, too
+    assert counts["button"] >= counts["code"] - other
 
 
 def test_the_policy_admits_the_pages_own_style_and_script_alone() -> None:
@@ -163,9 +169,12 @@ def test_whatever_a_text_holds_stays_text(text: str) -> None:
     def filled(with_text: str) -> Document:
         report = eventful_report()
         report.add(Kind.STATE_DIFFERS, with_text, expected=with_text, actual=with_text)
-        report.warnings.append(with_text)
-        report.count(with_text)
-        return Document(page_of(report))
+        report.add(Kind.NORM_OUTLIER, with_text, expected=with_text, advice=with_text)
+        report.missing.append(MissingBlob(with_text, with_text, None, ((Role.OPERATOR, account(98)),)))
+        content = json.loads(report.to_json())
+        content["checks"][0] |= {"title": with_text, "proves": with_text}
+        content["findings"][0] |= {"rule": with_text, "page": with_text}
+        return Document(page_of(json.dumps(content).encode()))
 
     try:
         text.encode()
@@ -178,7 +187,7 @@ def test_whatever_a_text_holds_stays_text(text: str) -> None:
     ]
     assert poisoned.raw == plain.raw
     joined = "".join(poisoned.text)
-    assert joined.count(visible(text)) >= 5
+    assert joined.count(visible(text)) >= 11
 
 
 def test_a_poisoned_metric_or_owner_is_refused_or_unseen() -> None:
@@ -187,7 +196,9 @@ def test_a_poisoned_metric_or_owner_is_refused_or_unseen() -> None:
 
 
 def test_characters_that_hide_or_reorder_are_spelled_out() -> None:
-    page = page_of(encoded(made_report(), warnings=["a\u202eb\u200bc\x00d\ne \u2066"]))
+    report = made_report()
+    report.add(Kind.UPDATE_ZERO, "a\u202eb\u200bc\x00d\ne \u2066")
+    page = page_of(report)
     assert r"a\u{202e}b\u{200b}c\u{0}d\u{a}e \u{2066}" in page
     assert not any(one in page for one in "\u202e\u200b\x00\u2066")
 
@@ -309,7 +320,7 @@ def test_text_and_marks_stand_out(scheme: str) -> None:
     colours = schemes()[scheme]
     text_on = {
         "page": ("text", "soft", "link"),
-        "card": ("text", "soft", "link", "good", "bad"),
+        "card": ("text", "soft", "link", "good", "bad", "warn"),
         "good-back": ("text", "good"),
         "bad-back": ("text", "bad"),
         "warn-back": ("text", "warn"),

@@ -3,15 +3,42 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
-from made_reports import account, encoded, made_report, made_summary, root, round_without_model
+from made_reports import (
+    account,
+    encoded,
+    made_report,
+    made_round,
+    made_summary,
+    root,
+    round_without_model,
+)
 
-from fl_chain.audit.findings import REPORT_VERSION, Kind
+from fl_chain.audit import findings as audit_findings
+from fl_chain.audit.checks import CHECKS
+from fl_chain.audit.findings import REPORT_VERSION
+from fl_chain.audit.kinds import Kind
+from fl_chain.audit.missing import MissingBlob, Role
 from fl_chain.errors import InputDataError
 from fl_chain.records import ExclusionReason, RoundStatus, VoidReason
 from fl_chain.report import parse_report, parse_summary
-from fl_chain.report.schema import MOST_TEXT, Finding, Report, Round, Submitted
+from fl_chain.report.schema import (
+    MOST_TEXT,
+    OLD_VERSIONS,
+    VERSION,
+    Check,
+    Finding,
+    Holder,
+    Report,
+    Round,
+    Submitted,
+)
 
 Change = Callable[[dict[str, Any]], object]
+TOO_LONG = "x" * (MOST_TEXT + 1)
+
+
+def made_finding(**changes: Any) -> dict[str, Any]:
+    return audit_findings.Finding(Kind.MODEL_DIFFERS, "x").to_json() | changes
 
 
 def test_what_the_audit_writes_is_read() -> None:
@@ -27,7 +54,13 @@ def test_what_the_audit_writes_is_read() -> None:
 
 def test_the_schema_knows_every_name_that_the_audit_uses() -> None:
     for kind in Kind:
-        Finding(kind=kind.value, detail="")
+        content = audit_findings.Finding(kind, "").to_json()
+        assert Finding(**content).kind == kind.value
+    for check in CHECKS:
+        assert Check(id=check.id, title="", proves="", times=1, not_made_because=None).id == check.id
+    assert set(get_args(Holder.model_fields["role"].annotation)) == {role.value for role in Role}
+    assert VERSION == REPORT_VERSION
+    assert not {*OLD_VERSIONS} & {VERSION}
     assert get_args(Report.model_fields["version"].annotation) == (REPORT_VERSION,)
     statuses = set(get_args(Round.model_fields["status"].annotation))
     assert statuses == {status.name.lower() for status in RoundStatus} - {"none"}
@@ -50,11 +83,20 @@ def set_in(*path: Any, to: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (set_in("version", to=3), "version"),
+        (set_in("version", to=4), "version"),
+        (set_in("from_round", to=2), "from round 2"),
+        (set_in("from_round", to=0), "from_round"),
+        (set_in("verdict", to="pass from round 2"), "pass from round 2 with 0 findings from round 1"),
+        (set_in("rounds", 1, "audited", to=False), "round 2 is not audited"),
         (set_in("verdict", to="perhaps"), "verdict"),
         (set_in("verdict", to="fail"), "fail with 0 findings"),
-        (set_in("findings", to=[{"kind": "model_differs", "detail": "x"}]), "pass with 1 findings"),
-        (set_in("findings", to=[{"kind": "<b>", "detail": "x"}]), "findings.0.kind"),
+        (set_in("findings", to=[made_finding()]), "pass with 1 findings"),
+        (set_in("findings", to=[made_finding(kind="<b>")]), "findings.0.kind"),
+        (set_in("findings", to=[made_finding(severity="mild")]), "findings.0.severity"),
+        (set_in("warnings", to=[made_finding()]), "a finding among the warnings is none"),
+        (set_in("missing", to=[{"holder": account(1), "role": "friend", "blobs": []}]), "missing.0.role"),
+        (set_in("checks", 0, "times", to=1), "was made 1 times"),
+        (set_in("checks", 0, "id", to="no id"), "checks.0.id"),
         (set_in("chain", "ledger", to="0x12"), "chain.ledger"),
         (set_in("chain", "block_hash", to="0x" + "G" * 64), "chain.block_hash"),
         (set_in("chain", "block_number", to=-1), "chain.block_number"),
@@ -72,7 +114,7 @@ def set_in(*path: Any, to: Any) -> Change:
         (set_in("rounds", 1, "model_root", to=None), "no model"),
         (set_in("rounds", 1, "participants", 0, "participant", to=account(50)), "is no participant"),
         (set_in("rounds", 1, "participants", 0, "excluded", to="disliked"), "excluded"),
-        (set_in("warnings", to=["x" * (MOST_TEXT + 1)]), "warnings.0"),
+        (set_in("warnings", to=[made_finding(severity="warning", detail=TOO_LONG)]), "warnings.0.detail"),
         (set_in("gas", "rounds", to={"01": {}}), "gas.rounds"),
         (set_in("blobs", to=None), "blobs"),
     ],
@@ -86,7 +128,34 @@ def test_what_no_audit_writes_is_refused_by_name(change: Change, named: str) -> 
 
 
 def test_the_longest_text_is_taken() -> None:
-    assert parse_report(encoded(made_report(), warnings=["x" * MOST_TEXT])).warnings[0] == "x" * MOST_TEXT
+    longest = made_finding(severity="warning", detail=TOO_LONG[1:])
+    assert parse_report(encoded(made_report(), warnings=[longest])).warnings[0].detail == TOO_LONG[1:]
+
+
+@pytest.mark.parametrize("version", OLD_VERSIONS)
+def test_an_old_report_is_refused_with_a_way_out(version: int) -> None:
+    with pytest.raises(InputDataError, match=f"version {version}.*audit the run again"):
+        parse_report(encoded(made_report(), version=version, warnings=["as it was then"], checks={}))
+
+
+def test_a_partial_audit_is_read() -> None:
+    report = made_report()
+    report.from_round = 2
+    report.rounds[0] = made_round(1, 3, audited=False, verified=False, clamped_lanes=None)
+    report.missing.append(MissingBlob("an update", "updates/x", None, ((Role.OPERATOR, account(98)),)))
+    parsed = parse_report(report.to_json().encode())
+    assert parsed.verdict == "pass from round 2"
+    assert parsed.missing[0].blobs[0].path == "updates/x"
+    with pytest.raises(InputDataError, match="no round 4"):
+        parse_report(encoded(report, from_round=4, verdict="pass from round 4", rounds=[]))
+
+
+def test_every_check_is_listed_with_its_reason_where_it_was_not_made() -> None:
+    parsed = parse_report(made_report().to_json().encode())
+    assert [check.id for check in parsed.checks] == [check.id.value for check in CHECKS]
+    made = {check.id for check in parsed.checks if check.times}
+    assert made == {"round_digests"}
+    assert all(check.not_made_because for check in parsed.checks if check.id not in made)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"version": NaN}'])

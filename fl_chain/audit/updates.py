@@ -1,0 +1,169 @@
+"""A round's updates as an audit reads them: included ones in their order, and those that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fl_chain.aggregation.quantise import verify_update
+from fl_chain.audit.checks import CheckId
+from fl_chain.audit.copies import Sought, read_copies
+from fl_chain.audit.findings import Collection
+from fl_chain.audit.kinds import Kind
+from fl_chain.audit.missing import Role
+from fl_chain.audit.statistics import UpdateStatistics
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.records import ExclusionReason, Posting, Submission
+from fl_chain.store import Store, Update
+
+
+class Underivable(Exception):
+    """An included update cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateReader:
+    """What it takes to read the updates of a posting."""
+
+    history: History
+    store: Store
+    notes: Collection
+    statistics: UpdateStatistics
+    has_read: Callable[[int], None]  # told the bytes of each update that was read
+
+    def included(self, submission: Submission, posting: Posting) -> Lanes | None:
+        """Return an included update after checking all its copies; None where none is good."""
+        notes, dimension = self.notes, self.history.definition.dimension
+        update = self._every_copy(submission, posting, "")
+        if update is None:
+            return None
+        size = 64 + update.lanes.nbytes
+        notes.blobs.updates += 1
+        notes.blobs.bytes += size
+        self.has_read(size)
+        self._audit_bounds(submission, update)
+        notes.count(CheckId.UPDATE_FIGURES)
+        lanes = update.lanes[:dimension]  # as the sums do
+        self.statistics.add(submission, update.opening.vector_root, lanes)
+        return lanes
+
+    def look_again(self, submission: Submission) -> None:
+        """Give an update that was audited before to the statistics once more.
+
+        Raises:
+            StoreError, VerificationError: if it cannot be read any more.
+        """
+        update = self._read(submission)
+        lanes = update.lanes[: self.history.definition.dimension]
+        self.statistics.add(submission, update.opening.vector_root, lanes)
+
+    def audit_exclusions(self, posting: Posting) -> None:
+        """Look at every update that a posting leaves out, where it can be read."""
+        submissions = self.history.submissions[posting.round]
+        for exclusion in posting.exclusions:
+            if exclusion.index >= len(submissions):
+                continue  # the check of events has it
+            self.notes.count(CheckId.EXCLUSIONS)
+            submission = submissions[exclusion.index]
+            if exclusion.reason is not ExclusionReason.UNREADABLE:
+                which = ", which the posting could read and left out,"
+                if self._every_copy(submission, posting, which) is None:
+                    continue
+            if not self._is_valid(submission):
+                continue
+            reason = exclusion.reason.name.lower().replace("_", " ")
+            if exclusion.reason is ExclusionReason.UNREADABLE:
+                kind = Kind.EXCLUDED_BUT_READABLE
+                detail = "the update was excluded as unreadable, and is there now; it may have come late"
+            else:
+                kind = Kind.WRONGFUL_EXCLUSION
+                detail = f"a valid update was excluded as {reason}"
+            self.notes.add(kind, detail, round=posting.round, participant=submission.participant)
+
+    def _is_valid(self, submission: Submission) -> bool:
+        try:
+            update = self._read(submission)
+            self._verify_bounds(submission, update)
+        except (StoreError, VerificationError):
+            return False
+        return True
+
+    def _every_copy(self, submission: Submission, posting: Posting, which: str) -> Update | None:
+        """Return an update after checking all its copies; None, and a finding, where none is good."""
+        return read_copies(
+            self.notes,
+            lambda: self._read(submission),
+            lambda: self.store.update_copies(
+                submission.participant,
+                submission.sealed_root,
+                self.history.definition.dimension,
+                run=self.history.run,
+                round=submission.round,
+            ),
+            Sought(
+                f"the update of {submission.participant} in round {submission.round}{which}",
+                Kind.UPDATE_MISSING,
+                Kind.UPDATE_ALTERED,
+                ((Role.PARTICIPANT, submission.participant), (Role.AGGREGATOR, posting.poster)),
+                round=submission.round,
+                participant=submission.participant,
+            ),
+            stores=len(self.store.urls),
+        )
+
+    def _audit_bounds(self, submission: Submission, update: Update) -> None:
+        self.notes.count(CheckId.UPDATE_BOUNDS)
+        try:
+            self._verify_bounds(submission, update)
+        except UpdateOutOfRange as error:
+            self.notes.add(
+                Kind.UPDATE_OUT_OF_RANGE,
+                f"an included update should have been excluded: {error}",
+                round=submission.round,
+                participant=submission.participant,
+                expected=f"at most {error.bound}",
+                actual=str(error.value),
+            )
+
+    def _verify_bounds(self, submission: Submission, update: Update) -> None:
+        definition, quantisation = self.history.definition, self.history.policy.quantisation
+        verify_update(update.lanes, submission.weight, quantisation, definition.dimension)
+
+    def _read(self, submission: Submission) -> Update:
+        return self.store.read_update(
+            submission.participant,
+            submission.sealed_root,
+            self.history.definition.dimension,
+            run=self.history.run,
+            round=submission.round,
+        )
+
+
+class IncludedUpdates:
+    """Yields a round's updates in order; raises at the first that cannot be read, and can go on after it."""
+
+    def __init__(self, reader: UpdateReader, submissions: Sequence[Submission], posting: Posting) -> None:
+        self._reader = reader
+        self._posting = posting
+        self._waiting = iter(submissions)
+        self._excluded = {exclusion.index for exclusion in posting.exclusions}
+        self._broken = False
+
+    def __iter__(self) -> IncludedUpdates:
+        return self
+
+    def go_on(self) -> None:
+        """Do not stop at updates that cannot be read from now on."""
+        self._broken = True
+
+    def __next__(self) -> Lanes | None:
+        submission = next(self._waiting)
+        if submission.index in self._excluded:
+            return None
+        lanes = self._reader.included(submission, self._posting)
+        if lanes is None and not self._broken:
+            self._broken = True
+            raise Underivable
+        return lanes
