@@ -16,10 +16,21 @@ from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, data_bytes, parse_head
+from fl_chain.ledger.views import Participant
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Round, RoundStatus
 from fl_chain.run.keeper import has_ended
 
 BLOCKS_PER_BATCH = 100
+_NOBODY = Participant(
+    ZERO_ADDRESS,
+    ZERO_ADDRESS,
+    weight_cap=0,
+    last_seen=0,
+    barred_from=0,
+    admitted=False,
+    registered=False,
+    deposit_wei=0,
+)
 
 # What is compared: in words, the round, the participant or account, what events give, what the contract says.
 Comparison = tuple[str, int | None, Address | None, Any, Any]
@@ -114,6 +125,8 @@ def comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
         yield "signing key", None, who, history.identity_of(signer), ledger.identity_of(signer)
     for who, account in sorted(history.accounts.items()):
         yield "account", None, who, account, ledger.account(who)
+        if who not in history.participants:
+            yield "participant", None, who, _NOBODY, ledger.participant(who)
 
 
 def _genesis(ledger: Ledger, history: History) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

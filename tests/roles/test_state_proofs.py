@@ -131,9 +131,7 @@ LIES: dict[str, tuple[Alteration, bool]] = {  # whether state alone shows it
 }
 
 
-@pytest.mark.parametrize(
-    "lie", ["more funding", "another payout", "another recipient", "another transaction"]
-)
+@pytest.mark.parametrize("lie", ["more funding", "another transaction"])
 def test_a_consistent_lie_passes_where_nothing_is_proven(run: Consortium, lie: str) -> None:
     """These lies are good ones: what finds them in the tests below is the proofs and nothing else."""
     report = audited(run, LIES[lie][0], PROOF_METHODS)
@@ -239,7 +237,7 @@ def of_blocks(method: str, parameters: Sequence[Json], result: Json) -> Json:
 )
 def test_a_proof_that_does_not_hold_is_a_finding(run: Consortium, alter: Alteration, kind: str) -> None:
     report = audited(run, alter)
-    assert kinds(report) == {kind}
+    assert kinds(report) - {"event_differs"} == {kind}  # its block is another, too
     assert report.proofs is not None
     assert (
         report.proofs[kind.split("_", maxsplit=1)[0] + ("s" if kind.startswith("event") else "")]["outcome"]
@@ -257,8 +255,8 @@ def later(method: str, parameters: Sequence[Json], result: Json) -> Json:
 
 def test_the_time_of_the_audited_block_is_its_headers(run: Consortium) -> None:
     report = audited(run, later)
-    assert kinds(report) == {"event_proof_fails"}
-    assert "hashes to" in report.findings[0].detail
+    assert kinds(report) == {"event_differs", "event_proof_fails"}
+    assert any("hashes to" in one.detail for one in report.findings)
 
 
 class Forgetful:
