@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from contract_rules import mask
 from registry import Patch, Rule
 
 from fl_chain.audit.findings import AuditReport
@@ -280,3 +281,8 @@ OWN_PAYOUT = contract("own-payout", "a reward goes to its participant's payout a
 CLAIM_LEAF = contract("claim-leaf", "a claim names what was submitted", "`claim`")
 
 __all__ = ["vector_root"]
+
+
+def mask_of(*switches: str) -> int:
+    """Return the bits of switches of the instrumented contract."""
+    return mask(list(switches))
