@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fl_chain.audit import AuditReport, Finding
+from fl_chain.cli.terminal import printable
 
 MOST_FINDINGS = 20
 
@@ -44,7 +45,7 @@ def print_report(console: Console, report: AuditReport) -> None:
         highlight=False,
     )
     for warning in report.warnings[:MOST_FINDINGS]:
-        console.print(f"[yellow]warning[/yellow]  {escape(warning)}", highlight=False)
+        console.print(f"[yellow]warning[/yellow]  {escape(printable(warning))}", highlight=False)
     for finding in report.findings[:MOST_FINDINGS]:
         print_finding(console, finding)
     if len(report.findings) > MOST_FINDINGS:
@@ -69,4 +70,4 @@ def print_finding(console: Console, finding: Finding) -> None:
     }
     for name, value in rows.items():
         if value is not None:
-            console.print(f"  {name:<12} {escape(str(value))}", highlight=False, soft_wrap=True)
+            console.print(f"  {name:<12} {escape(printable(value))}", highlight=False, soft_wrap=True)

@@ -126,15 +126,21 @@ class Attack:
     token: str = ""
     is_switchable: bool = False
 
-    def outcome_with(self, off: Sequence[Rule], folder: Path) -> Result:
-        """Attack while some rules are off."""
+    def outcome_with(self, off: Sequence[Rule], folder: Path, *, on_instrumented: bool = False) -> Result:
+        """Attack while some rules are off.
+
+        Args:
+            off: the rules.
+            folder: an empty one.
+            on_instrumented: attack the instrumented contract even where none of its rules is off.
+        """
         switches = [name for rule in off for name in rule.switches]
         with ExitStack() as stack:
             arena = arena_at(
                 self.phase,
                 folder,
                 rules_off=mask(switches),
-                is_switchable=self.is_switchable,
+                is_switchable=self.is_switchable or on_instrumented,
                 rules=self.policy,
                 token=self.token,
             )

@@ -11,6 +11,7 @@ from registry import Patch, Rule
 from fl_chain.audit.findings import AuditReport
 from fl_chain.commitment.chunks import LANE
 from fl_chain.commitment.tree import vector_root
+from fl_chain.ledger.keys import address_of
 from fl_chain.records import Digest, Opening
 from fl_chain.run.verdicts import Doubt, Hidden, Unprovable
 from fl_chain.store.blobs import Update
@@ -235,10 +236,21 @@ VISIBLE = Rule(
     "`report.page.visible`",
     patches=(Patch("fl_chain.report.page", "_environment", wrap=_overlaid(finalize=None)),),
 )
+AUDITOR_KEY = bytes(31) + b"\x2a"
 SIGNED = Rule(
     "a signature's key is recovered from it and from the report's very bytes",
     "`audit.attestation.verify_attestation`",
-    patches=(),
+    patches=(Patch("fl_chain.audit.attestation", "signer_of", lambda *_: address_of(AUDITOR_KEY)),),
+)
+PRINTABLE = Rule(
+    "characters that a terminal acts on are spelled out",
+    "`cli.terminal.printable`",
+    patches=(Patch("fl_chain.cli.main", "printable", str),),
+)
+MARKUP = Rule(
+    "text of others is no markup",
+    "`cli.audit_screen`",
+    patches=(Patch("fl_chain.cli.audit_screen", "escape", str),),
 )
 
 # ---------------------------------------------------------------------- the audit
@@ -249,6 +261,13 @@ DERIVED = audit_check(
 ALTERED = audit_check("every copy of every blob is what was committed to", "update_altered")
 STATE = audit_check(
     "the contract's state is what follows from its events", "state_differs", "digest_differs", "balance_short"
+)
+FITTING = audit_check(
+    "events, state and blobs fit together",
+    "state_differs",
+    "digest_differs",
+    "total_weight_differs",
+    "model_differs",
 )
 BALANCE = audit_check("the contract holds at least what it owes", "balance_short")
 WEIGHTS = audit_check("no weight is over its participant's cap", "weight_over_cap")
