@@ -15,21 +15,26 @@ NUMBERED = ROOT / "tests" / "attacks" / "numbered"
 
 HEAD = """# Attacks
 
-Each of these attacks is a short program in [tests/attacks/numbered](../tests/attacks/numbered) that works against the
-real contract on a chain of its own, real stores and the real roles. The tables say what becomes of it, and by which rule.
+Each of these attacks is a short program in [tests/attacks/numbered](../tests/attacks/numbered) that
+works against the real contract on a chain of its own, real stores and the real roles. The tables say
+what becomes of it, and by which rule.
 
 {counts}
 
 - **prevented**: it gets nowhere; the rule refuses it, or the work goes on without it.
-- **challengeable on chain**: it is posted, and one transaction takes it down: a proof, or the submitters' objections.
-- **detected by the audit**: it happened, and the audit has a finding or, where it is called a warning, a warning.
-- **not detected**: it works. [Each has its reason](#what-is-not-detected-and-why), and a test that shows it.
+- **challengeable on chain**: it is posted, and one transaction takes it down: a proof, or the
+  submitters' objections.
+- **detected by the audit**: it happened, and the audit has a finding or, where it is called a warning,
+  a warning.
+- **not detected**: it works. [Each has its reason](#what-is-not-detected-and-why), and a test that
+  shows it.
 
-No rule is taken on trust. For every attack that is stopped, the rule is switched off and the attack has to succeed; where
-another rule stops it then, that one is named as the second line, and both are switched off. `make attacks` tries all of it
-and prints what happened. Rules of the contract are switched off in an instrumented copy of it, which has a switch at each
-of {switches} rules and is otherwise the same source; rules of the package by putting something in the place of the named
-function that accepts everything.
+No rule is taken on trust. For every attack that is stopped, the rule is switched off and the attack has
+to succeed; where another rule stops it then, that one is named as the second line, and both are
+switched off. `make attacks` tries all of it and prints what happened. Rules of the contract are
+switched off in an instrumented copy of it, which has a switch at each of {switches} rules and is
+otherwise the same source; rules of the package by putting something in the place of the named function
+that accepts everything.
 
 This page is made by `make figures`.
 """
@@ -61,7 +66,11 @@ def page() -> str:
     ]
     parts.append("\n## Rules switched off\n\n")
     rows = [
-        (one.number, _code(layers), _code(one.layers[len(layers) : len(layers) + 1]) or "nothing: it succeeds")
+        (
+            one.number,
+            _code(layers),
+            _code(one.layers[len(layers) : len(layers) + 1]) or "nothing: it succeeds",
+        )
         for one in found
         for layers in (one.layers[:off] for off in range(1, len(one.layers) + 1))
     ]

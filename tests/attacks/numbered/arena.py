@@ -1,7 +1,7 @@
 """Where attacks take place: a real contract on a chain of this process, real stores, and five participants.
 
-A run is brought to a phase once; each attack gets a copy of its own, chain and stores, to break. Where rules of
-the contract are switched off, the copy is one of a run on the instrumented contract (see `contract_rules`).
+A run is brought to a phase once; each attack gets a copy of its own, chain and stores, to break. Where
+rules of the contract are switched off, the copy is one of a run on the instrumented contract (see `contract_rules`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.audit import AuditReport, audit_run
 from fl_chain.commitment.canonical import canonical_json, document_hash
-from fl_chain.commitment.chunks import LANE, Lanes
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
 from fl_chain.config import NumericColumn, PolicySettings, RunSettings, TableTaskSettings
@@ -47,7 +47,6 @@ from fl_chain.records import (
     Address,
     Digest,
     Exclusion,
-    ExclusionReason,
     Opening,
     RoundStatus,
     RunDefinition,
@@ -68,7 +67,7 @@ SUBMISSION_S, PUBLICATION_S, POSTING_S, TAKEOVER_S, CHALLENGE_S, UNBONDING_S = 1
 POOL_WEI = 10**18
 DEPLOYMENT_GAS = 25_000_000
 
-PHASES = ("registered", "open", "closed", "published", "posted", "final")
+PHASES = ("registered", "open", "waiting", "closed", "published", "posted", "final")
 OPERATOR, AGGREGATOR, SECOND, STRANGER, ACCOMPLICE = range(COUNT, COUNT + 5)  # places of their keys
 
 
@@ -141,6 +140,7 @@ class Arena:
     address: Address
     deployed_block: int
     is_switchable: bool
+    rules_off: int = 0  # switches of the instrumented contract
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +151,7 @@ class Arena:
         self.operator, self.aggregator = self.accounts[OPERATOR], self.accounts[AGGREGATOR]
         self.second, self.stranger = self.accounts[SECOND], self.accounts[STRANGER]
         self.accomplice = self.accounts[ACCOMPLICE]
+        self._bases: dict[int, tuple[int, Digest]] = {}
 
     # ------------------------------------------------------------------ reading
 
@@ -186,7 +187,14 @@ class Arena:
 
     def base_of(self, round_id: int) -> int:
         """Return the round whose model a round starts from."""
-        return self.ledger.round(round_id).base_round
+        return self._base(round_id)[0]
+
+    def _base(self, round_id: int) -> tuple[int, Digest]:
+        """Return the round that a round is built on, and its model's root; neither ever changes."""
+        if round_id not in self._bases:
+            base = self.ledger.round(round_id).base_round
+            self._bases[round_id] = base, self.ledger.model_root(base)
+        return self._bases[round_id]
 
     # ------------------------------------------------------------------ time
 
@@ -200,7 +208,8 @@ class Arena:
     def lanes(self, number: int, round_id: int, *, weight: int = WEIGHT, scale: float = 1.0) -> Lanes:
         """Return the honest update of a participant; ``scale`` stretches it."""
         quantisation = self.policy.ledger.quantisation
-        base = model_values(self.model(self.base_of(round_id)), quantisation.fraction_bits)
+        base_lanes = self.store.read_model(self._base(round_id)[1], DIMENSION)
+        base = model_values(base_lanes, quantisation.fraction_bits)
         trained = Drift(number).train(base, round_id=round_id).values
         stretched = (base + scale * (trained - base)).astype(np.float32)
         return quantise_update(stretched, base, weight, quantisation)
@@ -227,7 +236,7 @@ class Arena:
         """Submit for an account, honestly by default."""
         if seal is None:
             seal = self.seal(number, round_id, self.lanes(number, round_id) if lanes is None else lanes)
-        root = self.ledger.model_root(self.base_of(round_id)) if base is None else base
+        root = self._base(round_id)[1] if base is None else base
         return self.ledger.submit(
             self.accounts[number], round=round_id, base_model_root=root, sealed_root=seal, weight=weight
         )
@@ -292,7 +301,7 @@ class Arena:
         chosen = self.updates(round_id) if updates is None else updates
         if weight is None:
             weight = sum(one.weight for one in self.history.submissions[round_id])
-        base = self.model(self.base_of(round_id))
+        base = self.store.read_model(self._base(round_id)[1], DIMENSION)
         return aggregate_round(base, chosen, weight, self.policy.ledger.quantisation)
 
     def show(self, aggregate: Aggregate) -> None:
@@ -345,7 +354,7 @@ class Arena:
             if self.ledger.round(round_id).status is not RoundStatus.CLOSED:
                 break
             if not aggregator.step():
-                self.wait(10)
+                self.wait(PUBLICATION_S)
         return self.history
 
     # ------------------------------------------------------------------ watchers
@@ -358,6 +367,8 @@ class Arena:
             self.wait(waited_s)
             for watch in watches:
                 watch.step()
+            if self.ledger.round(round_id).posting_number != number:
+                break
         if self.ledger.round(round_id).posting_number == number:
             return None
         return next(one for one in self.history.fallen if one.posting.round == round_id).reason.name.lower()
@@ -411,9 +422,11 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
     match phase:
         case "open":
             arena.ledger.open_round(arena.stranger)
-        case "closed":
-            for number in range(COUNT):
+        case "waiting":
+            for number in range(COUNT - 1):
                 arena.submit(number)
+        case "closed":
+            arena.submit(COUNT - 1)
         case "published":
             for number in range(COUNT):
                 arena.publish(number)
@@ -531,9 +544,7 @@ def arena_at(
     changes = tuple(sorted((rules or {}).items()))
     arena = _copied(_template(phase, is_switchable, changes, token), folder)
     if rules_off:
+        arena.rules_off = rules_off
         data = encoded("switchOff(uint256)", rules_off)
         arena.stranger.send(arena.address, data, gas=100_000)
     return arena
-
-
-__all__ = ["Arena", "ExclusionReason", "LANE", "arena_at"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from fl_chain.records import Digest, Exclusion, ExclusionReason, RoundStatus
 from fl_chain.store import Store
 
 BY = Who.AGGREGATOR
+SUBMITTERS = range(3)  # more than half of them
 OUT_OF_RANGE, UNREADABLE, BY_RULE = (
     ExclusionReason.OUT_OF_RANGE,
     ExclusionReason.UNREADABLE,
@@ -37,9 +39,9 @@ OUT_OF_RANGE, UNREADABLE, BY_RULE = (
 )
 
 
-def stands(a: Arena, gain: str, *, round_id: int = 1) -> Result:
+def stands(a: Arena, gain: str, *, round_id: int = 1, watchers: Sequence[int] = (0,)) -> Result:
     """Let participants watch over a posting, then let it become final and audit the run."""
-    fallen = a.watched(round_id)
+    fallen = a.watched(round_id, watchers)
     if fallen is not None:
         return Stopped((fallen,))
     a.finalise()
@@ -181,7 +183,7 @@ def doubled(a: Arena) -> Result:
 def left_out(a: Arena) -> Result:
     a.wait(PUBLICATION_S)
     a.post(without(a, 4), exclusions=[Exclusion(4, OUT_OF_RANGE)])
-    return stands(a, "a competitor is out of model and reward")
+    return stands(a, "a competitor is out of model and reward", watchers=SUBMITTERS)
 
 
 @attack(
@@ -299,7 +301,10 @@ def below_quorum(a: Arena) -> Result:
     "everybody excluded",
     BY,
     "excludes every submission by rule, so that the round's reward is divided by nobody and nothing settles",
-    (contract("something-included", "a posting includes one submission at least", "`post`"), "NothingIncluded"),
+    (
+        contract("something-included", "a posting includes one submission at least", "`post`"),
+        "NothingIncluded",
+    ),
     phase="published",
 )
 def nobody(a: Arena) -> Result:
@@ -374,7 +379,7 @@ def withheld_model(a: Arena) -> Result:
 def withheld_lie(a: Arena) -> Result:
     updates = a.updates(1)
     a.post(a.aggregate(updates=[added(updates[0], 3, 1), *updates[1:]]), is_shown=False)
-    return stands(a, "a model of the aggregator's choice is final")
+    return stands(a, "a model of the aggregator's choice is final", watchers=SUBMITTERS)
 
 
 @attack(
@@ -495,11 +500,11 @@ def out_of_turn(a: Arena) -> Result:
 )
 def silence(a: Arena) -> Result:
     second = a.honest_aggregator(a.second)
-    for _ in range(60):
+    for _ in range(20):
         if a.ledger.round(1).status is not RoundStatus.CLOSED:
             break
         if not second.step():
-            a.wait(10)
+            a.wait(POSTING_S)
     is_posted = a.ledger.round(1).status is RoundStatus.POSTED
     return Stopped(("takeover",)) if is_posted else Succeeded("the round is void")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from arena import COUNT, PUBLICATION_S, SUBMISSION_S, WEIGHT, Arena
 from by_aggregator import added, with_model, without
 from by_participant import ODD, with_odd
@@ -47,9 +46,7 @@ def well_formed(a: Arena, chunk: int = 0) -> SumProof:
 
 def proof_of(a: Arena) -> Proof:
     """Return the proof against a posting that is wrong."""
-    outcome = examine(
-        posting_claim(a.history, 1), StoredBlobs(a.history, a.store, lambda: a.model(0))
-    )
+    outcome = examine(posting_claim(a.history, 1), StoredBlobs(a.history, a.store, lambda: a.model(0)))
     assert isinstance(outcome, Proven)
     return outcome.proof
 
@@ -71,7 +68,12 @@ def challenged(a: Arena, proof: Proof, *, number: int = 1, gain: str = BOND_GONE
     "proof that proves nothing",
     BY,
     "challenges a right sum with everything as it is",
-    (contract("sum-is-wrong", "the summands do not add up to the posted chunk", "verifier, `challengeSum`"), "NothingWrong"),
+    (
+        contract(
+            "sum-is-wrong", "the summands do not add up to the posted chunk", "verifier, `challengeSum`"
+        ),
+        "NothingWrong",
+    ),
     phase="posted",
 )
 def nothing_wrong(a: Arena) -> Result:
@@ -140,7 +142,10 @@ def forged_opening(a: Arena) -> Result:
     "summand that nobody opened",
     BY,
     "appends a chunk to a proof, with neither opening nor path",
-    (contract("proof-length", "every length follows from what is stored", "verifier, `_checkLength`"), "WrongLength"),
+    (
+        contract("proof-length", "every length follows from what is stored", "verifier, `_checkLength`"),
+        "WrongLength",
+    ),
     phase="posted",
 )
 def extra_chunk(a: Arena) -> Result:
@@ -179,7 +184,7 @@ def lane_beyond(a: Arena) -> Result:
     BY,
     "proves an update out of range that the posting has rightly left out",
     (contract("proof-included", "the update is included", "verifier, `challengeRange`"), "NotIncluded"),
-    phase="open",
+    phase="waiting",
 )
 def excluded_update(a: Arena) -> Result:
     lanes = a.lanes(ODD, 1).copy()
@@ -198,7 +203,12 @@ def excluded_update(a: Arena) -> Result:
     "apply proof against a right model",
     BY,
     "challenges a right model with everything as it is",
-    (contract("model-is-wrong", "the model does not follow from base and total", "verifier, `challengeApply`"), "NothingWrong"),
+    (
+        contract(
+            "model-is-wrong", "the model does not follow from base and total", "verifier, `challengeApply`"
+        ),
+        "NothingWrong",
+    ),
     phase="posted",
 )
 def right_model(a: Arena) -> Result:
@@ -239,7 +249,10 @@ def replayed_proof(a: Arena) -> Result:
     "challenge after the window",
     BY,
     "keeps a proof until the window is over, for a moment that suits it",
-    (contract("window-over", "a challenge comes within the window", "`_challengeable`"), "ChallengeWindowClosed"),
+    (
+        contract("window-over", "a challenge comes within the window", "`_challengeable`"),
+        "ChallengeWindowClosed",
+    ),
     phase="published",
 )
 def after_window(a: Arena) -> Result:
@@ -356,7 +369,10 @@ def minority(a: Arena) -> Result:
     "closing early",
     BY,
     "closes a round once its friends have submitted, before the others can",
-    (contract("close-deadline", "a round is closed by hand after its deadline", "`closeRound`"), "DeadlineNotPassed"),
+    (
+        contract("close-deadline", "a round is closed by hand after its deadline", "`closeRound`"),
+        "DeadlineNotPassed",
+    ),
     phase="open",
 )
 def closing_early(a: Arena) -> Result:
@@ -395,7 +411,10 @@ def closing_small(a: Arena) -> Result:
     "voiding early",
     BY,
     "voids a round while its aggregator is still summing",
-    (contract("void-deadline", "a round is void after its last deadline", "`voidRound`"), "DeadlineNotPassed"),
+    (
+        contract("void-deadline", "a round is void after its last deadline", "`voidRound`"),
+        "DeadlineNotPassed",
+    ),
     phase="published",
 )
 def voiding_early(a: Arena) -> Result:
@@ -422,6 +441,3 @@ def posting_over(a: Arena) -> Result:
         "the model changes under those who train on it",
         holds=lambda: a.ledger.model_root(1) == lie.model_root,
     )
-
-
-__all__ = ["np"]

@@ -18,10 +18,23 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from arena import COUNT, DIMENSION, Arena, Drift, arena_at, findings_of, warnings_of
+import pytest
+from arena import Arena, findings_of, warnings_of
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
 from rich.console import Console
-from rules import AUDITOR_KEY, ESCAPED, FITTING, INSIDE, MARKUP, NESTING, PRINTABLE, SAVED_CHAIN, SCRIPT_BY_HASH, SIGNED, VISIBLE
+from rules import (
+    AUDITOR_KEY,
+    ESCAPED,
+    FITTING,
+    INSIDE,
+    MARKUP,
+    NESTING,
+    PRINTABLE,
+    SAVED_CHAIN,
+    SCRIPT_BY_HASH,
+    SIGNED,
+    VISIBLE,
+)
 
 from fl_chain.audit import audit_run
 from fl_chain.audit.attestation import Attestation, attest, parse_attestation, verify_attestation
@@ -29,7 +42,6 @@ from fl_chain.audit.findings import Finding, Kind
 from fl_chain.cli.audit_screen import print_finding
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.client import Ledger
-from fl_chain.ledger.devnet.chain import Chain
 from fl_chain.ledger.devnet.database import open_database
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.keys import address_of
@@ -132,9 +144,9 @@ def nested(a: Arena) -> Result:
     "plays all participants of a run by itself, on a chain of its own, and hands over the folder",
     outcome=Outcome.UNDETECTED,
     phase="posted",
-    why="an audit shows that a ledger and its blobs follow the rules, not who is behind the keys, nor that it is "
-    "the ledger that was meant. Compare chain id, ledger and the participants' addresses with the contract that "
-    "the consortium signed.",
+    why="an audit shows that a ledger and its blobs follow the rules, not who is behind the keys, nor that "
+    "it is the ledger that was meant. Compare chain id, ledger and the participants' addresses with what the "
+    "consortium agreed on.",
 )
 def made_up(a: Arena) -> Result:
     with read_run_folder(saved(a)).open_chain() as node:
@@ -259,7 +271,7 @@ def in_their_name(a: Arena) -> Result:
     "signs a report with a key of its own, and hopes that nobody asks whose it is",
     outcome=Outcome.UNDETECTED,
     phase="posted",
-    why="a signature shows which key signed, and a key can be made by anyone. Name the auditor whom you expect: "
+    why="a signature shows which key signed, and anyone can make a key. Name the auditor whom you expect: "
     "`fl-chain verify-report --by ADDRESS`.",
 )
 def anybody(a: Arena) -> Result:
@@ -275,8 +287,8 @@ def anybody(a: Arena) -> Result:
     "writes a report with the verdict pass about a run that fails, and makes the page of it",
     outcome=Outcome.UNDETECTED,
     phase="published",
-    why="a page shows what its report says, and a report without a signature is anyone's word. Audit again: the "
-    "report names ledger and block, and comes out the same byte for byte where it is right.",
+    why="a page shows what its report says, and a report without a signature is anyone's word. Audit again: "
+    "the report names ledger and block, and comes out the same byte for byte where it is right.",
 )
 def written_by_hand(a: Arena) -> Result:
     honest = a.audit().to_json()
@@ -334,13 +346,13 @@ def escape_codes(a: Arena) -> Result:
     with answering({"jsonrpc": "2.0", "id": 1, "error": error}) as url:
         arguments = ["fl-chain", "audit", "--rpc", url, "--ledger", a.address, "--store", str(a.folder)]
         with patch("sys.argv", arguments), redirect_stderr(shown):
-            try:
+            with pytest.raises(SystemExit, match="2"):
                 main()
-            except SystemExit as left:
-                assert left.code == 2
     text = shown.getvalue()
     assert "PASS" in text
-    return Succeeded("the terminal shows what the node likes") if "\x1b" in text else Stopped(("spelled out",))
+    return (
+        Succeeded("the terminal shows what the node likes") if "\x1b" in text else Stopped(("spelled out",))
+    )
 
 
 @attack(
@@ -356,6 +368,3 @@ def markup(a: Arena) -> Result:
     print_finding(Console(file=shown, width=200), Finding(Kind.UPDATE_MISSING, detail))
     is_there = "[bold green]PASS[/bold green]" in shown.getvalue()
     return Stopped(("as it is",)) if is_there else Succeeded("a finding looks like a verdict")
-
-
-__all__ = ["COUNT", "DIMENSION", "Chain", "Drift", "arena_at"]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from arena import CHALLENGE_S, POSTING_S, UNBONDING_S, Arena, encoded, findings_of, forked, ledger_call, warnings_of
+import pytest
+from arena import (
+    CHALLENGE_S,
+    POSTING_S,
+    UNBONDING_S,
+    Arena,
+    findings_of,
+    forked,
+    ledger_call,
+    warnings_of,
+)
 from eth_hash.auto import keccak
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
 from rules import BALANCE, CHAIN_ID, OTHER_NODE, OWN_PAYOUT, REORGANISED, STATE, contract
@@ -153,8 +163,8 @@ def false_chain(a: Arena) -> Result:
     "the same, for an auditor that asks one node alone",
     outcome=Outcome.UNDETECTED,
     phase="published",
-    why="one node that lies consistently is the chain, for who has no other. The report names block and hash: "
-    "compare them with somebody else's, or audit with `--compare-rpc`.",
+    why="one node that lies consistently is the chain, for who has no other. The report names block and "
+    "hash: compare them with somebody else's, or audit with `--compare-rpc`.",
 )
 def one_node(a: Arena) -> Result:
     branch = forked(a.chain, a.clock)
@@ -235,10 +245,8 @@ def claim_ahead(a: Arena) -> Result:
     before_wei = a.node.balance_wei(a.who(0))
     own = a.submission(0)
     a.ledger.claim(a.stranger, a.who(0), [own])
-    try:
+    with pytest.raises(LedgerReverted, match="AlreadyClaimed"):
         a.ledger.claim(a.second, a.who(0), [own])
-    except LedgerReverted as error:
-        assert error.name == "AlreadyClaimed"
     is_paid = a.node.balance_wei(a.who(0)) > before_wei
     return Stopped(("own payout",)) if is_paid else Succeeded("the reward is the front-runner's")
 
@@ -259,10 +267,8 @@ def challenge_ahead(a: Arena) -> Result:
     outcome = examine(posting_claim(a.history, 1), blobs)
     assert isinstance(outcome, Proven)
     a.ledger.challenge(a.stranger, 1, outcome.proof)
-    try:
+    with pytest.raises(LedgerReverted, match="WrongStatus"):
         a.ledger.challenge(a.second, 1, outcome.proof)
-    except LedgerReverted as error:
-        assert error.name == "WrongStatus"
     reward_wei = a.ledger.account(a.stranger.address).credit_wei
     assert reward_wei == a.policy.ledger.challenge_reward_wei <= a.policy.ledger.bond_wei // 10
     noticed = (*findings_of(a.audit()), *warnings_of(a.audit()))
@@ -294,7 +300,10 @@ def fee_token(a: Arena) -> Result:
     "token that moves nothing",
     BY,
     "the run's token answers false where others revert",
-    (contract("safe-transfer", "a transfer that answers false has failed", "`_receive`"), "SafeERC20FailedOperation"),
+    (
+        contract("safe-transfer", "a transfer that answers false has failed", "`_receive`"),
+        "SafeERC20FailedOperation",
+    ),
     (contract("token-received", "what an amount says has arrived", "`_receive`"), "WrongPayment"),
     token="HostileToken",
 )
@@ -342,7 +351,10 @@ def free_bond(a: Arena) -> Result:
     "receiver that calls again",
     BY,
     "a payout address is a contract that withdraws once more while it is being paid",
-    (contract("no-reentrancy", "nothing that pays is entered while it pays", "`withdraw`, `claim`"), "TransferFailed"),
+    (
+        contract("no-reentrancy", "nothing that pays is entered while it pays", "`withdraw`, `claim`"),
+        "TransferFailed",
+    ),
     (contract("effects-first", "a credit is gone before it is paid", "`withdraw`"), "TransferFailed"),
 )
 def calling_again(a: Arena) -> Result:
@@ -386,6 +398,3 @@ def no_money(a: Arena) -> Result:
         return Succeeded("the run stands still for ever")
     assert a.ledger.round(1).status is RoundStatus.FINAL
     return Stopped(("credited",))
-
-
-__all__ = ["encoded"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from arena import COUNT, Arena, deploy_switchable, findings_of, warnings_of
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
-from rules import CODE, CONSTANTS, DOCUMENT_HASH, POLICY_DIFFERS, POLICY_HASH, TASK_HASH, contract, mask_of
+from rules import CODE, CONSTANTS, DOCUMENT_HASH, POLICY_DIFFERS, POLICY_HASH, TASK_HASH, contract
 
 from fl_chain.audit import audit_run
 from fl_chain.commitment.canonical import document_hash
@@ -28,7 +28,10 @@ BY = Who.OPERATOR
     "pool taken out of a running run",
     BY,
     "withdraws the rewards of the rounds to come, and of those that are not final",
-    (contract("run-ended", "what is left is paid back after the last final round", "`withdrawPool`"), "RunNotEnded"),
+    (
+        contract("run-ended", "what is left is paid back after the last final round", "`withdrawPool`"),
+        "RunNotEnded",
+    ),
     phase="posted",
 )
 def pool_out(a: Arena) -> Result:
@@ -59,7 +62,10 @@ def posing(a: Arena) -> Result:
     "suspension in the middle of a round",
     BY,
     "suspends a participant when it has seen that it is about to submit",
-    (contract("from-next-round", "a suspension is in force from the next round on", "`suspend`"), "next round"),
+    (
+        contract("from-next-round", "a suspension is in force from the next round on", "`suspend`"),
+        "next round",
+    ),
     phase="open",
 )
 def suspended_now(a: Arena) -> Result:
@@ -135,7 +141,10 @@ def other_constants(a: Arena) -> Result:
     "challenge reward that is the whole bond",
     BY,
     "deploys rules under which an aggregator that challenges itself gets its bond back",
-    (contract("tenth-of-bond", "a challenge reward is at most a tenth of the bond", "constructor"), "PolicyOutOfBounds"),
+    (
+        contract("tenth-of-bond", "a challenge reward is at most a tenth of the bond", "constructor"),
+        "PolicyOutOfBounds",
+    ),
 )
 def own_challenge(a: Arena) -> Result:
     ledger = a.policy.ledger
@@ -146,8 +155,9 @@ def own_challenge(a: Arena) -> Result:
         if not a.is_switchable:
             deploy(a.node, a.operator, a.definition, rules.ledger, aggregator=a.aggregator.address)
             return
-        off = mask_of("tenth-of-bond")
-        receipt = deploy_switchable(a.operator, a.definition, rules, a.aggregator.address, rules_off=off)
+        receipt = deploy_switchable(
+            a.operator, a.definition, rules, a.aggregator.address, rules_off=a.rules_off
+        )
         made.append(str(receipt.contract))
 
     return attempt(deployed, "a lie that is found costs nothing", holds=lambda: bool(made))
@@ -197,8 +207,8 @@ def task_file(a: Arena) -> Result:
     BY,
     "sets the quorum to one, so that a round's model shows the update of a single participant",
     outcome=Outcome.UNDETECTED,
-    why="quorum and caps are the policy, which everybody reads before it registers; and in this release every "
-    "auditor can read every update anyway.",
+    why="quorum and caps are the policy, which everybody reads before it registers; and in this release "
+    "every auditor can read every update anyway.",
     phase="open",
     policy={"quorum": 1, "close_at": 1},
 )
@@ -226,8 +236,8 @@ def _correlation(one, other) -> float:
     BY,
     "deploys the same run twice, and gives each half of the participants another address",
     outcome=Outcome.UNDETECTED,
-    why="each ledger is right by itself. Whoever takes part compares the ledger's address with the others; the "
-    "report names it.",
+    why="each ledger is right by itself. Whoever takes part compares the ledger's address with the others; "
+    "the report names it.",
     phase="open",
 )
 def two_ledgers(a: Arena) -> Result:

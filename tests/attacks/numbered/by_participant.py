@@ -27,7 +27,7 @@ from rules import (
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.seals import salt, sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.records import Digest, Exclusion, ExclusionReason, FallReason, RoundStatus, RunId
+from fl_chain.records import Digest, ExclusionReason, FallReason, RoundStatus, RunId
 from fl_chain.run.outbox import Outbox
 
 BY = Who.PARTICIPANT
@@ -36,10 +36,18 @@ HONEST = range(ODD)
 
 
 def with_odd(
-    a: Arena, lanes: Lanes | None = None, *, round_id: int = 1, seal: Digest | None = None, weight: int = WEIGHT
+    a: Arena,
+    lanes: Lanes | None = None,
+    *,
+    round_id: int = 1,
+    seal: Digest | None = None,
+    weight: int = WEIGHT,
 ) -> None:
-    """Let everybody submit, one of them something of its own, and let the honest ones publish."""
-    for number in HONEST:
+    """Let everybody submit, one of them something of its own, and let the honest ones publish.
+
+    To round 1 the honest ones have submitted already.
+    """
+    for number in HONEST if round_id > 1 else ():
         a.submit(number, round_id)
     a.submit(ODD, round_id, lanes=lanes, seal=seal, weight=weight)
     for number in HONEST:
@@ -92,7 +100,7 @@ def unseen(a: Arena, gain: str) -> Result:
     "declares more than the weight that it was admitted with",
     (contract("weight-cap", "a weight is at most the participant's cap", "`submit`"), "WeightOutOfBounds"),
     (WEIGHTS, "weight_over_cap"),
-    phase="open",
+    phase="waiting",
 )
 def inflated(a: Arena) -> Result:
     lanes = a.lanes(ODD, 1, weight=1001)
@@ -122,9 +130,7 @@ def overflow(a: Arena) -> Result:
         for number in range(COUNT):
             a.submit(number)
 
-    return attempt(
-        submit, "sums wrap around", holds=lambda: a.ledger.round(1).total_weight == COUNT * WEIGHT
-    )
+    return attempt(submit, "sums wrap around", holds=lambda: a.ledger.round(1).total_weight == COUNT * WEIGHT)
 
 
 @attack(
@@ -133,7 +139,7 @@ def overflow(a: Arena) -> Result:
     BY,
     "declares the most that its cap allows, whatever its data",
     outcome=Outcome.UNDETECTED,
-    phase="open",
+    phase="waiting",
     why="no ledger sees the data. The cap that the operator set at admission bounds it, the declared weights "
     "stand in the report, and the default reward does not depend on them.",
 )
@@ -239,7 +245,7 @@ def replayed_commitment(a: Arena) -> Result:
     BY,
     "submits a sealed root that was made for another run, on another chain, with the blob of there",
     (OPENING, "unreadable"),
-    phase="open",
+    phase="waiting",
 )
 def other_ledger(a: Arena) -> Result:
     lanes = a.lanes(ODD, 1)
@@ -278,7 +284,7 @@ def guessed(a: Arena) -> Result:
     BY,
     "commits and never publishes, so that nobody can post the round",
     (READABLE, "unreadable"),
-    phase="open",
+    phase="waiting",
 )
 def never_published(a: Arena) -> Result:
     with_odd(a)
@@ -331,7 +337,7 @@ def malformed(a: Arena) -> Result:
 def oversized(a: Arena) -> Result:
     for number in range(COUNT):
         a.publish(number)
-    huge = 1 << 26
+    huge = 1 << 24
     with a.update_file(ODD).open("r+b") as file:
         file.truncate(huge)
     tracemalloc.start()
@@ -351,7 +357,7 @@ def oversized(a: Arena) -> Result:
     (BOUNDS, "out_of_range"),
     (CHALLENGES, "range"),
     (RANGE, "update_out_of_range"),
-    phase="open",
+    phase="waiting",
 )
 def nan_blob(a: Arena) -> Result:
     lanes = np.full(1030, np.nan, dtype=">f4").view(LANE)
@@ -366,7 +372,7 @@ def nan_blob(a: Arena) -> Result:
     (BOUNDS, "out_of_range"),
     (CHALLENGES, "range"),
     (RANGE, "update_out_of_range"),
-    phase="open",
+    phase="waiting",
 )
 def over_norm(a: Arena) -> Result:
     lanes = a.lanes(ODD, 1).copy()
@@ -382,7 +388,7 @@ def over_norm(a: Arena) -> Result:
     (BOUNDS, "out_of_range"),
     (CHALLENGES, "range"),
     (RANGE, "update_out_of_range"),
-    phase="open",
+    phase="waiting",
 )
 def past_dimension(a: Arena) -> Result:
     lanes = np.zeros(2048, dtype=LANE)
@@ -419,7 +425,7 @@ def out_of_range(a: Arena, lanes: Lanes, gain: str) -> Result:
     "submits zeros, and is rewarded like any other",
     (EQUAL, "is zero in every lane"),
     outcome=Outcome.DETECTED,
-    phase="open",
+    phase="waiting",
 )
 def zero_update(a: Arena) -> Result:
     lanes = np.zeros(1030, dtype=LANE)
@@ -436,7 +442,7 @@ def zero_update(a: Arena) -> Result:
     "submits random lanes of the usual size",
     (DIRECTIONS, "points away from the others"),
     outcome=Outcome.DETECTED,
-    phase="open",
+    phase="waiting",
 )
 def pure_noise(a: Arena) -> Result:
     size = int(np.abs(a.lanes(ODD, 1).view(">i4").astype(np.int64)).mean())
@@ -454,7 +460,7 @@ def pure_noise(a: Arena) -> Result:
     BY,
     "adds noise to an honest update, as large as the update itself and within every bound",
     outcome=Outcome.UNDETECTED,
-    phase="open",
+    phase="waiting",
     why="it looks like an update on small or unusual data. Outliers are warnings at most; robust rules of "
     "aggregation bound the harm, and the size of every update stands in the report.",
 )
@@ -474,7 +480,7 @@ def noisy(a: Arena) -> Result:
     BY,
     "trains honestly on rows that it made up, so that the model treats a few inputs as it likes",
     outcome=Outcome.UNDETECTED,
-    phase="open",
+    phase="waiting",
     why="a backdoor is a few lanes in an update of the usual size and direction. No ledger sees the data; a "
     "bound on each participant's norm and weight limits what one of them can do a round.",
 )
@@ -510,7 +516,10 @@ def registered_twice(a: Arena) -> Result:
     "one key for two participants",
     BY,
     "rotates its signing key to that of another participant",
-    (contract("signer-is-free", "a signing key serves one participant", "`requestSignerRotation`"), "SignerTaken"),
+    (
+        contract("signer-is-free", "a signing key serves one participant", "`requestSignerRotation`"),
+        "SignerTaken",
+    ),
 )
 def shared_key(a: Arena) -> Result:
     def rotate() -> None:
@@ -677,7 +686,10 @@ def own_base(a: Arena) -> Result:
     "stolen key rotated at once",
     BY,
     "has a participant's key for a moment, and makes its own key the participant's for ever",
-    (contract("rotation-delay", "a rotation is due after the unbonding time", "`rotateSigner`"), "RotationNotDue"),
+    (
+        contract("rotation-delay", "a rotation is due after the unbonding time", "`rotateSigner`"),
+        "RotationNotDue",
+    ),
 )
 def stolen_key(a: Arena) -> Result:
     a.ledger.request_signer_rotation(a.accounts[0], a.stranger.address)
@@ -745,7 +757,7 @@ def too_early(a: Arena) -> Result:
     BY,
     "claims for a submission that the posting excluded",
     (contract("excluded-unpaid", "who is left out is not paid", "`claim`"), "ExcludedFromReward"),
-    phase="open",
+    phase="waiting",
 )
 def left_out_claims(a: Arena) -> Result:
     with_odd(a)
@@ -766,7 +778,7 @@ def left_out_claims(a: Arena) -> Result:
     BY,
     "publishes only after it was rightly left out, so that the exclusion looks wrongful",
     (IN_TIME, "in time"),
-    phase="open",
+    phase="waiting",
 )
 def framed(a: Arena) -> Result:
     with_odd(a)
@@ -796,6 +808,3 @@ def majority(a: Arena) -> Result:
     assert fallen.reason is FallReason.OBJECTIONS
     assert a.ledger.round(1).status is RoundStatus.CLOSED
     return unseen(a, "an honest posting falls")
-
-
-__all__ = ["Exclusion"]

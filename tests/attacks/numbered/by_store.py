@@ -9,10 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from arena import COUNT, Arena, findings_of
+from arena import Arena, findings_of
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack
 from rules import (
-    ALTERED,
     AVAILABLE,
     DERIVED,
     NAMES,
@@ -242,6 +241,3 @@ def pipe(a: Arena) -> Result:
         lifeline.join()
     assert "update_altered" in found
     return Stopped(("not waited for",)) if waited_s < patience_s else Succeeded("its readers wait for ever")
-
-
-__all__ = ["ALTERED", "COUNT"]

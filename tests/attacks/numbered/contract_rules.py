@@ -1,8 +1,8 @@
 """The contract's rules, each with the place in its source where it can be switched off.
 
-One instrumented contract has a switch at every rule (Untch et al. 1993, mutant schemata): a bit that is set
-takes the rule out, and with no bit set it behaves as the shipped one. So one compilation serves every rule and
-every combination of them.
+One instrumented contract has a switch at every rule (mutant schemata, Untch et al. 1993): a bit that is set
+takes the rule out, and with no bit set it behaves as the shipped one. So one compilation serves every rule
+and every combination of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SWITCH = re.compile(r"ON\(([a-z-]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One place in a source: the text there, and what stands there instead, with ``ON(rule)`` for switches."""
+    """One place in a source: the text there, and what stands there instead; ``ON(rule)`` is a switch."""
 
     unit: str
     old: str
@@ -43,7 +43,11 @@ EDITS: tuple[Edit, ...] = (
         "cap-bounds",
         "if (weightCap == 0 || weightCap > MAX_TOTAL_WEIGHT) revert WeightCapOutOfBounds",
     ),
-    Edit(LEDGER, "uint32 fromRound = _state.latest + 1;", "uint32 fromRound = _state.latest + (ON(from-next-round) ? 1 : 0);"),
+    Edit(
+        LEDGER,
+        "uint32 fromRound = _state.latest + 1;",
+        "uint32 fromRound = _state.latest + (ON(from-next-round) ? 1 : 0);",
+    ),
     Edit(
         LEDGER,
         "runPolicy.challengeRewardWei <= runPolicy.bondWei / 10, ",
@@ -72,7 +76,8 @@ EDITS: tuple[Edit, ...] = (
     ),
     _check(
         "submission-deadline",
-        "if (block.timestamp >= deadline) revert DeadlinePassed(round, deadline);\n        if (ON(once-a-round)",
+        "if (block.timestamp >= deadline) revert DeadlinePassed(round, deadline);\n"
+        "        if (ON(once-a-round)",
     ),
     _check("base-model", "if (baseModelRoot != expectedRoot) revert WrongBaseModel"),
     _check("weight-cap", "if (weight == 0 || weight > seated.weightCap) revert WeightOutOfBounds"),
@@ -110,19 +115,24 @@ EDITS: tuple[Edit, ...] = (
     _check("barred", "if (isLast || hasFallen && _barred[round][msg.sender]) revert Barred"),
     _check(
         "turn",
-        "if (msg.sender != first && block.timestamp < openToAllAt && !(hasFallen && _barred[round][first])) {",
+        "if (msg.sender != first && block.timestamp < openToAllAt "
+        "&& !(hasFallen && _barred[round][first])) {",
     ),
     Edit(
         LEDGER,
         "uint40 openToAllAt = current.since + POSTING_SECONDS;",
         "uint40 openToAllAt = ON(takeover) ? current.since + POSTING_SECONDS : type(uint40).max;",
     ),
-    _check("publication-time", "if (exclusionCount != 0 && block.timestamp < publishedAt) revert ExclusionsTooEarly"),
+    _check(
+        "publication-time",
+        "if (exclusionCount != 0 && block.timestamp < publishedAt) revert ExclusionsTooEarly",
+    ),
     _check("ascending", "if (i != 0 && index <= exclusions[i - 1].index) revert ExclusionsNotAscending"),
     Edit(
         LEDGER,
         "_checkLeaf(round, index, exclusion.sealedRoot, exclusion.weight, exclusion.participant);",
-        "if (ON(excluded-leaf)) _checkLeaf(round, index, exclusion.sealedRoot, exclusion.weight, exclusion.participant);",
+        "if (ON(excluded-leaf)) "
+        "_checkLeaf(round, index, exclusion.sealedRoot, exclusion.weight, exclusion.participant);",
     ),
     _check("something-included", "if (exclusions.length == current.submissions) revert NothingIncluded"),
     _check("posting-quorum", "if (usable < QUORUM) revert BelowQuorum"),
@@ -149,7 +159,8 @@ EDITS: tuple[Edit, ...] = (
     Edit(
         LEDGER,
         "if (uint256(objections) * 2 > current.submissions) _fall",
-        "if (ON(objections) && (ON(majority) ? uint256(objections) * 2 > current.submissions : objections != 0)) _fall",
+        "if (ON(objections) && (ON(majority) ? uint256(objections) * 2 > current.submissions "
+        ": objections != 0)) _fall",
     ),
     # ---------------------------------------------------------------- money
     _check("free-bond-only", "if (amountWei > account.freeBondWei) revert BondTooSmall"),
@@ -170,7 +181,9 @@ EDITS: tuple[Edit, ...] = (
         "_checkLeaf(round, one.index, one.sealedRoot, one.weight, participant);",
         "if (ON(claim-leaf)) _checkLeaf(round, one.index, one.sealedRoot, one.weight, participant);",
     ),
-    _check("excluded-unpaid", "if (!isVoidWithBonus && isExcluded(round, one.index)) revert ExcludedFromReward"),
+    _check(
+        "excluded-unpaid", "if (!isVoidWithBonus && isExcluded(round, one.index)) revert ExcludedFromReward"
+    ),
     _check("claimed-once", "if (_isSet(_claimed[round], one.index)) revert AlreadyClaimed"),
     Edit(
         LEDGER,
@@ -180,7 +193,8 @@ EDITS: tuple[Edit, ...] = (
     ),
     Edit(
         LEDGER,
-        "held.creditWei = 0;\n\n        emit Withdrawn(account, to, amountWei);\n\n        _pay(to, amountWei);",
+        "held.creditWei = 0;\n\n        emit Withdrawn(account, to, amountWei);\n\n"
+        "        _pay(to, amountWei);",
         "if (ON(effects-first)) held.creditWei = 0;\n\n        emit Withdrawn(account, to, amountWei);\n\n"
         "        _pay(to, amountWei);\n        held.creditWei = 0;",
     ),
@@ -196,7 +210,11 @@ EDITS: tuple[Edit, ...] = (
     # ---------------------------------------------------------------- written last: others are found by these
     _check("once-a-round", "if (seated.lastSeen == round) revert AlreadySubmitted"),
     _check("digest", "if (digest != _digests[round]) revert WrongDigest"),
-    Edit(LEDGER, "if (current.submissions >= QUORUM) {", "if (!ON(closing-quorum) || current.submissions >= QUORUM) {"),
+    Edit(
+        LEDGER,
+        "if (current.submissions >= QUORUM) {",
+        "if (!ON(closing-quorum) || current.submissions >= QUORUM) {",
+    ),
     # ---------------------------------------------------------------- what decides challenges
     _check("sum-is-wrong", "if (Chunks.hashOf(Lanes.sum(proof.chunks)) == proof.chunkHash) revert", VERIFIER),
     _check("lane-is-wrong", "if (!isWrong) revert", VERIFIER),
@@ -211,7 +229,11 @@ EDITS: tuple[Edit, ...] = (
 
 # What every switch needs: the bits in the ledger, and the verifier and the guard asking for them.
 _PLUMBING: tuple[Edit, ...] = (
-    Edit(GUARD, "        _nonReentrantBefore();\n        _;", "        if (_guards()) _nonReentrantBefore();\n        _;"),
+    Edit(
+        GUARD,
+        "        _nonReentrantBefore();\n        _;",
+        "        if (_guards()) _nonReentrantBefore();\n        _;",
+    ),
     Edit(
         GUARD,
         "    function _nonReentrantBeforeView()",
@@ -248,10 +270,26 @@ _PLUMBING: tuple[Edit, ...] = (
         "interface Switches {\n    function rulesOff() external view returns (uint256);\n}\n\n"
         "/// @title ChallengeVerifier",
     ),
-    Edit(VERIFIER, "uint256 summands, uint256 depth) private pure", "uint256 summands, uint256 depth) private view"),
-    Edit(VERIFIER, "ApplyProof calldata proof, uint256 depth) private pure", "ApplyProof calldata proof, uint256 depth) private view"),
-    Edit(VERIFIER, "uint256 given, uint256 expected) private pure", "uint256 given, uint256 expected) private view"),
-    Edit(VERIFIER, "        bytes32 expected\n    ) private pure {", "        bytes32 expected\n    ) private view {"),
+    Edit(
+        VERIFIER,
+        "uint256 summands, uint256 depth) private pure",
+        "uint256 summands, uint256 depth) private view",
+    ),
+    Edit(
+        VERIFIER,
+        "ApplyProof calldata proof, uint256 depth) private pure",
+        "ApplyProof calldata proof, uint256 depth) private view",
+    ),
+    Edit(
+        VERIFIER,
+        "uint256 given, uint256 expected) private pure",
+        "uint256 given, uint256 expected) private view",
+    ),
+    Edit(
+        VERIFIER,
+        "        bytes32 expected\n    ) private pure {",
+        "        bytes32 expected\n    ) private view {",
+    ),
 )
 
 NAMES: tuple[str, ...] = tuple(
@@ -281,5 +319,6 @@ def instrumented(sources: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{edit.unit} has this {count} times instead of once: {edit.old}")
         edited[edit.unit] = edited[edit.unit].replace(edit.old, edit.new)
     return {
-        unit: _SWITCH.sub(lambda found: f"_isOn({NAMES.index(found[1])})", text) for unit, text in edited.items()
+        unit: _SWITCH.sub(lambda found: f"_isOn({NAMES.index(found[1])})", text)
+        for unit, text in edited.items()
     }

@@ -1,16 +1,14 @@
-"""The rules outside the contract that stop attacks, and how each is switched off; and the contract's, by name."""
+"""The rules that stop attacks, and how each is switched off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from contract_rules import mask
 from registry import Patch, Rule
 
 from fl_chain.audit.findings import AuditReport
 from fl_chain.commitment.chunks import LANE
-from fl_chain.commitment.tree import vector_root
 from fl_chain.ledger.keys import address_of
 from fl_chain.records import Digest, Opening
 from fl_chain.run.verdicts import Doubt, Hidden, Unprovable
@@ -274,7 +272,10 @@ WEIGHTS = audit_check("no weight is over its participant's cap", "weight_over_ca
 RANGE = audit_check("no included update is out of range", "update_out_of_range")
 EXCLUSIONS = audit_check("no valid update is left out as something else", "wrongful_exclusion")
 AVAILABLE = audit_check(
-    "every blob that is wanted is there", "sum_blob_missing", "model_blob_missing", "update_missing",
+    "every blob that is wanted is there",
+    "sum_blob_missing",
+    "model_blob_missing",
+    "update_missing",
     "model_underivable",
 )
 POLICY_DIFFERS = Rule(
@@ -294,14 +295,13 @@ LEFT_OUT = Rule(
 
 # ---------------------------------------------------------------------- the contract
 
-CHALLENGES = contract("challenges", "one transaction takes a wrong posting down", "`challengeSum`, `challengeRange`, `challengeApply`")
+CHALLENGES = contract(
+    "challenges",
+    "one transaction takes a wrong posting down",
+    "`challengeSum`, `challengeRange`, `challengeApply`",
+)
 OBJECTIONS = contract("objections", "more than half of the submitters take a posting down", "`object`")
-OWN_PAYOUT = contract("own-payout", "a reward goes to its participant's payout address, whoever asks", "`claim`")
+OWN_PAYOUT = contract(
+    "own-payout", "a reward goes to its participant's payout address, whoever asks", "`claim`"
+)
 CLAIM_LEAF = contract("claim-leaf", "a claim names what was submitted", "`claim`")
-
-__all__ = ["vector_root"]
-
-
-def mask_of(*switches: str) -> int:
-    """Return the bits of switches of the instrumented contract."""
-    return mask(list(switches))

@@ -22,7 +22,9 @@ WITHOUT_RULES = [
     for off in range(1, len(one.layers) + 1)
 ]
 ON_CHAIN = [
-    pytest.param(one, id=f"{one.number} {one.title}") for one in ALL if one.layers and one.layers[0].rule.switches
+    pytest.param(one, id=f"{one.number} {one.title}")
+    for one in ALL
+    if one.layers and one.layers[0].rule.switches
 ]
 
 
@@ -72,7 +74,9 @@ def test_the_instrumented_contract_is_made_from_the_shipped_one() -> None:
 
 @pytest.mark.node
 def test_a_rule_that_is_no_longer_there_is_noticed() -> None:
-    sources = {unit: text.replace("revert NotOperator", "revert NotTheOperator") for unit, text in _shipped().items()}
+    sources = {
+        unit: text.replace("revert NotOperator", "revert NotTheOperator") for unit, text in _shipped().items()
+    }
     with pytest.raises(ValueError, match="0 times instead of once"):
         instrumented(sources)
 
