@@ -1,7 +1,8 @@
 """Where attacks take place: a real contract on a chain of this process, real stores, and five participants.
 
 A run is brought to a phase once; each attack gets a copy of its own, chain and stores, to break. Where
-rules of the contract are switched off, the copy is one of a run on the instrumented contract (see `contract_rules`).
+rules of the contract are switched off, the copy is one of a run on the instrumented contract (see
+`contract_rules`).
 """
 
 from __future__ import annotations

@@ -345,9 +345,12 @@ def escape_codes(a: Arena) -> Result:
     shown = io.StringIO()
     with answering({"jsonrpc": "2.0", "id": 1, "error": error}) as url:
         arguments = ["fl-chain", "audit", "--rpc", url, "--ledger", a.address, "--store", str(a.folder)]
-        with patch("sys.argv", arguments), redirect_stderr(shown):
-            with pytest.raises(SystemExit, match="2"):
-                main()
+        with (
+            patch("sys.argv", arguments),
+            redirect_stderr(shown),
+            pytest.raises(SystemExit, match="2"),
+        ):
+            main()
     text = shown.getvalue()
     assert "PASS" in text
     return (

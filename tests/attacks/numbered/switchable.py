@@ -68,7 +68,7 @@ def main() -> int:
     if options.check:
         is_current = COMPILED.is_file() and COMPILED.read_text(encoding="utf-8") == text
         if not is_current:
-            print(f"{COMPILED} is not current: run `make attacks-contracts`", file=sys.stderr)
+            print(f"{COMPILED} is not current: run `make contracts`", file=sys.stderr)
         return 0 if is_current else 1
     COMPILED.write_text(text, encoding="utf-8")
     return 0

@@ -69,7 +69,7 @@ def test_every_switch_is_thrown_by_some_attack() -> None:
 def test_the_instrumented_contract_is_made_from_the_shipped_one() -> None:
     committed = json.loads(switchable.COMPILED.read_text(encoding="utf-8"))
     current = switchable.source_hash(switchable.sources())
-    assert committed["sources"] == current, "run `make attacks-contracts`"
+    assert committed["sources"] == current, "run `make contracts`"
 
 
 @pytest.mark.node
