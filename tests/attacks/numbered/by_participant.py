@@ -461,8 +461,8 @@ def pure_noise(a: Arena) -> Result:
     "adds noise to an honest update, as large as the update itself and within every bound",
     outcome=Outcome.UNDETECTED,
     phase="waiting",
-    why="it looks like an update on small or unusual data. Outliers are warnings at most; robust rules of "
-    "aggregation bound the harm, and the size of every update stands in the report.",
+    why="it looks like an update on small or unusual data. Outliers are warnings at most. A robust rule of "
+    "aggregation would bound the harm, and this release has none; the size of every update stands in the report.",
 )
 def noisy(a: Arena) -> Result:
     honest = a.lanes(ODD, 1).view(">i4").astype(np.int64)
