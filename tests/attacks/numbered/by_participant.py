@@ -462,7 +462,7 @@ def pure_noise(a: Arena) -> Result:
     outcome=Outcome.UNDETECTED,
     phase="waiting",
     why="it looks like an update on small or unusual data. Outliers are warnings at most. A robust rule of "
-    "aggregation would bound the harm, and this release has none; the size of every update stands in the report.",
+    "aggregation would bound the harm, and this release has none. The report has the size of every update.",
 )
 def noisy(a: Arena) -> Result:
     honest = a.lanes(ODD, 1).view(">i4").astype(np.int64)
