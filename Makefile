@@ -10,7 +10,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas figures bench corruptions fuzz report-check contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas figures bench attacks corruptions fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -63,16 +63,21 @@ invariants: $(NODE_STAMP) ## the contract's fuzz tests and invariants with a bud
 gas: $(DEV_STAMP) ## measure the gas of every call, rewrite contracts/gas.json
 	$(BIN)/python tests/contract/contract_gas.py
 
-figures: $(DEV_STAMP) ## copy measured figures into docs/
+attacks: $(DEV_STAMP) ## try every attack of docs/attacks.md, then again with each rule off that stops it
+	$(BIN)/python tests/attacks/numbered/proofs_of_rules.py
+
+figures: $(DEV_STAMP) ## copy measured figures into docs/, write docs/attacks.md
 	$(BIN)/python scripts/make_figures.py
+	$(BIN)/python scripts/make_attacks.py
 
 format: $(DEV_STAMP) $(NODE_STAMP) ## format Python and Solidity in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cd contracts && npx --no-install forge fmt
 
-contracts: $(DEV_STAMP) $(NODE_STAMP) ## compile the contracts and rewrite the committed artefact
+contracts: $(DEV_STAMP) $(NODE_STAMP) ## compile the contracts and rewrite the committed artefacts
 	$(BIN)/python scripts/compile_contracts.py
+	$(BIN)/python tests/attacks/numbered/switchable.py
 
 bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 	$(BIN)/python -m benchmarks

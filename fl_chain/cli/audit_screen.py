@@ -10,6 +10,7 @@ from fl_chain.audit import AuditReport, Finding, Severity
 from fl_chain.audit.findings import RoundSummary
 from fl_chain.audit.kinds import RULES
 from fl_chain.audit.missing import by_holder
+from fl_chain.cli.terminal import printable
 
 MOST_FINDINGS = 20
 
@@ -87,7 +88,7 @@ def print_finding(console: Console, finding: Finding) -> None:
     }
     for name, value in rows.items():
         if value is not None:
-            console.print(f"  {name:<12} {escape(str(value))}", highlight=False, soft_wrap=True)
+            console.print(f"  {name:<12} {escape(printable(str(value)))}", highlight=False, soft_wrap=True)
 
 
 def _derived(item: RoundSummary) -> str:

@@ -16,6 +16,7 @@ from fl_chain.cli.connection import (
     run_actor,
     settings_of,
 )
+from fl_chain.cli.terminal import printable
 from fl_chain.config import PRIVATE_KEY_VARIABLE, Settings, environment
 from fl_chain.errors import ConfigError, LedgerReverted
 from fl_chain.records import ZERO_ADDRESS, Posting, RoundStatus
@@ -84,7 +85,7 @@ def challenge(
     ledger = open_ledger(settings.chain)
     _, outcome = _examined(ledger, Store(settings.store.urls), round_id)
     if not isinstance(outcome, Proven):
-        typer.echo(_without_proof(outcome))
+        typer.echo(printable(_without_proof(outcome)))
         raise typer.Exit(EXIT_NOT_WRONG)
     account = open_account(settings, ledger.node) if _has_key(settings) else None
     sender = ZERO_ADDRESS if account is None else account.address
@@ -94,7 +95,7 @@ def challenge(
     try:
         gas = ledger.try_challenge(sender, round_id, outcome.proof)
     except LedgerReverted as error:
-        typer.echo(f"{'gas':<10} none: {error}")
+        typer.echo(f"{'gas':<10} none: {printable(error)}")
         raise typer.Exit(EXIT_NOT_WRONG) from error
     typer.echo(f"{'gas':<10} {gas}")
     if dry_run:
@@ -122,10 +123,12 @@ def object_to(
     if own is None:
         raise ConfigError(f"{account.address} signs for nobody who submitted to round {round_id}")
     if not isinstance(outcome, Unprovable):
-        typer.echo(f"challenge it: {outcome}" if isinstance(outcome, Proven) else _without_proof(outcome))
+        typer.echo(
+            f"challenge it: {outcome}" if isinstance(outcome, Proven) else printable(_without_proof(outcome))
+        )
         raise typer.Exit(EXIT_NOT_WRONG)
     for doubt in outcome.doubts:
-        typer.echo(f"{doubt.hidden.value}: {doubt.detail}")
+        typer.echo(f"{doubt.hidden.value}: {printable(doubt.detail)}")
     if dry_run:
         return
     posting = history.postings[round_id]

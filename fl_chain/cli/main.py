@@ -22,6 +22,7 @@ from fl_chain.cli import (
     report,
     setup,
 )
+from fl_chain.cli.terminal import PrintableFormatter, printable
 from fl_chain.errors import FlChainError
 
 EXIT_ERROR = 2  # 1 is kept for an audit that has findings
@@ -45,11 +46,10 @@ def options(
 ) -> None:
     """Federated learning on an EVM ledger, open to anyone's audit."""
     is_actor = context.invoked_subcommand in ("worker", "aggregator", "watch", "devnet")
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO if is_actor else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    logged = logging.StreamHandler(sys.stderr)
+    logged.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    level = logging.DEBUG if verbose else logging.INFO if is_actor else logging.WARNING
+    logging.basicConfig(level=level, handlers=[logged])
     for foreign in ("web3", "urllib3", "eth", "asyncio", "aiohttp", "websockets", "fsspec"):
         logging.getLogger(foreign).setLevel(logging.WARNING)
     if context.invoked_subcommand in ("audit", "demo") and not verbose:
@@ -64,5 +64,7 @@ def main() -> None:
     try:
         app()
     except FlChainError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"fl-chain: {error}")
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
+            f"fl-chain: {printable(error)}"
+        )
         sys.exit(EXIT_ERROR)

@@ -1,0 +1,307 @@
+"""The rules that stop attacks, and how each is switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from registry import Patch, Rule
+
+from fl_chain.audit.findings import Collection
+from fl_chain.commitment.chunks import LANE
+from fl_chain.ledger.keys import address_of
+from fl_chain.records import Digest, Opening
+from fl_chain.run.verdicts import Doubt, Hidden, Unprovable
+from fl_chain.store.blobs import Update
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Accept whatever it is."""
+
+
+def contract(switch: str, text: str, where: str) -> Rule:
+    """Return a rule of the contract."""
+    return Rule(text, where, switches=(switch,))
+
+
+def silenced(*kinds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what makes of a report's ``add`` one that adds no findings of some kinds."""
+
+    def wrapped(add: Callable[..., None]) -> Callable[..., None]:
+        def added(self: Collection, kind: Any, detail: str, **where: Any) -> None:
+            if kind.value not in kinds:
+                add(self, kind, detail, **where)
+
+        return added
+
+    return wrapped
+
+
+def audit_check(text: str, *kinds: str) -> Rule:
+    """Return a check of the audit, by the kinds of findings that it has."""
+    patched = Patch("fl_chain.audit.findings", "Collection.add", wrap=silenced(*kinds))
+    return Rule(text, f"audit: `{'`, `'.join(kinds)}`", patches=(patched,))
+
+
+def statistics_check(text: str, *methods: str) -> Rule:
+    """Return a check of the audit that looks at the updates themselves, and warns."""
+    patches = tuple(Patch("fl_chain.audit.statistics", name, _no_warnings) for name in methods)
+    return Rule(text, f"audit: warnings, `{methods[0].split('.')[-1].strip('_')}`", patches=patches)
+
+
+def _no_warnings(*_: Any) -> Iterable[str]:
+    return iter(())
+
+
+# ---------------------------------------------------------------------- blobs
+
+
+def _unchecked_update(self: Any, body: Any, where: str) -> Update:
+    opening = Opening(Digest(body[:32].tobytes()), body[32:64].tobytes())
+    return Update(opening, body[64:].view(LANE))
+
+
+VECTOR_ROOT = Rule(
+    "the lanes of a vector hash to the root that they are named by",
+    "`store.blobs._verify_vector`",
+    patches=(Patch("fl_chain.store.blobs", "_verify_vector", nothing),),
+)
+OPENING = Rule(
+    "what opens an update gives its author's sealed root for this round of this ledger",
+    "`store.blobs.UpdateBlob._verify_opening`",
+    patches=(Patch("fl_chain.store.blobs", "UpdateBlob._verify_opening", nothing),),
+)
+SUM_ROOT = Rule(
+    "the chunk hashes of a sum give the root that they are named by",
+    "`store.blobs.SumBlob.decode`",
+    patches=(Patch("fl_chain.store.blobs", "SumBlob.decode", lambda self, body, where: body.tobytes()),),
+)
+DOCUMENT_HASH = Rule(
+    "a document hashes to its name",
+    "`store.blobs.DocumentBlob.decode`",
+    patches=(Patch("fl_chain.store.blobs", "DocumentBlob.decode", lambda self, body, where: body.tobytes()),),
+)
+SIZE = Rule(
+    "a blob has a size that its kind can have, before a byte of it is read",
+    "`store.blobs.verify_size`",
+    patches=(Patch("fl_chain.store.places", "verify_size", nothing),),
+)
+NAMES = Rule(
+    "the parts of a blob's name are an address and a digest",
+    "`store.blobs.update_path`",
+    patches=(Patch("fl_chain.store.blobs", "address", lambda value: value),),
+)
+REPLACED_WHOLE = Rule(
+    "a blob is written beside its place and put there by a rename",
+    "`store.places.LocalPlace.write`",
+    patches=(
+        Patch(
+            "fl_chain.store.places",
+            "LocalPlace.write",
+            lambda self, path, pieces: (self.root / path).write_bytes(b"".join(pieces)),
+        ),
+    ),
+)
+NO_WAITING = Rule(
+    "a file is opened without waiting for whoever is at its other end",
+    "`store.places._opener`",
+    patches=(Patch("fl_chain.store.places", "_opener", None),),
+)
+
+# ---------------------------------------------------------------------- roles
+
+READABLE = Rule(
+    "an aggregator leaves out what nobody can read, and posts the rest",
+    "`run.rounds.RoundReader.problem`",
+    patches=(Patch("fl_chain.run.rounds", "RoundReader.problem", lambda self, submission: None),),
+)
+BOUNDS = Rule(
+    "an aggregator includes no lane beyond the clip times the weight, or past the dimension",
+    "`run.rounds.RoundReader.update`",
+    patches=(Patch("fl_chain.run.rounds", "verify_update", nothing),),
+)
+DERIVES = Rule(
+    "workers derive a model from its updates, and need no copy of it",
+    "`run.models.ModelChain.outcome`",
+    patches=(
+        Patch(
+            "fl_chain.run.models",
+            "examine",
+            lambda *_, **__: Unprovable((Doubt(Hidden.BASE_MODEL, None, "not derived"),)),
+        ),
+    ),
+)
+IN_TIME = Rule(
+    "an exclusion counts as wrongful only for who read the update in time",
+    "`run.sightings.Sightings.of`",
+    patches=(Patch("fl_chain.run.sightings", "Sightings.of", lambda self, round_id: frozenset(range(100))),),
+)
+SECRET_SALT = Rule(
+    "a commitment's salt follows from a secret of the worker's own",
+    "`run.outbox.Outbox.secret`",
+    patches=(Patch("fl_chain.run.outbox", "Outbox._kept_secret", lambda self, path: bytes(32)),),
+)
+CONSTANTS = Rule(
+    "the policy document's constants are the contract's",
+    "`run.documents.read_policy`",
+    patches=(Patch("fl_chain.run.documents", "differing_constants", lambda *_: []),),
+)
+POLICY_HASH = Rule(
+    "the policy document has the hash that the ledger fixed",
+    "`policy.parse_policy_document`",
+    patches=(Patch("fl_chain.policy", "document_hash", lambda document: _ANYTHING),),
+)
+TASK_HASH = Rule(
+    "a task file has the hash that the policy fixes, before anything of it runs",
+    "`learning.loading.build_task`",
+    patches=(Patch("fl_chain.learning.loading", "_digest", nothing),),
+)
+
+
+class _Anything:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_ANYTHING = _Anything()
+
+# ---------------------------------------------------------------------- chain and inputs
+
+CODE = Rule(
+    "a ledger's code and its verifier's are those of this release",
+    "`ledger.code.verify_ledger_code`",
+    patches=(Patch("fl_chain.ledger.client", "verify_ledger_code", nothing),),
+)
+CHAIN_ID = Rule(
+    "a node serves the chain that the settings name",
+    "`ledger.node.Node.verify_chain`",
+    patches=(Patch("fl_chain.ledger.node", "Node.verify_chain", nothing),),
+)
+REORGANISED = Rule(
+    "a history whose last block has left the chain is built anew",
+    "`ledger.client.Ledger._confirmed_head`",
+    patches=(Patch("fl_chain.ledger.client", "Ledger._forget", nothing),),
+)
+OTHER_NODE = Rule(
+    "another node says the same of blocks, code, events and state",
+    "`audit.nodes.audit_other_node`",
+    patches=(Patch("fl_chain.audit.run", "audit_other_node", nothing),),
+)
+SAVED_CHAIN = Rule(
+    "a saved chain is whole: headers, transactions, receipts and the index of logs",
+    "`ledger.devnet.chain.Chain.verify`",
+    patches=(Patch("fl_chain.ledger.devnet.chain", "Chain.verify", nothing),),
+)
+INSIDE = Rule(
+    "a run's folder names nothing outside it",
+    "`run.folder._verify_inside`",
+    patches=(Patch("fl_chain.run.folder", "_verify_inside", nothing),),
+)
+NESTING = Rule(
+    "JSON from others is nested a few levels deep at most",
+    "`commitment.canonical.verify_nesting`",
+    patches=(Patch("fl_chain.run.folder", "verify_nesting", nothing),),
+)
+
+
+def _overlaid(**options: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    return lambda environment: lambda: environment().overlay(**options)
+
+
+ESCAPED = Rule(
+    "every value reaches the page escaped",
+    "`report.page`",
+    patches=(Patch("fl_chain.report.page", "_environment", wrap=_overlaid(autoescape=False)),),
+)
+SCRIPT_BY_HASH = Rule(
+    "the page runs one script, named by its hash",
+    "`report.page.content_security_policy`",
+    patches=(
+        Patch(
+            "fl_chain.report.page",
+            "content_security_policy",
+            lambda style, script: "default-src 'unsafe-inline'",
+        ),
+    ),
+)
+VISIBLE = Rule(
+    "characters that do not show, or reorder others, are spelled out on the page",
+    "`report.page.visible`",
+    patches=(Patch("fl_chain.report.page", "_environment", wrap=_overlaid(finalize=None)),),
+)
+AUDITOR_KEY = bytes(31) + b"\x2a"
+SIGNED = Rule(
+    "a signature's key is recovered from it and from the report's very bytes",
+    "`audit.attestation.verify_attestation`",
+    patches=(Patch("fl_chain.audit.attestation", "signer_of", lambda *_: address_of(AUDITOR_KEY)),),
+)
+PRINTABLE = Rule(
+    "characters that a terminal acts on are spelled out",
+    "`cli.terminal.printable`",
+    patches=(Patch("fl_chain.cli.main", "printable", str),),
+)
+MARKUP = Rule(
+    "text of others is no markup",
+    "`cli.audit_screen`",
+    patches=(Patch("fl_chain.cli.audit_screen", "escape", str),),
+)
+
+# ---------------------------------------------------------------------- the audit
+
+DERIVED = audit_check(
+    "every partial sum and every model is derived again and compared", "partial_sum_differs", "model_differs"
+)
+ALTERED = audit_check("every copy of every blob is what was committed to", "update_altered")
+STATE = audit_check(
+    "the contract's state is what follows from its events", "state_differs", "digest_differs", "balance_short"
+)
+FITTING = audit_check(
+    "events, state and blobs fit together",
+    "state_differs",
+    "digest_differs",
+    "total_weight_differs",
+    "model_differs",
+)
+BALANCE = audit_check("the contract holds at least what it owes", "balance_short")
+WEIGHTS = audit_check("no weight is over its participant's cap", "weight_over_cap")
+RANGE = audit_check("no included update is out of range", "update_out_of_range")
+EXCLUSIONS = audit_check("no valid update is left out as something else", "wrongful_exclusion")
+AVAILABLE = audit_check(
+    "every blob that is wanted is there",
+    "sum_blob_missing",
+    "model_blob_missing",
+    "update_missing",
+    "model_underivable",
+)
+POLICY_DIFFERS = Rule(
+    "the policy document's constants are the contract's",
+    "audit: `policy_differs`",
+    patches=(Patch("fl_chain.audit.documents", "differing_constants", lambda *_: []),),
+)
+EQUAL = statistics_check("no two updates are the same, and none is zero", "UpdateStatistics._equal_ones")
+NEAR = statistics_check("no two updates have the same direction", "UpdateStatistics._near_ones")
+NORMS = statistics_check("no update is far longer or shorter than the others", "_unusual_norms")
+DIRECTIONS = statistics_check("no update points away from the others", "_unusual_directions")
+LEFT_OUT = Rule(
+    "an update that was left out as unreadable and is there now is named",
+    "audit: warnings, exclusions",
+    patches=(Patch("fl_chain.audit.updates", "UpdateReader.audit_exclusions", nothing),),
+)
+
+# ---------------------------------------------------------------------- the contract
+
+CHALLENGES = contract(
+    "challenges",
+    "one transaction takes a wrong posting down",
+    "`challengeSum`, `challengeRange`, `challengeApply`",
+)
+OBJECTIONS = contract("objections", "more than half of the submitters take a posting down", "`object`")
+OWN_PAYOUT = contract(
+    "own-payout", "a reward goes to its participant's payout address, whoever asks", "`claim`"
+)
+CLAIM_LEAF = contract("claim-leaf", "a claim names what was submitted", "`claim`")

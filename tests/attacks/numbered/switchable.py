@@ -1,0 +1,78 @@
+"""The instrumented contract and the hostile ones, compiled; see `contract_rules` for what can be switched.
+
+``python tests/attacks/numbered/switchable.py`` compiles them anew (half a minute); ``--check`` compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from contract_rules import instrumented
+
+ROOT = Path(__file__).resolve().parents[3]
+COMPILED = Path(__file__).with_name("switchable.json")
+HOSTILE = Path(__file__).parent / "contracts" / "Hostile.sol"
+UNIT = "Hostile.sol"
+LEDGER = "TrainingLedger.sol"
+
+
+def sources() -> dict[str, str]:
+    """Return every source unit, the shipped ones with their switches; needs the libraries but no compiler."""
+    sys.path.append(str(ROOT / "scripts"))
+    import compile_contracts as compiler
+
+    shipped = compiler.read_sources(LEDGER) | compiler.read_sources("test/Tokens.sol")
+    del shipped["test/Tokens.sol"]  # it is read for the token library alone
+    return dict(sorted((instrumented(shipped) | {UNIT: HOSTILE.read_text(encoding="utf-8")}).items()))
+
+
+def source_hash(units: dict[str, str]) -> str:
+    """Return the SHA-256 of all sources."""
+    return hashlib.sha256(json.dumps(units, sort_keys=True).encode()).hexdigest()
+
+
+def compiled(units: dict[str, str]) -> dict[str, Any]:
+    """Compile, in one run of the compiler."""
+    import compile_contracts as compiler
+
+    wanted = {
+        LEDGER: {"TrainingLedger": ["evm.bytecode"]},
+        UNIT: {"HostileAccount": ["evm.bytecode"], "HostileToken": ["evm.bytecode"]},
+    }
+    output = compiler.compile_sources(units, wanted)["contracts"]
+    codes = {
+        name: output[unit][name]["evm"]["bytecode"]["object"] for unit in wanted for name in wanted[unit]
+    }
+    return {"sources": source_hash(units), "bytecode": codes}
+
+
+@cache
+def creation_code(contract: str) -> bytes:
+    """Return what deploys one of the contracts, before its constructor's arguments."""
+    content = json.loads(COMPILED.read_text(encoding="utf-8"))
+    return bytes.fromhex(content["bytecode"][contract])
+
+
+def main() -> int:
+    """Run the command line; 0 is success, 1 a file that is not current."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    options = parser.parse_args()
+    text = json.dumps(compiled(sources()), indent=1, sort_keys=True) + "\n"
+    if options.check:
+        is_current = COMPILED.is_file() and COMPILED.read_text(encoding="utf-8") == text
+        if not is_current:
+            print(f"{COMPILED} is not current: run `make contracts`", file=sys.stderr)
+        return 0 if is_current else 1
+    COMPILED.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
