@@ -15,6 +15,7 @@ from fl_chain.cli import (
     attestation,
     chain,
     challenges,
+    data,
     demo,
     inspection,
     participant,
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, challenges, participant, inspection, report, attestation, demo):
+for group in (setup, chain, actors, challenges, participant, inspection, report, attestation, data, demo):
     group.register(app)
 
 
