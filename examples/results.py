@@ -25,7 +25,8 @@ BLOCK = re.compile(r"(<!-- figures: (\w+) (\w+) -->\n).*?(<!-- end -->)", re.DOT
 def results(study: Study, seeds: Sequence[int], outcomes: Sequence[SeedOutcome]) -> dict[str, Any]:
     """Return what was found: means over participants, then mean and standard deviation over seeds."""
     first = outcomes[0]
-    metrics = list(first.scores[FEDERATED][study.participants[0]])
+    metrics = sorted({metric for own in first.scores[FEDERATED].values() for metric in own})
+    metrics.sort(key=lambda metric: metric != study.metric)  # what decides comes first
     return {
         "example": study.name,
         "metric": study.metric,
@@ -46,6 +47,7 @@ def results(study: Study, seeds: Sequence[int], outcomes: Sequence[SeedOutcome])
             name: {
                 metric: _spread([_mean(one.references[name], metric) for one in outcomes])
                 for metric in metrics
+                if any(metric in own for own in first.references[name].values())
             }
             for name in study.references
         },
@@ -114,7 +116,10 @@ def means(found: Mapping[str, Any]) -> str:
     rows += [(name.replace("_", " "), scores) for name, scores in found["references"].items()]
     return _table(
         ("mean over participants", *(metric.replace("_", " ") for metric in metrics)),
-        [(name, *(_shown(scores[metric]) for metric in metrics)) for name, scores in rows],
+        [
+            (name, *(_shown(scores[metric]) if metric in scores else "" for metric in metrics))
+            for name, scores in rows
+        ],
     )
 
 
@@ -153,7 +158,8 @@ KINDS = {"means": means, "participants": participants, "verdict": verdict}
 
 
 def _mean(scores: Mapping[str, Mapping[str, float]], metric: str) -> float:
-    return float(np.mean([own[metric] for own in scores.values()]))
+    """Return a metric's mean over the participants for whose held-out rows it is defined."""
+    return float(np.mean([own[metric] for own in scores.values() if metric in own]))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -20,8 +20,9 @@ import polars as pl
 import torch
 from torch import nn
 
-from examples.retail import sales
-from fl_chain.config import TrainingSettings
+from fl_chain.config import TrainingSettings, data_places
+from fl_chain.data.catalogue import dataset
+from fl_chain.data.places import located
 from fl_chain.errors import InputDataError
 from fl_chain.learning.task import Examples, OwnerData
 from fl_chain.learning.training import train_sgd
@@ -126,6 +127,34 @@ class Demand:
     @cached_property
     def _series(self) -> tuple[npt.NDArray[np.datetime64], dict[str, npt.NDArray[np.float32]]]:
         return read_series()
+
+
+def sales() -> pl.DataFrame:
+    """Return the sales, one row an order line.
+
+    Left out are cancellations (invoices that begin with C, and quantities below 1), lines without a price,
+    and codes that are no product (postage, fees, gift vouchers: products begin with five digits).
+
+    Returns:
+        Columns ``invoice``, ``item``, ``quantity``, ``time``, ``customer`` (null where unknown), ``country``.
+
+    Raises:
+        DatasetUnavailable: if the set is not on this machine.
+    """
+    lines = pl.read_parquet(located(dataset("online_retail"), data_places())[0])
+    return lines.filter(
+        ~pl.col("InvoiceNo").str.starts_with("C"),
+        pl.col("Quantity") > 0,
+        pl.col("UnitPrice") > 0,
+        pl.col("StockCode").str.contains(r"^\d{5}"),
+    ).select(
+        invoice="InvoiceNo",
+        item=pl.col("StockCode").str.to_uppercase(),
+        quantity="Quantity",
+        time="InvoiceDate",
+        customer="CustomerID",
+        country="Country",
+    )
 
 
 def read_series() -> tuple[npt.NDArray[np.datetime64], dict[str, npt.NDArray[np.float32]]]:
