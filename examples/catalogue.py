@@ -41,7 +41,7 @@ _BASKETS = ("most_popular", "own_most_frequent")
 STUDIES: Mapping[str, Entry] = {
     "purchase_intention": Entry("purchase_intention", "average_precision", seeds=5),
     "shill_bidding": Entry("fraud", "average_precision"),
-    "payment_risk": Entry("fraud", "average_precision", seeds=5),
+    "payment_risk": Entry("fraud", "average_precision"),
     "baskets_by_country": Entry("recommendation", "ndcg_at_10", references=_BASKETS),
     "baskets_by_group": Entry("recommendation", "ndcg_at_10", references=_BASKETS),
     "demand": Entry(
