@@ -10,7 +10,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas figures bench attacks corruptions fuzz report-check contracts format clean node-check
+.PHONY: help demo test lint slither invariants gas figures bench examples attacks corruptions fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -81,6 +81,9 @@ contracts: $(DEV_STAMP) $(NODE_STAMP) ## compile the contracts and rewrite the c
 
 bench: $(DEV_STAMP) ## run every benchmark, write benchmarks/results/*.json
 	$(BIN)/python -m benchmarks
+
+examples: $(DEV_STAMP) ## run the worked jobs on real data, rewrite examples/*/*.json, pictures and pages
+	$(BIN)/python -m examples all
 
 report-check: $(DEV_STAMP) ## open the demo's audit page in headless Chromium (needs Chromium and runs/demo), take pictures
 	$(BIN)/python scripts/check_report.py runs/demo --out runs/report-check

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ PRIVATE_KEY_VARIABLE = "FL_CHAIN_PRIVATE_KEY"
 PASSWORD_VARIABLE = "FL_CHAIN_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 WORKER_SECRET_VARIABLE = "FL_CHAIN_WORKER_SECRET"  # noqa: S105
 DATA_VARIABLE = "FL_CHAIN_DATA"
+CACHE_VARIABLE = "XDG_CACHE_HOME"  # XDG Base Directory Specification
 
 
 class _Settings(BaseModel):
@@ -259,3 +261,28 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
 def environment(variable: str) -> str | None:
     """Return an environment variable, None where it is unset or empty."""
     return os.environ.get(variable) or None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaces:
+    """Where catalogued data sets are looked for.
+
+    Attributes:
+        folders: read only, in this order.
+        cache: looked into last; downloads go there.
+    """
+
+    folders: tuple[Path, ...]
+    cache: Path
+
+
+def data_places() -> DataPlaces:
+    """Return where data sets are looked for.
+
+    The folders that FL_CHAIN_DATA names (apart by the system's path separator), a checkout's
+    ``../shared/data`` where there is one, and ``fl_chain/data`` in the user's cache folder.
+    """
+    named = [Path(part) for part in (environment(DATA_VARIABLE) or "").split(os.pathsep) if part]
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    cache = Path(environment(CACHE_VARIABLE) or Path.home() / ".cache")
+    return DataPlaces((*named, *([beside] if beside.is_dir() else [])), cache / "fl_chain" / "data")

@@ -7,6 +7,8 @@
     |   |-- StateInUse            another process has the state folder open
     |   `-- OutputExists          the output folder is there already
     |-- InputDataError        the user's data are not what the settings promise
+    |   |-- DatasetUnavailable    a catalogued data set is nowhere on this machine
+    |   `-- DownloadFailed        a data set's origin does not answer, or sends something else
     |-- ModelError            a model cannot be represented
     |   |-- NonFiniteValue        NaN or infinity in a tensor
     |   |-- ValueOutOfRange       a value does not fit the fixed-point format
@@ -67,6 +69,14 @@ class OutputExists(ConfigError):
 
 class InputDataError(FlChainError):
     """The user's data are not what the settings promise."""
+
+
+class DatasetUnavailable(InputDataError):
+    """A catalogued data set is nowhere on this machine, or has no origin to download it from."""
+
+
+class DownloadFailed(InputDataError):
+    """A data set's origin does not answer, or what it sends is refused; nothing was kept."""
 
 
 class ModelError(FlChainError):

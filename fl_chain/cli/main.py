@@ -16,6 +16,7 @@ from fl_chain.cli import (
     audit,
     chain,
     challenges,
+    data,
     demo,
     inspection,
     participant,
@@ -34,7 +35,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, challenges, participant, audit, inspection, report, attestation, demo):
+for group in (
+    setup,
+    chain,
+    actors,
+    challenges,
+    participant,
+    audit,
+    inspection,
+    report,
+    attestation,
+    data,
+    demo,
+):
     group.register(app)
 
 

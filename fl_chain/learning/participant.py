@@ -8,13 +8,12 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import InputDataError
 from fl_chain.learning.manifest import Manifest
-from fl_chain.learning.task import Examples, OwnerData, Task
+from fl_chain.learning.task import OwnerData, Rows, Task, joined, n_rows
 from fl_chain.learning.training import derive_seed, seeded_torch, use_one_deterministic_thread
 from fl_chain.learning.vectors import (
     flatten,
@@ -69,9 +68,7 @@ class ModelDefinition:
         """
         return flatten(self._fresh(), self.manifest)
 
-    def train(
-        self, base: Values, examples: Examples, training: TrainingSettings, *, seed: int
-    ) -> LocalUpdate:
+    def train(self, base: Values, examples: Rows, training: TrainingSettings, *, seed: int) -> LocalUpdate:
         """Return the model after training on rows, from ``base`` on.
 
         Raises:
@@ -79,16 +76,16 @@ class ModelDefinition:
             NonFiniteValue: if training diverges, naming the tensor or the loss.
             UnsupportedModel: if training changes a buffer that is not aggregated.
         """
-        if len(examples) == 0:
+        if n_rows(examples) == 0:
             raise InputDataError("there are no rows to train on")
         load_vector(self._module, self.manifest, base)
         buffers = float_buffers(self._module)
         with seeded_torch(seed):
             loss = self._task.train(self._module, examples, training, seed)
         verify_buffers_unchanged(self._module, buffers)
-        return LocalUpdate(flatten(self._module, self.manifest), len(examples), float(loss))
+        return LocalUpdate(flatten(self._module, self.manifest), n_rows(examples), float(loss))
 
-    def evaluate(self, values: Values, examples: Examples) -> dict[str, float]:
+    def evaluate(self, values: Values, examples: Rows) -> dict[str, float]:
         """Return the metrics of a model on rows, by name; those undefined there are left out.
 
         Raises:
@@ -139,7 +136,7 @@ class LocalLearner:
         Raises:
             InputDataError: if the rows cannot be read.
         """
-        return len(self._data.train)
+        return n_rows(self._data.train)
 
     def genesis_values(self) -> Values:
         """Return the untrained model's parameters; see `ModelDefinition.genesis_values`."""
@@ -199,7 +196,7 @@ class Comparison:
         self._training = training
         self._seed = seed
         self._data = {owner: task.load(owner, source) for owner in owners}
-        self._held_out = _joined([data.test for data in self._data.values()])
+        self._held_out = joined([data.test for data in self._data.values()])
 
     def evaluate(self, values: Values) -> dict[str, float]:
         """Return a model's metrics on the common held-out set."""
@@ -211,11 +208,7 @@ class Comparison:
         It starts from the same first model and sees as many epochs as a federated participant, ``rounds *
         local_epochs``.
         """
-        examples = _joined([self._data[owner].train for owner in owners])
+        examples = joined([self._data[owner].train for owner in owners])
         training = self._training.model_copy(update={"local_epochs": rounds * self._training.local_epochs})
         seed = derive_seed(self._seed, 0, "+".join(owners))
         return self.definition.train(self.definition.genesis_values(), examples, training, seed=seed).values
-
-
-def _joined(parts: Sequence[Examples]) -> Examples:
-    return Examples(torch.cat([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))

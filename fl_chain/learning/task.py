@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+from torch.utils.data import ConcatDataset, Dataset
 
 from fl_chain.config import TrainingSettings
+from fl_chain.errors import InputDataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,36 @@ class Examples:
         return len(self.inputs)
 
 
+Rows = Examples | Dataset[Any]
+"""Rows in memory, or a map-style dataset whose items are pairs of an input and a target."""
+
+
+def n_rows(rows: Rows) -> int:
+    """Return how many rows there are.
+
+    Raises:
+        InputDataError: if a dataset does not know; the number is what a participant declares.
+    """
+    try:
+        return len(rows)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputDataError(
+            f"a {type(rows).__name__} does not say how many rows it has: give it __len__ and __getitem__"
+        ) from error
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of several participants as one; a dataset is read when it is needed."""
+    in_memory = [part for part in parts if isinstance(part, Examples)]
+    if len(in_memory) == len(parts):
+        return Examples(
+            torch.cat([part.inputs for part in in_memory]), torch.cat([part.targets for part in in_memory])
+        )
+    if in_memory:
+        raise InputDataError("some rows are in memory and some in a dataset; load all in one way")
+    return ConcatDataset([part for part in parts if isinstance(part, Dataset)])
+
+
 @dataclass(frozen=True, slots=True)
 class OwnerData:
     """One participant's rows.
@@ -40,8 +73,8 @@ class OwnerData:
         test: rows that it holds out.
     """
 
-    train: Examples
-    test: Examples
+    train: Rows
+    test: Rows
 
 
 @runtime_checkable
@@ -61,10 +94,17 @@ class Task(Protocol):
         """
         ...
 
-    def train(self, model: nn.Module, examples: Examples, settings: TrainingSettings, seed: int) -> float:
-        """Train the model in place and return the training loss; draw random numbers from ``seed`` alone."""
+    def train(self, model: nn.Module, examples: Any, settings: TrainingSettings, seed: int) -> float:
+        """Train the model in place and return the training loss; draw random numbers from ``seed`` alone.
+
+        Args:
+            model: changed in place.
+            examples: the rows that ``load`` gave.
+            settings: epochs, batch size, learning rate, ...
+            seed: of this training, in [0, 2**64).
+        """
         ...
 
-    def evaluate(self, model: nn.Module, examples: Examples) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, examples: Any) -> dict[str, float]:
         """Return metrics by name; leave out those that are undefined for these rows."""
         ...

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset, default_collate
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
-from fl_chain.learning.task import Examples
+from fl_chain.learning.task import Rows, n_rows
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From the model's output and the targets of a batch to the batch's mean loss, a scalar."""
@@ -49,7 +50,7 @@ def use_one_deterministic_thread() -> None:
 
 
 def train_sgd(
-    model: nn.Module, examples: Examples, loss: Loss, settings: TrainingSettings, *, seed: int
+    model: nn.Module, examples: Rows, loss: Loss, settings: TrainingSettings, *, seed: int
 ) -> float:
     """Train a model in place by mini-batch SGD.
 
@@ -57,7 +58,8 @@ def train_sgd(
 
     Args:
         model: changed in place, left in training mode.
-        examples: at least one row.
+        examples: at least one row, in memory or in a map-style dataset, whose items torch's own
+            `default_collate` stacks; both give the same model.
         loss: mean loss of a batch.
         settings: epochs, batch size, learning rate, momentum, weight decay.
         seed: of the order of the rows, in [0, 2**64).
@@ -79,14 +81,22 @@ def train_sgd(
     epoch_loss = 0.0
     for epoch in range(settings.local_epochs):
         epoch_loss = 0.0
-        for rows in torch.split(torch.randperm(len(examples), generator=generator), settings.batch_size):
+        for rows in torch.split(torch.randperm(n_rows(examples), generator=generator), settings.batch_size):
+            inputs, targets = _batch(examples, rows)
             optimizer.zero_grad()
-            batch_loss = loss(model(examples.inputs[rows]), examples.targets[rows])
+            batch_loss = loss(model(inputs), targets)
             _verify_finite(batch_loss, epoch, settings)
             batch_loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             epoch_loss += batch_loss.item() * len(rows)
-    return epoch_loss / len(examples)
+    return epoch_loss / n_rows(examples)
+
+
+def _batch(examples: Rows, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(examples, Dataset):
+        inputs, targets = default_collate([examples[int(row)] for row in rows])
+        return inputs, targets
+    return examples.inputs[rows], examples.targets[rows]
 
 
 def _verify_finite(batch_loss: torch.Tensor, epoch: int, settings: TrainingSettings) -> None:

@@ -37,6 +37,8 @@ REASONS = {
     "fl_chain.commitment.pool_process": "the other end of those pipes",
     "fl_chain.commitment.pool": "pipes and memory shared with processes that it started itself",
     "fl_chain.data.catalogue": "files of the package, each pinned by its digest",
+    "fl_chain.data.places": "compares files with their digests",
+    "fl_chain.data.reading": "files whose digests were checked; tests/unit/data reads malformed ones",
     "fl_chain.demo": "the output of processes that it started itself",
     "fl_chain.learning.table_task": "columns of a table that fl_chain.learning.table has read",
     "fl_chain.learning.task": "an interface",

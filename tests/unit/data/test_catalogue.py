@@ -8,7 +8,7 @@ import pytest
 
 from fl_chain.config import NumericColumn
 from fl_chain.data import orange_juice
-from fl_chain.data.catalogue import DATASETS, builtin_csv, is_builtin, verify_dataset
+from fl_chain.data.catalogue import DATASETS, builtin_csv, is_builtin, verify_content
 from fl_chain.errors import DigestMismatch, InputDataError
 from fl_chain.learning.table import column_statistics, read_table
 
@@ -17,14 +17,18 @@ SCRIPT = Path(__file__).parents[3] / "scripts" / "column_statistics.py"
 
 def test_the_embedded_file_is_the_published_one() -> None:
     content = builtin_csv("builtin:orange_juice")
-    assert hashlib.sha256(content).digest() == DATASETS["orange_juice"].sha256
+    assert hashlib.sha256(content).digest() == DATASETS["orange_juice"].files[0].sha256
     assert content.count(b"\n") == 1071
 
 
 def test_a_changed_file_is_refused() -> None:
     content = builtin_csv("builtin:orange_juice")
     with pytest.raises(DigestMismatch, match="install fl_chain again"):
-        verify_dataset("orange_juice", content.replace(b"\n", b"\r\n"))
+        verify_content(
+            DATASETS["orange_juice"].files[0],
+            content.replace(b"\n", b"\r\n"),
+            advice="install fl_chain again",
+        )
 
 
 def test_an_unknown_set_is_refused_and_the_known_ones_are_named() -> None:
