@@ -17,6 +17,7 @@ from fl_chain.audit.models import ModelShelf
 from fl_chain.audit.results import RoundResult, standing_posting
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.audit.updates import IncludedUpdates, Underivable, UpdateReader
+from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.history import History
 from fl_chain.records import ZERO_DIGEST, Digest, Posting, Round
@@ -34,6 +35,7 @@ class RoundAudit:
         store: Store,
         *,
         has_read: Callable[[int], None] = lambda size: None,
+        pool: HashingPool | None = None,
     ) -> None:
         """Prepare for the rounds of a run.
 
@@ -41,10 +43,12 @@ class RoundAudit:
             history: of the run.
             store: where the blobs are.
             has_read: told the bytes of each update that was read.
+            pool: threads to share the hashing with; None: one a core.
         """
         self._history = history
         self._store = store
         self.has_read = has_read
+        self._pool = pool or HashingPool(available_cores())
         self.models = ModelShelf(history, store)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
 
@@ -136,13 +140,14 @@ class RoundAudit:
         result.count(CheckId.MODELS)
         submissions = self._history.submissions[current.id]
         base = self.models.model(current.base_round)
-        updates = IncludedUpdates(reader, submissions, posting)
+        updates = IncludedUpdates(reader, submissions, posting, self._pool)
         excluded = {exclusion.index for exclusion in posting.exclusions}
         weight = sum(one.weight for one in submissions if one.index not in excluded)
         obstacle = "an included update cannot be read"
         try:
             if base is not None:
-                return aggregate_round(base, updates, weight, self._history.policy.quantisation)
+                quantisation = self._history.policy.quantisation
+                return aggregate_round(base, updates, weight, quantisation, pool=self._pool)
             where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
             obstacle = f"{where}, which this round started from, is not available"
         except Underivable:

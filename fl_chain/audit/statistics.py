@@ -21,17 +21,15 @@ import numpy.typing as npt
 
 from fl_chain.audit.findings import Finding
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.observation import Observation, observed
 from fl_chain.audit.sketches import (
     BUCKETS,
     MILLION,
     Sketch,
-    add_to_sketch,
     cosine_millionths,
     lane_signs,
     products,
     scaled,
-    signed_blocks,
-    sum_of_squares,
 )
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.records import Digest, Quantisation, Submission
@@ -39,7 +37,6 @@ from fl_chain.records import Digest, Quantisation, Submission
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
 FEWEST_LANES = 1_000  # that are not zero, for a direction to tell a copy from a coincidence
-CROSSED = 4  # one block of lanes in so many is compared with those of the round before
 FEWEST_UPDATES = 5  # of a round, for a median to say what is usual
 DEVIATIONS = 6  # robust standard deviations from the median
 MAD_TO_DEVIATION = 14_826  # ten-thousandths; of a normal distribution
@@ -82,13 +79,7 @@ class RoundFigures:
 class _Seen:
     submission: Submission
     vector_root: Digest
-    square: int  # of the lanes' norm
-    largest: int  # magnitude of a lane
-    zero_lanes: int
-    sketch: Sketch
-    crossed_lanes: int  # of the blocks that are compared across rounds, those that are not zero
-    part: Sketch  # of those blocks
-    crossing: Sketch  # of the same by the signs of the round before, to be compared with what is kept of it
+    lanes: Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,46 +125,39 @@ class UpdateStatistics:
         """Remember the root of an update that was looked at in an earlier audit."""
         self._first.setdefault(vector_root, submission)
 
-    def add(self, submission: Submission, vector_root: Digest, lanes: Lanes) -> None:
-        """Look at an included update.
+    def prepare(self) -> None:
+        """Draw the round's signs, if they are not drawn yet; then `observe` may run in several threads."""
+        if self._signs is None:
+            self._signs = lane_signs(self._seed, self._dimension)
+
+    def observe(self, lanes: Lanes) -> Observation:
+        """Look at an included update; nothing is kept.
+
+        Args:
+            lanes: shape (dimension,), big-endian.
+        """
+        self.prepare()
+        if self._signs is None:
+            raise RuntimeError("the signs are drawn")
+        return observed(lanes, self._signs, self._previous.signs)
+
+    def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:
+        """Take what was seen of an included update.
 
         Args:
             submission: whose it is.
             vector_root: of the lanes.
-            lanes: shape (dimension,), big-endian.
+            observation: what `observe` returned for it, in this round.
         """
-        if self._signs is None:
-            self._signs = lane_signs(self._seed, self._dimension)
-        earlier = self._previous.signs
-        part: Sketch = np.zeros(BUCKETS, dtype=np.int64)
-        rest: Sketch = np.zeros(BUCKETS, dtype=np.int64)
-        crossing: Sketch = np.zeros(BUCKETS, dtype=np.int64)
-        square, largest, zero_lanes, crossed_lanes = 0, 0, 0, 0
-        for number, (block, values) in enumerate(signed_blocks(lanes)):
-            magnitude = max(int(values.max()), -int(values.min()))
-            largest = max(largest, magnitude)
-            set_lanes = int(np.count_nonzero(values))
-            zero_lanes += values.size - set_lanes
-            square += sum_of_squares(values, magnitude)
-            is_crossed = number % CROSSED == 0
-            add_to_sketch(part if is_crossed else rest, values, self._signs[block])
-            if is_crossed:
-                crossed_lanes += set_lanes
-                if earlier is not None:
-                    add_to_sketch(crossing, values, earlier[block])
-        rest += part
-        seen = _Seen(
-            submission, vector_root, square, largest, zero_lanes, rest, crossed_lanes, part, crossing
-        )
-        self._round.append(seen)
+        self._round.append(_Seen(submission, vector_root, observation))
 
     def close_round(self) -> RoundFigures:
         """Return the figures of the updates that were added since the last call, and what stands out."""
         seen, self._round = self._round, []
         if not seen:
             return RoundFigures({}, ())
-        total = np.sum([one.sketch for one in seen], axis=0)
-        sketches = np.stack([scaled(one.sketch) for one in seen])
+        total = np.sum([one.lanes.sketch for one in seen], axis=0)
+        sketches = np.stack([scaled(one.lanes.sketch) for one in seen])
         figures = [self._figures(one, total) for one in seen]
         warnings = [
             *self._equal_ones(seen),
@@ -182,7 +166,7 @@ class UpdateStatistics:
             *_unusual_directions(seen, figures),
         ]
         submissions, roots = zip(*((one.submission, one.vector_root) for one in seen), strict=True)
-        parts = np.stack([scaled(one.part) for one in seen])
+        parts = np.stack([scaled(one.lanes.part) for one in seen])
         self._previous = _Kept(submissions, roots, parts, self._signs)
         by_index = {one.submission.index: own for one, own in zip(seen, figures, strict=True)}
         return RoundFigures(by_index, tuple(warnings))
@@ -192,16 +176,16 @@ class UpdateStatistics:
         unit = max(1, one.submission.weight) << self._scale_bits
         return UpdateFigures(
             vector_root=one.vector_root,
-            norm_billionths=math.isqrt(one.square * BILLION * BILLION // (unit * unit)),
-            largest_lane_billionths=one.largest * BILLION // unit,
-            zero_lanes=one.zero_lanes,
-            cosine_aggregate_millionths=_cosine(one.sketch, total),
-            cosine_others_millionths=_cosine(one.sketch, total - one.sketch),
+            norm_billionths=math.isqrt(one.lanes.square * BILLION * BILLION // (unit * unit)),
+            largest_lane_billionths=one.lanes.largest * BILLION // unit,
+            zero_lanes=one.lanes.zero_lanes,
+            cosine_aggregate_millionths=_cosine(one.lanes.sketch, total),
+            cosine_others_millionths=_cosine(one.lanes.sketch, total - one.lanes.sketch),
         )
 
     def _equal_ones(self, seen: Sequence[_Seen]) -> Iterator[Finding]:
         for one in seen:
-            if one.largest == 0:
+            if one.lanes.largest == 0:
                 yield _named(
                     Kind.UPDATE_ZERO,
                     one,
@@ -217,16 +201,16 @@ class UpdateStatistics:
     def _near_ones(self, seen: Sequence[_Seen], sketches: npt.NDArray[np.int32]) -> Iterator[Finding]:
         """Yield, for each update, the nearest one before it in the same and the previous round."""
         former = self._previous
-        crossing = np.stack([scaled(one.crossing) for one in seen])
+        crossing = np.stack([scaled(one.lanes.crossing) for one in seen])
         across, within = products(crossing, former.sketches), products(sketches, sketches)
         former_squares, squares = [*map(_square, former.sketches)], [*map(_square, sketches)]
         earlier = [*zip(former.submissions, former.roots, former_squares, strict=True)]
         own = [(one.submission, one.vector_root, square) for one, square in zip(seen, squares, strict=True)]
         for at, one in enumerate(seen):
-            if self._dimension - one.zero_lanes < FEWEST_LANES:
+            if self._dimension - one.lanes.zero_lanes < FEWEST_LANES:
                 continue
             crossing_square = _square(crossing[at])
-            has_enough = one.crossed_lanes >= FEWEST_LANES
+            has_enough = one.lanes.crossed_lanes >= FEWEST_LANES
             found = [
                 *(_near(one, across[at], crossing_square, earlier) if has_enough else ()),
                 *_near(one, within[at, :at], squares[at], own[:at]),

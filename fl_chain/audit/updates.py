@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.audit.checks import CheckId
@@ -11,8 +12,10 @@ from fl_chain.audit.copies import Sought, read_copies
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.missing import Role
+from fl_chain.audit.observation import Observation
 from fl_chain.audit.statistics import UpdateStatistics
-from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.chunks import LANE, Lanes
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.records import ExclusionReason, Posting, Submission
@@ -21,6 +24,16 @@ from fl_chain.store import Store, Update
 
 class Underivable(Exception):
     """An included update cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An update that was read, and everything that can be said of it without the others."""
+
+    update: Update | None  # None: no copy is good
+    error: StoreError | VerificationError | None  # why not
+    out_of_range: UpdateOutOfRange | None
+    observation: Observation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +46,43 @@ class UpdateReader:
     statistics: UpdateStatistics
     has_read: Callable[[int], None]  # told the bytes of each update that was read
 
-    def included(self, submission: Submission, posting: Posting) -> Lanes | None:
+    def prepared(self, submission: Submission) -> Prepared:
+        """Read an included update and look at it; may run in several threads, and notes nothing.
+
+        `UpdateStatistics.prepare` was called before.
+        """
+        try:
+            update = self._read(submission)
+        except (StoreError, VerificationError) as error:
+            return Prepared(None, error, None, None)
+        out_of_range = None
+        try:
+            self._verify_bounds(submission, update)
+        except UpdateOutOfRange as error:
+            out_of_range = error
+        lanes = update.lanes[: self.history.definition.dimension]
+        return Prepared(update, None, out_of_range, self.statistics.observe(lanes))
+
+    def included(self, submission: Submission, posting: Posting, prepared: Prepared) -> Lanes | None:
         """Return an included update after checking all its copies; None where none is good."""
-        notes, dimension = self.notes, self.history.definition.dimension
-        update = self._every_copy(submission, posting, "")
-        if update is None:
+        notes = self.notes
+
+        def read() -> Update:
+            if prepared.update is None:
+                raise prepared.error or StoreError("it was not read")
+            return prepared.update
+
+        update = self._every_copy(submission, posting, "", read)
+        if update is None or prepared.observation is None:
             return None
         size = 64 + update.lanes.nbytes
         notes.blobs.updates += 1
         notes.blobs.bytes += size
         self.has_read(size)
-        self._audit_bounds(submission, update)
+        self._note_bounds(submission, prepared.out_of_range)
         notes.count(CheckId.UPDATE_FIGURES)
-        lanes = update.lanes[:dimension]  # as the sums do
-        self.statistics.add(submission, update.opening.vector_root, lanes)
-        return lanes
+        self.statistics.add(submission, update.opening.vector_root, prepared.observation)
+        return update.lanes[: self.history.definition.dimension]  # as the sums do
 
     def look_again(self, submission: Submission) -> None:
         """Give an update that was audited before to the statistics once more.
@@ -57,7 +92,7 @@ class UpdateReader:
         """
         update = self._read(submission)
         lanes = update.lanes[: self.history.definition.dimension]
-        self.statistics.add(submission, update.opening.vector_root, lanes)
+        self.statistics.add(submission, update.opening.vector_root, self.statistics.observe(lanes))
 
     def audit_exclusions(self, posting: Posting) -> None:
         """Look at every update that a posting leaves out, where it can be read."""
@@ -69,7 +104,7 @@ class UpdateReader:
             submission = submissions[exclusion.index]
             if exclusion.reason is not ExclusionReason.UNREADABLE:
                 which = ", which the posting could read and left out,"
-                if self._every_copy(submission, posting, which) is None:
+                if self._every_copy(submission, posting, which, partial(self._read, submission)) is None:
                     continue
             if not self._is_valid(submission):
                 continue
@@ -90,11 +125,13 @@ class UpdateReader:
             return False
         return True
 
-    def _every_copy(self, submission: Submission, posting: Posting, which: str) -> Update | None:
+    def _every_copy(
+        self, submission: Submission, posting: Posting, which: str, read: Callable[[], Update]
+    ) -> Update | None:
         """Return an update after checking all its copies; None, and a finding, where none is good."""
         return read_copies(
             self.notes,
-            lambda: self._read(submission),
+            read,
             lambda: self.store.update_copies(
                 submission.participant,
                 submission.sealed_root,
@@ -113,11 +150,9 @@ class UpdateReader:
             stores=len(self.store.urls),
         )
 
-    def _audit_bounds(self, submission: Submission, update: Update) -> None:
+    def _note_bounds(self, submission: Submission, error: UpdateOutOfRange | None) -> None:
         self.notes.count(CheckId.UPDATE_BOUNDS)
-        try:
-            self._verify_bounds(submission, update)
-        except UpdateOutOfRange as error:
+        if error is not None:
             self.notes.add(
                 Kind.UPDATE_OUT_OF_RANGE,
                 f"an included update should have been excluded: {error}",
@@ -142,14 +177,24 @@ class UpdateReader:
 
 
 class IncludedUpdates:
-    """Yields a round's updates in order; raises at the first that cannot be read, and can go on after it."""
+    """Yields a round's updates in order; raises at the first that cannot be read, and can go on after it.
 
-    def __init__(self, reader: UpdateReader, submissions: Sequence[Submission], posting: Posting) -> None:
+    The next ones are read, hashed and looked at by the pool's threads meanwhile, one ahead for each.
+    """
+
+    def __init__(
+        self, reader: UpdateReader, submissions: Sequence[Submission], posting: Posting, pool: HashingPool
+    ) -> None:
+        excluded = {exclusion.index for exclusion in posting.exclusions}
         self._reader = reader
         self._posting = posting
         self._waiting = iter(submissions)
-        self._excluded = {exclusion.index for exclusion in posting.exclusions}
+        self._excluded = excluded
         self._broken = False
+        reader.statistics.prepare()
+        included = (one for one in submissions if one.index not in excluded)
+        size = LANE.itemsize * reader.history.definition.dimension * len(submissions)
+        self._prepared = pool.ahead(reader.prepared, included, size_bytes=size)
 
     def __iter__(self) -> IncludedUpdates:
         return self
@@ -162,7 +207,7 @@ class IncludedUpdates:
         submission = next(self._waiting)
         if submission.index in self._excluded:
             return None
-        lanes = self._reader.included(submission, self._posting)
+        lanes = self._reader.included(submission, self._posting, next(self._prepared))
         if lanes is None and not self._broken:
             self._broken = True
             raise Underivable

@@ -40,7 +40,9 @@ def _name_openssl(names: tuple[str, ...]) -> None:
         llvm.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
 
 
-def _compiled(signature: str) -> Callable[[Any], Any]:
+def compiled(signature: str) -> Callable[[Any], Any]:
+    """Compile a function for one signature when it is defined; the machine code is kept on disk."""
+
     def compile_now(function: Any) -> Any:
         try:
             return numba.njit(signature, nogil=True, cache=True)(function)
@@ -56,7 +58,7 @@ _update: Any = types.ExternalFunction("SHA256_Update", types.int32(types.voidptr
 _final: Any = types.ExternalFunction("SHA256_Final", types.int32(types.voidptr, types.voidptr))
 
 
-@_compiled("void(Array(uint8, 1, 'C', readonly=True), uint8[:, ::1])")
+@compiled("void(Array(uint8, 1, 'C', readonly=True), uint8[:, ::1])")
 def hash_chunks(content: Any, hashes: Any) -> None:
     """Hash chunk by chunk.
 
@@ -80,7 +82,7 @@ def hash_chunks(content: Any, hashes: Any) -> None:
         _final(hashes[whole].ctypes, context.ctypes)
 
 
-@_compiled("void(uint8[:, ::1], Array(uint8, 2, 'C', readonly=True), int64, int64)")
+@compiled("void(uint8[:, ::1], Array(uint8, 2, 'C', readonly=True), int64, int64)")
 def reduce_nodes(nodes: Any, zero_roots: Any, level: int, height: int) -> None:
     """Hash nodes in place up to a root, which is left in ``nodes[0]``.
 
@@ -106,7 +108,7 @@ def reduce_nodes(nodes: Any, zero_roots: Any, level: int, height: int) -> None:
         level += 1
 
 
-@_compiled("boolean(uint8[::1], uint32[::1], int64, uint8[:, ::1])")
+@compiled("boolean(uint8[::1], uint32[::1], int64, uint8[:, ::1])")
 def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     """Hash an update chunk by chunk and add each up while it lies in the core's nearest cache.
 
@@ -146,7 +148,7 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     return bool(highest <= bound and lowest >= -bound)
 
 
-@_compiled("void(uint8[::1], uint32[::1], boolean)")
+@compiled("void(uint8[::1], uint32[::1], boolean)")
 def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
     """Add big-endian lanes to a sum modulo 2^32, or take them off.
 

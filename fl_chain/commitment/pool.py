@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
@@ -13,6 +15,11 @@ from fl_chain.commitment.native import kernels_for
 
 _Work = TypeVar("_Work")
 _Done = TypeVar("_Done")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class HashingPool:
@@ -64,16 +71,44 @@ class HashingPool:
 
         The first error of a piece is raised here; pieces that have not begun by then are left out.
         """
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="hashing")
-            executor = self._executor
+        executor = self._started()
         futures = [executor.submit(work, piece) for piece in pieces]
         try:
             return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+
+    def ahead(
+        self, work: Callable[[_Work], _Done], pieces: Iterable[_Work], *, size_bytes: int
+    ) -> Iterator[_Done]:
+        """Yield what the work makes of each piece, in order, while threads work on the next ones.
+
+        Args:
+            work: may run in several threads at once.
+            pieces: as many are taken ahead as there are threads, so as many results wait in memory.
+            size_bytes: of everything that the work hashes; small work stays in this thread.
+        """
+        if not self.is_worthwhile(size_bytes):
+            yield from map(work, pieces)
+            return
+        executor, waiting = self._started(), deque[Future[_Done]]()
+        try:
+            for piece in pieces:
+                waiting.append(executor.submit(work, piece))
+                if len(waiting) > self.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _started(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="hashing")
+            return self._executor
 
     def hash_blocks(self, view: memoryview) -> list[tuple[bytes, bytes]]:
         """Return for each block of a vector its chunk hashes and its root; see `merkle.hash_block`.

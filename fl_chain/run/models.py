@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.pool import HashingPool
+from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.errors import StoreError, UnverifiedPosting, VerificationError
 from fl_chain.records import Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
 from fl_chain.run.prover import examine, wrongful_exclusions
 from fl_chain.run.rounds import RoundReader
-from fl_chain.run.striped import StripedRounds, available_cores
+from fl_chain.run.striped import StripedRounds
 from fl_chain.run.verdicts import Outcome, Proven, Right
 
 

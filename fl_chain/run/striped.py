@@ -7,7 +7,6 @@ whether everything is right: whatever is not, `fl_chain.run.prover` looks at aga
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +32,6 @@ from fl_chain.store.blobs import OPENING_BYTES
 log = logging.getLogger(__name__)
 
 WORTHWHILE_BYTES = 64 << 20  # of updates; below, loading the compiled loops costs more than it saves
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class StripedRounds:

@@ -44,7 +44,7 @@ def figures_of(*rounds: Iterable[np.ndarray], seed: bytes = b"seed") -> RoundFig
     for round_id, own in enumerate(rounds_of_lanes, 1):
         statistics.open_round(seed + bytes([round_id]))
         for index, lanes in enumerate(own):
-            statistics.add(submission(round_id, index), vector_root(lanes), lanes)
+            statistics.add(submission(round_id, index), vector_root(lanes), statistics.observe(lanes))
         found = statistics.close_round()
     return found
 
@@ -203,7 +203,7 @@ def test_a_long_update_of_great_weight_is_not_a_boosted_one() -> None:
     for index, values in enumerate(honest()):
         weight = 10 * WEIGHT if index == 2 else WEIGHT
         lanes = lanes_of(values * weight / WEIGHT)
-        statistics.add(submission(1, index, weight), vector_root(lanes), lanes)
+        statistics.add(submission(1, index, weight), vector_root(lanes), statistics.observe(lanes))
     assert statistics.close_round().warnings == ()
 
 

@@ -1,0 +1,80 @@
+"""The pass over an update's lanes as a compiled loop; see `fl_chain.audit.observation`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fl_chain.audit.observation import CROSSED
+from fl_chain.audit.sketches import BUCKETS, ROWS
+from fl_chain.commitment.kernels import compiled
+
+
+@compiled(
+    "void(Array(uint8, 1, 'C', readonly=True), Array(int8, 1, 'C', readonly=True), "
+    "Array(int8, 1, 'C', readonly=True), int64[:, ::1], int64[::1])"
+)
+def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any) -> None:
+    """Look at an update.
+
+    Args:
+        content: shape (4 n,), uint8: big-endian lanes.
+        signs: shape (n,), int8.
+        earlier: shape (n,), int8; empty where there was no round before.
+        sketches: shape (3, `BUCKETS`), int64, zero: takes the sketch of the blocks that are not compared
+            across rounds, that of those that are, and theirs by the earlier signs.
+        figures: shape (5,), int64, zero: takes the upper and lower 32 bits' sums of the lanes' squares, the
+            largest magnitude, the number of zero lanes, and of lanes compared across rounds that are not.
+    """
+    words = content.view(np.uint32)
+    total = words.size
+    high: Any = 0
+    low: Any = 0
+    largest: Any = 0
+    set_lanes = 0
+    crossed_lanes = 0
+    rows = -(-total // BUCKETS)
+    for row in range(rows):
+        start = row * BUCKETS
+        count = min(BUCKETS, total - start)
+        is_crossed = row // ROWS % CROSSED == 0
+        own_words = words[start : start + count]
+        own_signs = signs[start : start + count]
+        sketch = sketches[1 if is_crossed else 0]
+        row_set = 0
+        for lane in range(count):  # from 0 up: only then is this loop made one of vector instructions
+            word = own_words[lane]
+            value = np.int32(
+                (word >> np.uint32(24))
+                | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+                | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+                | (word << np.uint32(24))
+            )
+            wide = np.int64(value)
+            square = wide * wide
+            high += square >> 32
+            low += square & 0xFFFFFFFF
+            largest = max(largest, abs(wide))
+            row_set += value != 0
+            sketch[lane] += np.int64(np.int32(wide * own_signs[lane]))
+        set_lanes += row_set
+        if is_crossed:
+            crossed_lanes += row_set
+            if earlier.size:
+                own_earlier = earlier[start : start + count]
+                crossing = sketches[2]
+                for lane in range(count):
+                    word = own_words[lane]
+                    value = np.int32(
+                        (word >> np.uint32(24))
+                        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+                        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+                        | (word << np.uint32(24))
+                    )
+                    crossing[lane] += np.int64(np.int32(np.int64(value) * own_earlier[lane]))
+    figures[0] = high
+    figures[1] = low
+    figures[2] = largest
+    figures[3] = total - set_lanes
+    figures[4] = crossed_lanes
