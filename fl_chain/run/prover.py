@@ -8,7 +8,7 @@ has, and what a proof rests on is derived here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,14 +23,18 @@ from fl_chain.aggregation.proving import (
     sum_proof,
 )
 from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.round import FEDAVG, aggregate_result
+from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes, padded_chunk
 from fl_chain.commitment.partial_sums import FAN_IN, children, level_sizes, list_index, place_of
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.commitment.proofs import PostedRound, Proof, SubmissionOpening
+from fl_chain.commitment.proofs import PostedRound, Proof, RangeProof, SubmissionOpening
 from fl_chain.commitment.tree import chunk_path, vector_tree
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
-from fl_chain.records import Digest, Exclusion, ExclusionReason, Submission
+from fl_chain.records import ZERO_DIGEST, Digest, Exclusion, ExclusionReason, Submission
+from fl_chain.run.rule import is_selecting, left_out_by_rule, usable_submissions
+from fl_chain.run.spool import spooled
 from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
 from fl_chain.store import Update
 
@@ -50,6 +54,10 @@ class RoundBlobs(Protocol):
         """Return the model that the round started from."""
         ...
 
+    def carried(self) -> Lanes:
+        """Return what the base's round left besides its model; empty where the rule carries nothing."""
+        ...
+
     def sum_hashes(self, root: Digest) -> bytes:
         """Return the chunk hashes of a listed sum."""
         ...
@@ -67,6 +75,8 @@ class PostingClaim:
     partial_sum_roots: Sequence[Digest]
     submissions: Sequence[Submission]  # all of the round, in order
     exclusions: Sequence[Exclusion]
+    result_root: Digest = ZERO_DIGEST
+    state_root: Digest = ZERO_DIGEST
 
 
 def examine(
@@ -75,11 +85,12 @@ def examine(
     *,
     seen_in_time: Collection[int] = (),
     pool: HashingPool | None = None,
+    rule: Rule = FEDAVG,
 ) -> Outcome:
     """Derive a posting again, and prove it wrong where it is.
 
     The order is that of cost: an included update out of range, the first wrong sum on the lowest level, the
-    model.
+    model and what else the rule gives, what is left out.
 
     Args:
         claim: the posting.
@@ -87,11 +98,12 @@ def examine(
         seen_in_time: submissions whose updates the caller itself has read and found valid before anything
             could be left out. Whoever publishes late cannot make a right posting look wrong.
         pool: threads to share the hashing with.
+        rule: the run's.
 
     Raises:
         ProofRejected: if the proof that was found does not hold, so that the claim is not the ledger's.
     """
-    outcome = _Examination(claim, blobs, seen_in_time, pool).outcome()
+    outcome = _Examination(claim, blobs, seen_in_time, pool, rule).outcome()
     if isinstance(outcome, Proven):
         verify_proof(outcome.proof, claim.stored)
     return outcome
@@ -106,7 +118,9 @@ class _Examination:
         blobs: RoundBlobs,
         seen_in_time: Collection[int],
         pool: HashingPool | None,
+        rule: Rule,
     ) -> None:
+        self._rule = rule
         self._claim = claim
         self._stored = claim.stored
         self._blobs = blobs
@@ -119,6 +133,9 @@ class _Examination:
         self._doubts: list[Doubt] = []
 
     def outcome(self) -> Outcome:
+        rule = self._rule
+        if isinstance(rule, ResultRule):
+            return self._examined_result(rule)
         sums = PartialSums(self._stored.dimension, self._compare)
         for submission in self._claim.submissions:
             lanes = None
@@ -217,16 +234,15 @@ class _Examination:
         last = len(roots) - 1
         if last in self._unknown or last in self._wrong:
             return Unprovable(tuple(self._doubts))
-        try:
-            base = self._blobs.base_model()
-        except (StoreError, VerificationError) as error:
-            self._doubt(Hidden.BASE_MODEL, None, f"the base model: {error}")
+        base = self._base()
+        if base is None:
             return Unprovable(tuple(self._doubts))
+        if isinstance(self._rule, StateRule):
+            return self._examined_step(self._rule, base, total)
         model, clamped = apply_sum(base, total, stored.included_weight, stored.quantisation)
         tree = vector_tree(model, pool=self._pool)
         if tree.root == stored.model_root:
-            self._doubts += wrongful_exclusions(self._claim, self._blobs, self._seen_in_time)
-            return Unprovable(tuple(self._doubts)) if self._doubts else Right(model, clamped)
+            return self._right_but_for_exclusions(Right(model, clamped))
         try:
             posted = self._blobs.model_hashes(stored.model_root)
         except (StoreError, VerificationError) as error:
@@ -245,16 +261,133 @@ class _Examination:
             )
         )
 
+    def _right_but_for_exclusions(self, right: Right) -> Outcome:
+        self._doubts += exclusion_doubts(self._claim, self._blobs, self._seen_in_time, self._rule)
+        return Unprovable(tuple(self._doubts)) if self._doubts else right
+
+    # ------------------------------------------------------------------ what only a second execution shows
+
+    def _carried(self) -> Lanes | None:
+        try:
+            return self._blobs.carried()
+        except (StoreError, VerificationError) as error:
+            self._doubt(Hidden.CARRIED, None, f"what the round before carried on: {error}")
+            return None
+
+    def _examined_step(self, rule: StateRule, base: Lanes, total: Lanes) -> Outcome:
+        stored, state = self._stored, self._carried()
+        if state is None:
+            return Unprovable(tuple(self._doubts))
+        step = rule.step(base, total, stored.included_weight, state, stored.quantisation)
+        self._compare_root("state", step.state, self._claim.state_root)
+        self._compare_root("model", step.model, stored.model_root)
+        return self._right_but_for_exclusions(Right(step.model, step.clamped, step.state))
+
+    def _examined_result(self, rule: ResultRule) -> Outcome:
+        stored = self._stored
+        included = [one for one in self._claim.submissions if one.index not in stored.excluded]
+        try:
+            with spooled(self._in_range(included), len(included), stored.dimension) as updates:
+                base, carried = self._base(), self._carried()
+                if self._doubts or base is None or carried is None:
+                    return Unprovable(tuple(self._doubts))
+                made = aggregate_result(
+                    base, updates, stored.quantisation, rule=rule, carried=carried, pool=self._pool
+                )
+        except _OutOfRange as found:
+            return Proven(found.proof)
+        self._compare_root("result", made.total, self._claim.result_root)
+        self._compare_root("model", made.model, stored.model_root)
+        return self._right_but_for_exclusions(Right(made.model, made.clamped, made.carried))
+
+    def _in_range(self, included: Sequence[Submission]) -> Iterator[Lanes]:
+        for submission in included:
+            update = self._read(submission)
+            if update is None:
+                continue
+            lane = _lane_out_of_range(update, submission, self._stored)
+            if lane is not None:
+                raise _OutOfRange(
+                    range_proof(submission.index, _opening(update, submission), update.lanes, lane)
+                )
+            yield update.lanes[: self._stored.dimension]
+
+    def _base(self) -> Lanes | None:
+        try:
+            return self._blobs.base_model()
+        except (StoreError, VerificationError) as error:
+            self._doubt(Hidden.BASE_MODEL, None, f"the base model: {error}")
+            return None
+
+    def _compare_root(self, what: str, derived: Lanes, posted: Digest) -> None:
+        root = vector_tree(derived, pool=self._pool).root
+        if root != posted:
+            detail = f"the {what} is 0x{posted.hex()}, and {self._rule.name} gives 0x{root.hex()}"
+            self._doubt(Hidden.RULE, None, detail)
+
     def _doubt(self, hidden: Hidden, index: int | None, detail: str) -> None:
         self._doubts.append(Doubt(hidden, index, detail))
 
 
-def wrongful_exclusions(
-    claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = ()
+class _OutOfRange(Exception):
+    """An included update has a lane that no valid one has."""
+
+    def __init__(self, proof: RangeProof) -> None:
+        super().__init__()
+        self.proof = proof
+
+
+def exclusion_doubts(
+    claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = (), rule: Rule = FEDAVG
 ) -> list[Doubt]:
-    """Return a doubt for each valid update that a posting leaves out; see `examine` for the arguments."""
+    """Return what is doubtful about what a posting leaves out; see `examine` for the arguments."""
+    if not is_selecting(rule):
+        return wrongful_exclusions(claim, blobs, seen_in_time, claim.exclusions)
+    unusable = [one for one in claim.exclusions if one.reason is not ExclusionReason.BY_RULE]
+    return wrongful_exclusions(claim, blobs, seen_in_time, unusable) + selection_doubts(claim, blobs, rule)
+
+
+def selection_doubts(claim: PostingClaim, blobs: RoundBlobs, rule: Rule) -> list[Doubt]:
+    """Return what is doubtful about what a posting leaves out by rule; see `examine` for the arguments."""
+    stored = claim.stored
+    by_rule = {one.index for one in claim.exclusions if one.reason is ExclusionReason.BY_RULE}
+    index: int | None = None
+
+    def read(submission: Submission) -> Lanes:
+        nonlocal index
+        index = submission.index
+        lanes = blobs.update(submission).lanes
+        verify_update(lanes, submission.weight, stored.quantisation, stored.dimension)
+        return lanes[: stored.dimension]
+
+    usable = usable_submissions(claim.submissions, claim.exclusions)
+    try:
+        expected = left_out_by_rule(rule, usable, read, stored.quantisation, stored.dimension)
+    except UpdateOutOfRange:
+        detail = f"submission {index} takes part in the rule's choice, and is out of range"
+        return [Doubt(Hidden.SELECTION, index, detail)]
+    except (StoreError, VerificationError) as error:
+        return [Doubt(Hidden.UPDATE, index, f"submission {index}, which the rule chooses from: {error}")]
+    doubts = []
+    for one in sorted(expected ^ by_rule):
+        what = (
+            "was left out, and the rule keeps it"
+            if one in by_rule
+            else "was kept, and the rule leaves it out"
+        )
+        doubts.append(Doubt(Hidden.SELECTION, one, f"submission {one} {what}"))
+    return doubts
+
+
+def wrongful_exclusions(
+    claim: PostingClaim,
+    blobs: RoundBlobs,
+    seen_in_time: Collection[int],
+    exclusions: Sequence[Exclusion],
+) -> list[Doubt]:
+    """Return a doubt for each valid update among exclusions of a posting; see `examine` for the arguments."""
     found = []
-    for exclusion in claim.exclusions:
+    for exclusion in exclusions:
         submission = claim.submissions[exclusion.index]
         may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
         if may_be_late and exclusion.index not in seen_in_time:
