@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from fl_chain.aggregation.quantise import verify_update
-from fl_chain.aggregation.round import Aggregate, aggregate_round
+from fl_chain.aggregation.round import Aggregate
 from fl_chain.audit.documents import read_copies
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import AuditReport, Kind, RoundSummary
+from fl_chain.audit.rules import RuleAudit
 from fl_chain.audit.statistics import RoundFigures, UpdateStatistics
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import round_digest
@@ -33,6 +34,7 @@ class RoundAudit:
         self._store = store
         self._report = report
         self._models: dict[int, Lanes] = {}
+        self._rules = RuleAudit(history, store, report)
         self._statistics = UpdateStatistics(
             history.definition.dimension,
             history.policy.quantisation,
@@ -62,6 +64,8 @@ class RoundAudit:
             and posting is not None
             and aggregate.partial_sum_roots == posting.partial_sum_roots
             and aggregate.model_root == posting.model_root
+            and aggregate.result_root == posting.result_root
+            and aggregate.state_root == posting.state_root
         )
         report.rounds.append(
             RoundSummary(
@@ -144,6 +148,8 @@ class RoundAudit:
         )
         self._audit_sum_blobs(current, posting)
         aggregate = self._derive(current, posting)
+        self._rules.audit_selection(current, posting)
+        self._rules.audit_carried(current, posting, aggregate)
         if aggregate is None:
             if posted is not None:
                 self._models[current.id] = posted
@@ -171,7 +177,7 @@ class RoundAudit:
         weight = sum(s.weight for s in submissions if s.index not in excluded)
         updates = self._included(submissions, excluded)
         try:
-            aggregate = aggregate_round(base, updates, weight, self._history.policy.quantisation)
+            aggregate = self._rules.derive(current, base, updates, weight)
         except _Underivable:
             report.add(
                 Kind.MODEL_UNDERIVABLE,
@@ -179,6 +185,15 @@ class RoundAudit:
                 round=current.id,
             )
             for _ in updates:  # the rest of the round's updates are checked all the same
+                pass
+            return None
+        if aggregate is None:
+            report.add(
+                Kind.MODEL_UNDERIVABLE,
+                "the run's rule, or what it carries into this round, is not available",
+                round=current.id,
+            )
+            for _ in updates:
                 pass
             return None
         if aggregate.clamped:
@@ -252,6 +267,8 @@ class RoundAudit:
         for exclusion in posting.exclusions:
             submission = self._history.submissions[current.id][exclusion.index]
             self._report.count("exclusions")
+            if exclusion.reason is ExclusionReason.BY_RULE and self._rules.chooses:
+                continue  # `RuleAudit.audit_selection` looks at all of those together
             try:
                 lanes = self._excluded_lanes(submission)
             except UpdateOutOfRange:
@@ -336,6 +353,7 @@ class RoundAudit:
 
     def _forget_unused(self, round_id: int) -> None:
         """Keep only models that a later round starts from."""
+        self._rules.forget_unused(round_id)
         needed = {r.base_round for r in self._history.rounds.values() if r.id > round_id}
         for kept in list(self._models):
             if kept not in needed:

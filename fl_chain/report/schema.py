@@ -62,6 +62,8 @@ class Run(_Part):
     aggregator: Account
     token: Account = ZERO_ADDRESS  # what amounts are in; zero: the native coin
     stores: Count
+    rule: str | None = None  # of aggregation; None where the policy document does not say
+    proof_level: str | None = None  # of that rule
     ended: bool
 
 

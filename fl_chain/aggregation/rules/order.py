@@ -56,9 +56,10 @@ class TrimmedMean(ResultRule):
 
 def _middle(updates: LaneMatrix, trimmed: int) -> Result:
     """Return the sum of the sorted values without some at each end."""
+    blocks = column_blocks(updates)
     count, dimension = updates.shape
     lanes = np.empty(dimension, dtype=LANE)
-    for columns in column_blocks(updates):
+    for columns in blocks:
         rows = sorted_rows(signed(updates[:, columns]))
         kept = rows[trimmed : count - trimmed]
         lanes[columns] = kept.sum(axis=0, dtype=np.int64).astype(np.int32).view(np.uint32)

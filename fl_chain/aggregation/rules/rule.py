@@ -139,7 +139,16 @@ class ResultRule(Rule):
 
 
 def column_blocks(updates: LaneMatrix) -> list[slice]:
-    """Return slices that cut all updates into blocks of `BLOCK_VALUES` values."""
+    """Return slices that cut all updates into blocks of `BLOCK_VALUES` values.
+
+    Raises:
+        ValueError: if there is no update, or the lanes are of another form; NumPy's own ways to stack vectors
+            turn big-endian lanes round.
+    """
+    if updates.dtype != LANE or updates.ndim != 2 or 0 in updates.shape:
+        raise ValueError(
+            f"updates are rows of big-endian uint32, at least one, not {updates.dtype.str} of {updates.shape}"
+        )
     count, dimension = updates.shape
     lanes = max(1, BLOCK_VALUES // count)
     return [slice(start, min(start + lanes, dimension)) for start in range(0, dimension, lanes)]
