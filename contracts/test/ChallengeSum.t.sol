@@ -419,4 +419,13 @@ contract ChallengeSumRoundsTest is WrongSum {
             verifyFallen(1, 1);
         }
     }
+
+    function testThereIsNoneInARunOfAnotherKind(uint32 number) public {
+        Policy memory policy = rules();
+        policy.aggregation = AggregationKind.Result;
+        deploy(policy, address(0));
+        SumProof memory proof;
+        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.Result));
+        ledger.challengeSum(number, proof);
+    }
 }

@@ -194,12 +194,16 @@ contract PostTest is LedgerTest {
         close(2);
         bytes32 digest = ledger.digestOf(1);
         expectError(
-            abi.encodeWithSelector(ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32("result"), bytes32(0))
+            abi.encodeWithSelector(
+                ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32("result"), bytes32(0)
+            )
         );
         vm.prank(AGGREGATOR);
         ledger.post(1, digest, none, sums(1), "result", 0, "model");
         expectError(
-            abi.encodeWithSelector(ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32(0), bytes32("state"))
+            abi.encodeWithSelector(
+                ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32(0), bytes32("state")
+            )
         );
         vm.prank(AGGREGATOR);
         ledger.post(1, digest, none, sums(1), 0, "state", "model");

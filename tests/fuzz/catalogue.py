@@ -25,6 +25,7 @@ REASONS = {
     "fl_chain.ledger.code": "compares code with the package's own",
     "fl_chain.ledger.saved_anvil": "needs anvil; tests/nodes/test_saved_chains.py alters every part of it",
     "fl_chain.report.page": "templates of the package",
+    "fl_chain.run.rule": "reads through the store; the parser behind it is target documents'",
     "fl_chain.run.stripes": "blobs whose readers are target blobs', cut into stripes",
     "fl_chain.audit.documents": "reads through the store; the parsers behind it are target documents'",
     "fl_chain.audit.rounds": "reads through ledger and store only",
