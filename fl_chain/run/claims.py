@@ -14,7 +14,7 @@ from fl_chain.commitment.tree import vector_tree
 from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.records import Digest, Submission
-from fl_chain.run.prover import PostingClaim
+from fl_chain.run.postings import PostingClaim
 from fl_chain.store import Store, Update
 
 

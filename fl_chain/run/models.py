@@ -9,7 +9,8 @@ from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import ConfigError, StoreError, UnverifiedPosting, VerificationError
 from fl_chain.records import AggregationKind, Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
-from fl_chain.run.prover import examine, exclusion_doubts
+from fl_chain.run.exclusions import exclusion_doubts
+from fl_chain.run.prover import examine
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.striped import StripedRounds, available_cores
 from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable

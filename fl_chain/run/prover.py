@@ -9,8 +9,6 @@ has, and what a proof rests on is derived here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.challenges import chunk_sum, verify_proof
@@ -22,61 +20,21 @@ from fl_chain.aggregation.proving import (
     range_proof,
     sum_proof,
 )
-from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import FEDAVG, aggregate_result
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes, padded_chunk
 from fl_chain.commitment.partial_sums import FAN_IN, children, level_sizes, list_index, place_of
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.commitment.proofs import PostedRound, Proof, RangeProof, SubmissionOpening
+from fl_chain.commitment.proofs import Proof, RangeProof, SubmissionOpening
 from fl_chain.commitment.tree import chunk_path, vector_tree
-from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
-from fl_chain.records import ZERO_DIGEST, Digest, Exclusion, ExclusionReason, Submission
-from fl_chain.run.rule import is_selecting, left_out_by_rule, usable_submissions
+from fl_chain.errors import StoreError, VerificationError
+from fl_chain.records import Digest, Submission
+from fl_chain.run.exclusions import exclusion_doubts
+from fl_chain.run.postings import PostingClaim, RoundBlobs, lane_out_of_range
 from fl_chain.run.spool import spooled
 from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
 from fl_chain.store import Update
-
-
-class RoundBlobs(Protocol):
-    """Where a round's vectors come from, each checked against its commitment.
-
-    Everything here raises StoreError where no copy can be read, and VerificationError where what is there is
-    not what was committed to.
-    """
-
-    def update(self, submission: Submission) -> Update:
-        """Return an update with its opening; lanes past the dimension included where there are any."""
-        ...
-
-    def base_model(self) -> Lanes:
-        """Return the model that the round started from."""
-        ...
-
-    def carried(self) -> Lanes:
-        """Return what the base's round left besides its model; empty where the rule carries nothing."""
-        ...
-
-    def sum_hashes(self, root: Digest) -> bytes:
-        """Return the chunk hashes of a listed sum."""
-        ...
-
-    def model_hashes(self, root: Digest) -> bytes:
-        """Return the chunk hashes of the posted model."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PostingClaim:
-    """What a posting says, and what the ledger stores that it is checked against."""
-
-    stored: PostedRound
-    partial_sum_roots: Sequence[Digest]
-    submissions: Sequence[Submission]  # all of the round, in order
-    exclusions: Sequence[Exclusion]
-    result_root: Digest = ZERO_DIGEST
-    state_root: Digest = ZERO_DIGEST
 
 
 def examine(
@@ -142,7 +100,7 @@ class _Examination:
             if submission.index not in self._stored.excluded:
                 update = self._read(submission)
                 if update is not None:
-                    lane = _lane_out_of_range(update, submission, self._stored)
+                    lane = lane_out_of_range(update, submission, self._stored)
                     if lane is not None:
                         opening = _opening(update, submission)
                         return Proven(range_proof(submission.index, opening, update.lanes, lane))
@@ -305,7 +263,7 @@ class _Examination:
             update = self._read(submission)
             if update is None:
                 continue
-            lane = _lane_out_of_range(update, submission, self._stored)
+            lane = lane_out_of_range(update, submission, self._stored)
             if lane is not None:
                 raise _OutOfRange(
                     range_proof(submission.index, _opening(update, submission), update.lanes, lane)
@@ -335,81 +293,6 @@ class _OutOfRange(Exception):
     def __init__(self, proof: RangeProof) -> None:
         super().__init__()
         self.proof = proof
-
-
-def exclusion_doubts(
-    claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = (), rule: Rule = FEDAVG
-) -> list[Doubt]:
-    """Return what is doubtful about what a posting leaves out; see `examine` for the arguments."""
-    if not is_selecting(rule):
-        return wrongful_exclusions(claim, blobs, seen_in_time, claim.exclusions)
-    unusable = [one for one in claim.exclusions if one.reason is not ExclusionReason.BY_RULE]
-    return wrongful_exclusions(claim, blobs, seen_in_time, unusable) + selection_doubts(claim, blobs, rule)
-
-
-def selection_doubts(claim: PostingClaim, blobs: RoundBlobs, rule: Rule) -> list[Doubt]:
-    """Return what is doubtful about what a posting leaves out by rule; see `examine` for the arguments."""
-    stored = claim.stored
-    by_rule = {one.index for one in claim.exclusions if one.reason is ExclusionReason.BY_RULE}
-    index: int | None = None
-
-    def read(submission: Submission) -> Lanes:
-        nonlocal index
-        index = submission.index
-        lanes = blobs.update(submission).lanes
-        verify_update(lanes, submission.weight, stored.quantisation, stored.dimension)
-        return lanes[: stored.dimension]
-
-    usable = usable_submissions(claim.submissions, claim.exclusions)
-    try:
-        expected = left_out_by_rule(rule, usable, read, stored.quantisation, stored.dimension)
-    except UpdateOutOfRange:
-        detail = f"submission {index} takes part in the rule's choice, and is out of range"
-        return [Doubt(Hidden.SELECTION, index, detail)]
-    except (StoreError, VerificationError) as error:
-        return [Doubt(Hidden.UPDATE, index, f"submission {index}, which the rule chooses from: {error}")]
-    doubts = []
-    for one in sorted(expected ^ by_rule):
-        what = (
-            "was left out, and the rule keeps it"
-            if one in by_rule
-            else "was kept, and the rule leaves it out"
-        )
-        doubts.append(Doubt(Hidden.SELECTION, one, f"submission {one} {what}"))
-    return doubts
-
-
-def wrongful_exclusions(
-    claim: PostingClaim,
-    blobs: RoundBlobs,
-    seen_in_time: Collection[int],
-    exclusions: Sequence[Exclusion],
-) -> list[Doubt]:
-    """Return a doubt for each valid update among exclusions of a posting; see `examine` for the arguments."""
-    found = []
-    for exclusion in exclusions:
-        submission = claim.submissions[exclusion.index]
-        may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
-        if may_be_late and exclusion.index not in seen_in_time:
-            continue
-        try:
-            update = blobs.update(submission)
-        except (StoreError, VerificationError):
-            continue
-        if _lane_out_of_range(update, submission, claim.stored) is None:
-            reason = exclusion.reason.name.lower().replace("_", " ")
-            detail = f"submission {exclusion.index} was left out as {reason}, and is valid"
-            found.append(Doubt(Hidden.EXCLUSION, exclusion.index, detail))
-    return found
-
-
-def _lane_out_of_range(update: Update, submission: Submission, stored: PostedRound) -> int | None:
-    """Return the first lane of an update that no valid one has; None where it is valid."""
-    try:
-        verify_update(update.lanes, submission.weight, stored.quantisation, stored.dimension)
-    except UpdateOutOfRange as error:
-        return error.lane
-    return None
 
 
 def _opening(update: Update, submission: Submission) -> SubmissionOpening:
