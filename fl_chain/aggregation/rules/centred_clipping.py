@@ -25,9 +25,8 @@ from fl_chain.aggregation.rules.rule import (
     Result,
     ResultRule,
     column_blocks,
-    exact_sum,
     signed,
-    squared,
+    sums_of_squares,
 )
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.records import Quantisation
@@ -71,7 +70,7 @@ def _squared_differences(updates: LaneMatrix, centre: Signed) -> list[int]:
     norms = [0] * updates.shape[0]
     for columns in column_blocks(updates):
         differences = signed(updates[:, columns]) - centre[columns]
-        for row, part in enumerate(exact_sum(squared(differences))):
+        for row, part in enumerate(sums_of_squares(differences)):
             norms[row] += part
     return norms
 

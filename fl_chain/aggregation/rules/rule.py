@@ -174,18 +174,18 @@ def changes(updates: LaneMatrix, weights: Sequence[int], columns: slice) -> npt.
     return values
 
 
-def exact_sum(squares: npt.NDArray[np.uint64]) -> list[int]:
-    """Return the sum of each row, in whole numbers of any size.
+def sums_of_squares(rows: npt.NDArray[np.int64]) -> list[int]:
+    """Return the sum of the squares of each row, in whole numbers of any size.
 
     Args:
-        squares: shape (rows, n) with n at most 2^32.
+        rows: shape (n_rows, n) with n at most 2^32; each value below 2^32 in magnitude.
     """
-    low = (squares & np.uint64(0xFFFFFFFF)).sum(axis=1, dtype=np.uint64)
-    high = (squares >> np.uint64(32)).sum(axis=1, dtype=np.uint64)
+    largest = max(int(rows.max()), -int(rows.min()))
+    if largest * largest * rows.shape[1] < 2**63:
+        return [int(total) for total in np.einsum("ij,ij->i", rows, rows)]  # 64-bit integers: exact
+    magnitude = np.abs(rows).view(np.uint64)
+    magnitude *= magnitude
+    low = (magnitude & np.uint64(0xFFFFFFFF)).sum(axis=1, dtype=np.uint64)
+    magnitude >>= np.uint64(32)
+    high = magnitude.sum(axis=1, dtype=np.uint64)
     return [(int(one) << 32) + int(two) for one, two in zip(high, low, strict=True)]
-
-
-def squared(differences: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return squares of integers below 2^32, exact in 64 bits."""
-    magnitude = np.abs(differences).view(np.uint64)
-    return magnitude * magnitude

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_chain.aggregation.rules.rule import LaneMatrix, changes, column_blocks, exact_sum, squared
+from fl_chain.aggregation.rules.rule import LaneMatrix, changes, column_blocks, sums_of_squares
 
 
 def squared_norms(updates: LaneMatrix, weights: Sequence[int]) -> list[int]:
     """Return the squared Euclidean norm of each update over its weight, exact, in lanes."""
     norms = [0] * updates.shape[0]
     for columns in column_blocks(updates):
-        for row, part in enumerate(exact_sum(squared(changes(updates, weights, columns)))):
+        for row, part in enumerate(sums_of_squares(changes(updates, weights, columns))):
             norms[row] += part
     return norms
 
@@ -31,7 +31,7 @@ def squared_distances(updates: LaneMatrix, weights: Sequence[int]) -> list[list[
     for columns in column_blocks(updates):
         block = changes(updates, weights, columns)
         for one in range(count - 1):
-            parts = exact_sum(squared(block[one + 1 :] - block[one]))
+            parts = sums_of_squares(block[one + 1 :] - block[one])
             for two, part in enumerate(parts, start=one + 1):
                 table[one][two] += part
     for one in range(count):

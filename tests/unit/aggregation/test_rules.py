@@ -18,7 +18,7 @@ from fl_chain.aggregation.rules.fedavgm import FedAvgM
 from fl_chain.aggregation.rules.multi_krum import MultiKrum
 from fl_chain.aggregation.rules.norm_bound import NormBound, norm_lanes
 from fl_chain.aggregation.rules.order import Median, TrimmedMean, comparators, sorted_rows
-from fl_chain.aggregation.rules.rule import BLOCK_VALUES, LaneMatrix, exact_sum, signed, squared
+from fl_chain.aggregation.rules.rule import BLOCK_VALUES, LaneMatrix, signed, sums_of_squares
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.records import Quantisation
 from fl_chain.run.spool import IN_MEMORY_BYTES, spooled
@@ -90,7 +90,6 @@ def test_the_largest_values_do_not_overflow() -> None:
     constants = Quantisation(8, 0, 2**31 - 1, 1)
     rows = lanes_of([[2**31 - 1], [-(2**31) + 1], [2**31 - 1]])
     assert listed(Median().result(rows, lanes_of([]), constants).lanes) == [2**31 - 1]
-    assert squared(np.array([[2**32 - 2]])).tolist() == [[(2**32 - 2) ** 2]]
 
 
 @pytest.mark.parametrize("count", [*range(1, 34), 63, 64, 65, 127, 128, 129, 200])
@@ -144,9 +143,11 @@ def test_an_update_at_the_bound_is_kept_and_one_above_is_not() -> None:
     assert rule.kept(lanes_of([[9, 9]]), [1], CONSTANTS) == ()
 
 
-def test_sums_of_squares_are_exact_beyond_64_bits() -> None:
-    largest = np.full((2, 1000), 2**32 - 2, dtype=np.int64)
-    assert exact_sum(squared(largest)) == [1000 * (2**32 - 2) ** 2] * 2
+@pytest.mark.parametrize("largest", [1, 2**26 - 1, 2**26, 2**30, 2**31, 2**32 - 1])
+def test_sums_of_squares_are_exact_on_both_sides_of_64_bits(largest: int) -> None:
+    rows = np.random.default_rng(5).integers(-largest, largest + 1, (3, 2047))
+    rows[0], rows[1, 0] = largest, -largest
+    assert sums_of_squares(rows) == [sum(int(value) ** 2 for value in row) for row in rows]
 
 
 # ---------------------------------------------------------------------- centred clipping
