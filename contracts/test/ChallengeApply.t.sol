@@ -186,6 +186,15 @@ contract ChallengeApplyTest is WrongModel {
         (bool isAccepted,) = address(ledger).call(call);
         vm.assertFalse(isAccepted);
     }
+
+    function testThereIsNoneInARunOfAnotherKind(uint32 number) public {
+        Policy memory policy = rules();
+        policy.aggregation = AggregationKind.SumsWithState;
+        deploy(policy, address(0));
+        ApplyProof memory proof;
+        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.SumsWithState));
+        ledger.challengeApply(number, proof);
+    }
 }
 
 /// @notice Rounds that are made in the test.
@@ -313,14 +322,5 @@ contract ChallengeApplyExtremesTest is WrongModel {
             scale,
             uint32(bound(only, 1, Vectors.smaller(type(uint32).max >> 1, (2 ** 61 - 1) >> scale)))
         );
-    }
-
-    function testThereIsNoneInARunOfAnotherKind(uint32 number) public {
-        Policy memory policy = rules();
-        policy.aggregation = AggregationKind.SumsWithState;
-        deploy(policy, address(0));
-        ApplyProof memory proof;
-        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.SumsWithState));
-        ledger.challengeApply(number, proof);
     }
 }
