@@ -47,12 +47,12 @@ abstract contract KindTest is LedgerTest {
 
     function emptyRange() internal pure returns (RangeProof memory proof) { }
 
-    function testTheKindIsPartOfThePolicy() public view {
+    function verifyTheKind() internal view {
         vm.assertEq(uint256(ledger.policy().aggregation), uint256(kind()));
     }
 
     /// @dev The verifier looks at it: only its answer is no.
-    function testRangeExists() public {
+    function verifyRangeExists() internal {
         close(3);
         send(
             kind() == AggregationKind.Result ? 0 : 1,
@@ -68,6 +68,14 @@ abstract contract KindTest is LedgerTest {
 contract SumsTest is KindTest {
     function kind() internal pure override returns (AggregationKind) {
         return AggregationKind.Sums;
+    }
+
+    function testTheKindIsPartOfThePolicy() public view {
+        verifyTheKind();
+    }
+
+    function testRangeExists() public {
+        verifyRangeExists();
     }
 
     function testAnyRootIsRefused(bytes32 resultRoot, bytes32 stateRoot) public {
@@ -91,6 +99,14 @@ contract SumsTest is KindTest {
 contract SumsWithStateTest is KindTest {
     function kind() internal pure override returns (AggregationKind) {
         return AggregationKind.SumsWithState;
+    }
+
+    function testTheKindIsPartOfThePolicy() public view {
+        verifyTheKind();
+    }
+
+    function testRangeExists() public {
+        verifyRangeExists();
     }
 
     function testTakesSumsAndAState(bytes32 resultRoot, bytes32 stateRoot) public {
@@ -128,6 +144,14 @@ contract ResultTest is KindTest {
 
     function weightOf(uint256) internal pure override returns (uint32) {
         return 1;
+    }
+
+    function testTheKindIsPartOfThePolicy() public view {
+        verifyTheKind();
+    }
+
+    function testRangeExists() public {
+        verifyRangeExists();
     }
 
     function testTakesAResultAlone(bytes32 resultRoot, bytes32 stateRoot, uint8 count) public {

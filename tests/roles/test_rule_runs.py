@@ -22,7 +22,7 @@ from fl_chain.ledger.history import History
 from fl_chain.records import ZERO_DIGEST, AggregationKind, Exclusion, ExclusionReason, FallReason, RoundStatus
 from fl_chain.run.models import ModelChain
 from fl_chain.run.rounds import RoundReader
-from fl_chain.run.verdicts import Right, Unprovable
+from fl_chain.run.verdicts import Proven, Right, Unprovable
 
 SETTINGS: TypeAdapter[AggregationSettings] = TypeAdapter(AggregationSettings)
 BY_RULE = ExclusionReason.BY_RULE
@@ -288,3 +288,14 @@ def test_an_explained_reward_says_what_the_rule_left_out(tmp_path: Path) -> None
     (term,) = explained.terms
     assert "the aggregation rule left it out" in term.outcome
     assert term.problems == ()
+
+
+def test_a_wrong_sum_is_proven_without_the_policy_document(tmp_path: Path) -> None:
+    consortium = consortium_of(tmp_path, "fedavg", rounds=1)
+    lie_about_round_1(consortium, another_sum, list)
+    for blob in (tmp_path / "store" / "documents").iterdir():
+        blob.unlink()
+
+    outcome = ModelChain(RoundReader(consortium.history, consortium.store)).outcome(1)
+
+    assert isinstance(outcome, Proven)
