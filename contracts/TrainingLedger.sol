@@ -8,6 +8,7 @@ import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/Reentran
 import { ChallengeVerifier } from "./ChallengeVerifier.sol";
 import {
     Account,
+    AggregationKind,
     ApplyProof,
     Claim,
     Exclusion,
@@ -92,6 +93,9 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     uint128 private immutable CHALLENGE_REWARD_WEI;
     uint128 private immutable DEPOSIT_WEI;
     RewardSplit private immutable REWARD_SPLIT;
+    AggregationKind private immutable AGGREGATION;
+    /// @dev Of a participant's weight: where a weight has no meaning everybody's is 1.
+    uint32 private immutable HIGHEST_CAP;
 
     RunState private _state;
     /// @dev Identities ever admitted: all counters of participants are at most this, so that 16 bits hold them.
@@ -166,6 +170,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         CHALLENGE_REWARD_WEI = runPolicy.challengeRewardWei;
         DEPOSIT_WEI = runPolicy.depositWei;
         REWARD_SPLIT = runPolicy.rewardSplit;
+        AGGREGATION = runPolicy.aggregation;
+        HIGHEST_CAP = runPolicy.aggregation == AggregationKind.Result ? 1 : runPolicy.maxTotalWeight;
 
         _state.endsAfter = type(uint32).max;
         _state.endsAt = type(uint40).max;
@@ -191,7 +197,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @inheritdoc ITrainingLedger
     function admit(address participant, uint32 weightCap) external onlyOperator {
         if (participant == address(0)) revert ZeroAddress();
-        if (weightCap == 0 || weightCap > MAX_TOTAL_WEIGHT) revert WeightCapOutOfBounds(weightCap, MAX_TOTAL_WEIGHT);
+        if (weightCap == 0 || weightCap > HIGHEST_CAP) revert WeightCapOutOfBounds(weightCap, HIGHEST_CAP);
 
         Record storage record = _records[participant];
         bool isNew = record.signer == address(0);
@@ -432,10 +438,13 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     ) external {
         Round memory current = _roundAt(round);
         _checkPostable(round, current, digest, exclusions.length);
-        uint256 expectedSums = PartialSums.count(current.submissions);
+        AggregationKind kind = AGGREGATION;
+        bool hasResult = kind == AggregationKind.Result;
+        uint256 expectedSums = hasResult ? 0 : PartialSums.count(current.submissions);
         if (partialSumRoots.length != expectedSums) revert WrongPartialSumCount(partialSumRoots.length, expectedSums);
-        if (resultRoot != 0) revert UnexpectedRoot("resultRoot");
-        if (stateRoot != 0) revert UnexpectedRoot("stateRoot");
+        if (hasResult == (resultRoot == 0) || (kind == AggregationKind.SumsWithState) == (stateRoot == 0)) {
+            revert WrongRoots(kind, resultRoot, stateRoot);
+        }
         Account storage account = _accounts[msg.sender];
         if (account.freeBondWei < BOND_WEI) revert BondTooSmall(account.freeBondWei, BOND_WEI);
         Posting memory posting = _exclude(round, current, exclusions);
@@ -492,6 +501,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function challengeSum(uint32 round, SumProof calldata) external {
+        if (AGGREGATION == AggregationKind.Result) revert NoSuchChallenge(AGGREGATION);
+
         _challenge(round, FallReason.Sum);
     }
 
@@ -502,6 +513,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function challengeApply(uint32 round, ApplyProof calldata) external {
+        if (AGGREGATION != AggregationKind.Sums) revert NoSuchChallenge(AGGREGATION);
+
         _challenge(round, FallReason.Apply);
     }
 
@@ -606,6 +619,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         rules.challengeRewardWei = CHALLENGE_REWARD_WEI;
         rules.depositWei = DEPOSIT_WEI;
         rules.rewardSplit = REWARD_SPLIT;
+        rules.aggregation = AGGREGATION;
     }
 
     /// @inheritdoc ITrainingLedger

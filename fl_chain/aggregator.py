@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
-from fl_chain.errors import LedgerReverted, StoreError, VerificationError
+from fl_chain.errors import ConfigError, LedgerReverted, StoreError, VerificationError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -21,6 +21,7 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
 from fl_chain.run.rounds import RoundReader
+from fl_chain.run.rule import is_selecting
 from fl_chain.run.transactions import TransactionOutbox
 from fl_chain.store import Store
 
@@ -83,13 +84,19 @@ class Aggregator:
             or not self._may_post(history, current)
         ):
             return False
-        exclusions = self._exclusions(history, current)
-        if exclusions is None or len(exclusions) > current.submissions - max(1, history.policy.quorum):
+        unusable = self._exclusions(history, current)
+        if unusable is None or len(unusable) > current.submissions - max(1, history.policy.quorum):
             return False
         try:
+            if is_selecting(self._reader.rule) and not self._may_exclude(history, current):
+                return False  # what the rule leaves out is an exclusion as well
+            exclusions = tuple(self._reader.excluded_by_rule(current.id, unusable))
+            if len(exclusions) == current.submissions:
+                self._say_once(f"round {current.id}: the rule keeps no update, so nothing can be posted")
+                return False
             aggregate = self._aggregated(current, exclusions)
             self._publish(aggregate)
-        except (StoreError, VerificationError) as error:
+        except (StoreError, VerificationError, ConfigError) as error:
             self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
             return False
         self._ensure_bond(history)
@@ -120,8 +127,7 @@ class Aggregator:
             for s in history.submissions[current.id]
             if not self._parts.store.has_update(s.participant, s.sealed_root)
         ]
-        may_exclude = self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s
-        if not may_exclude:
+        if not self._may_exclude(history, current):
             return None if missing else ()
         found: list[Exclusion] = []
         for submission in history.submissions[current.id]:
@@ -130,12 +136,19 @@ class Aggregator:
                 found.append(Exclusion(submission.index, problem))
         return tuple(found)
 
+    def _may_exclude(self, history: History, current: Round) -> bool:
+        return self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s
+
     def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
-        return self._reader.aggregate(current.id, self._models.model(current.base_round), exclusions)
+        base = self._models.model(current.base_round)
+        carried = self._models.carried_into(current.id)
+        return self._reader.aggregate(current.id, base, exclusions, carried)
 
     def _publish(self, aggregate: Aggregate) -> None:
         for root, chunk_hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):
             self._parts.store.write_sum(root, chunk_hashes)
+        if aggregate.carried is not None:
+            self._parts.store.write_state(aggregate.carried_root, aggregate.carried)
         self._parts.store.write_model(aggregate.model_root, aggregate.model)
 
     def _ensure_bond(self, history: History) -> None:
@@ -165,6 +178,8 @@ class Aggregator:
                     exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
                     partial_sum_roots=aggregate.partial_sum_roots,
                     model_root=aggregate.model_root,
+                    result_root=aggregate.result_root,
+                    state_root=aggregate.state_root,
                 ),
             )
         except LedgerReverted as error:

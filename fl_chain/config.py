@@ -111,6 +111,100 @@ class PolicySettings(_Settings):
     reward_split: Literal["equal", "declared-weight"] = "equal"
 
 
+class FedAvgSettings(_Settings):
+    """Weighted averaging."""
+
+    rule: Literal["fedavg"] = "fedavg"
+
+
+class FedAvgMSettings(_Settings):
+    """Server momentum; both factors are rounded to 16 fraction bits."""
+
+    rule: Literal["fedavgm"]
+    momentum: float = Field(default=0.9, ge=0, le=0.9999)
+    learning_rate: float = Field(default=1.0, ge=2**-16, le=1)
+
+
+class _AdaptiveSettings(_Settings):
+    learning_rate: float = Field(default=0.1, ge=1e-9, le=1e9)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    tau: float = Field(
+        default=1e-3, ge=1e-9, le=1e9
+    )  # the larger, the less adaptive; v starts from its square
+
+
+class FedAdagradSettings(_AdaptiveSettings):
+    """FedAdagrad."""
+
+    rule: Literal["fedadagrad"]
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+
+
+class FedAdamSettings(_AdaptiveSettings):
+    """FedAdam."""
+
+    rule: Literal["fedadam"]
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+
+
+class FedYogiSettings(_AdaptiveSettings):
+    """FedYogi."""
+
+    rule: Literal["fedyogi"]
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+
+
+class MedianSettings(_Settings):
+    """Coordinate-wise median; every weight is 1."""
+
+    rule: Literal["median"]
+
+
+class TrimmedMeanSettings(_Settings):
+    """Coordinate-wise trimmed mean; every weight is 1."""
+
+    rule: Literal["trimmed_mean"]
+    trim: float = Field(default=0.2, ge=0, lt=0.5)  # of the updates, at each end
+
+
+class MultiKrumSettings(_Settings):
+    """Multi-Krum."""
+
+    rule: Literal["multi_krum"]
+    byzantine: int = Field(ge=0, le=65535)  # updates that may be anything
+    keep: int = Field(default=0, ge=0, le=65535)  # updates that are kept; 0: all but `byzantine`
+
+
+class NormBoundSettings(_Settings):
+    """Exclusion of updates that went too far."""
+
+    rule: Literal["norm_bound"]
+    max_norm: float = Field(gt=0, le=2**40)
+
+
+class CentredClippingSettings(_Settings):
+    """Centred clipping; every weight is 1."""
+
+    rule: Literal["centred_clipping"]
+    radius: float = Field(gt=0, le=2**40)
+    iterations: int = Field(default=1, ge=1, le=100)
+
+
+AggregationSettings = Annotated[
+    FedAvgSettings
+    | FedAvgMSettings
+    | FedAdagradSettings
+    | FedAdamSettings
+    | FedYogiSettings
+    | MedianSettings
+    | TrimmedMeanSettings
+    | MultiKrumSettings
+    | NormBoundSettings
+    | CentredClippingSettings,
+    Field(discriminator="rule"),
+]
+
+
 class ModelSettings(_Settings):
     """A model that fl_chain brings itself."""
 
@@ -175,6 +269,7 @@ class RunSettings(_Settings):
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     policy: PolicySettings = PolicySettings()
+    aggregation: AggregationSettings = FedAvgSettings()
     task: TaskSettings | None = None
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()

@@ -13,14 +13,25 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fl_chain.aggregation.bounds import verify_quantisation
+from fl_chain.aggregation.rules.norm_bound import norm_lanes
+from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.canonical import canonical_json, document_hash, parse_canonical_json
-from fl_chain.config import ModelSettings, PolicySettings, RunSettings, TaskSettings, TrainingSettings
+from fl_chain.config import (
+    AggregationSettings,
+    CentredClippingSettings,
+    ModelSettings,
+    MultiKrumSettings,
+    NormBoundSettings,
+    PolicySettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
-from fl_chain.records import Digest, LedgerPolicy, RewardSplit
+from fl_chain.records import AggregationKind, Digest, LedgerPolicy, RewardSplit
+from fl_chain.rules import rule_of
 
-DOCUMENT_VERSION = 1
-RULE = "fedavg"
-PROOF_LEVEL = "provable on chain"
+DOCUMENT_VERSION = 2
 
 _SPLITS = {"equal": RewardSplit.EQUAL, "declared-weight": RewardSplit.DECLARED_WEIGHT}
 
@@ -30,18 +41,24 @@ class RunPolicy:
     """Everything that is fixed before the first round."""
 
     ledger: LedgerPolicy
+    aggregation: AggregationSettings
     examples_per_weight: int  # examples that make one unit of weight
     seed: int  # of the genesis model and of every participant's batches
     task: TaskSettings
     model: ModelSettings
     training: TrainingSettings
 
+    @property
+    def rule(self) -> Rule:
+        """The aggregation rule with its parameters."""
+        return rule_of(self.aggregation)
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int
-    rule: str
+    aggregation: AggregationSettings
     proof_level: str
     ledger: dict[str, int]
     examples_per_weight: int
@@ -59,10 +76,12 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     """
     if settings.task is None:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
-    ledger = _ledger_policy(settings.policy)
+    ledger = _ledger_policy(settings.policy, rule_of(settings.aggregation).kind)
     verify_quantisation(ledger.quantisation)
+    _verify_rule(settings.aggregation, ledger)
     return RunPolicy(
         ledger=ledger,
+        aggregation=settings.aggregation,
         examples_per_weight=settings.policy.examples_per_weight,
         seed=settings.seed,
         task=settings.task,
@@ -89,7 +108,7 @@ def finest_scale_bits(clip: float, max_total_weight: int) -> int:
     )
 
 
-def _ledger_policy(chosen: PolicySettings) -> LedgerPolicy:
+def _ledger_policy(chosen: PolicySettings, kind: AggregationKind) -> LedgerPolicy:
     scale_bits = chosen.scale_bits
     if scale_bits is None:
         scale_bits = finest_scale_bits(chosen.clip, chosen.max_total_weight)
@@ -124,7 +143,30 @@ def _ledger_policy(chosen: PolicySettings) -> LedgerPolicy:
         challenge_reward_wei=chosen.challenge_reward_wei,
         deposit_wei=chosen.deposit_wei,
         reward_split=_SPLITS[chosen.reward_split],
+        aggregation=kind,
     )
+
+
+def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:
+    """Check what a rule asks of the constants.
+
+    Raises:
+        ConfigError: if they do not give it.
+    """
+    if isinstance(chosen, MultiKrumSettings):
+        least = 2 * chosen.byzantine + 3
+        if ledger.quorum < least:
+            raise ConfigError(
+                f"quorum is {ledger.quorum}: Multi-Krum with byzantine = {chosen.byzantine} needs {least} "
+                "updates in every round; raise quorum, or lower byzantine"
+            )
+        if chosen.keep > ledger.quorum:
+            raise ConfigError(
+                f"keep is {chosen.keep}, above the quorum of {ledger.quorum}: a round may not have so many"
+            )
+    length = {NormBoundSettings: "max_norm", CentredClippingSettings: "radius"}.get(type(chosen))
+    if length is not None and norm_lanes(getattr(chosen, length), ledger.quantisation) < 1:
+        raise ConfigError(f"{length} is below 2^-{ledger.scale_bits}, an update's resolution: raise it")
 
 
 def policy_document(policy: RunPolicy) -> bytes:
@@ -132,8 +174,8 @@ def policy_document(policy: RunPolicy) -> bytes:
     return canonical_json(
         {
             "version": DOCUMENT_VERSION,
-            "rule": RULE,
-            "proof_level": PROOF_LEVEL,
+            "aggregation": _plain(policy.aggregation.model_dump(mode="json", exclude_none=True)),
+            "proof_level": policy.rule.proof_level.value,
             "ledger": {name: int(value) for name, value in asdict(policy.ledger).items()},
             "examples_per_weight": policy.examples_per_weight,
             "seed": policy.seed,
@@ -155,23 +197,34 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
     actual = document_hash(document)
     if actual != expected:
         raise DigestMismatch("the policy document", expected=expected, actual=actual)
+    content = parse_canonical_json(document)
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != DOCUMENT_VERSION:
+        raise MalformedBlob(
+            f"the policy document is version {version!r}, and this release reads version {DOCUMENT_VERSION}: "
+            "take part with the release that the run was deployed with"
+        )
     try:
-        parsed = _Document.model_validate(parse_canonical_json(document))
+        parsed = _Document.model_validate(content)
         constants: dict[str, Any] = dict(parsed.ledger)
         constants["reward_split"] = RewardSplit(constants["reward_split"])
+        constants["aggregation"] = AggregationKind(constants["aggregation"])
         ledger = LedgerPolicy(**constants)
     except (ValidationError, TypeError, ValueError, KeyError) as error:
         raise MalformedBlob(
             f"the policy document is not of the form that this version reads: {error}"
         ) from error
-    if (parsed.version, parsed.rule) != (DOCUMENT_VERSION, RULE):
+    rule = rule_of(parsed.aggregation)
+    if (ledger.aggregation, parsed.proof_level) != (rule.kind, rule.proof_level.value):
         raise MalformedBlob(
-            f"the policy document is version {parsed.version} with rule {parsed.rule!r}; "
-            f"this release reads version {DOCUMENT_VERSION} with rule {RULE!r}"
+            f"the policy document says rule {rule.name!r} with kind {ledger.aggregation.name} and proof "
+            f"level {parsed.proof_level!r}; that rule has {rule.kind.name} and {rule.proof_level.value!r}"
         )
     verify_quantisation(ledger.quantisation)
+    _verify_rule(parsed.aggregation, ledger)
     return RunPolicy(
         ledger=ledger,
+        aggregation=parsed.aggregation,
         examples_per_weight=parsed.examples_per_weight,
         seed=parsed.seed,
         task=parsed.task,

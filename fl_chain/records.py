@@ -85,6 +85,14 @@ class RewardSplit(IntEnum):
     DECLARED_WEIGHT = 1
 
 
+class AggregationKind(IntEnum):
+    """What a posting says of how its model was made, and so which challenges exist."""
+
+    SUMS = 0  # partial sums, from which alone the model follows: sum, range and apply
+    SUMS_WITH_STATE = 1  # partial sums and what the rule carries from round to round: sum and range
+    RESULT = 2  # what the rule made of all updates at once, every weight 1: range
+
+
 @dataclass(frozen=True, slots=True)
 class RunId:
     """Which run: what every sealed root and digest is bound to."""
@@ -127,6 +135,12 @@ class LedgerPolicy:
     challenge_reward_wei: int  # from a lost bond to the challenger
     deposit_wei: int  # against Sybils, returned on leaving
     reward_split: RewardSplit
+    aggregation: AggregationKind = AggregationKind.SUMS
+
+    @property
+    def highest_weight_cap(self) -> int:
+        """The largest weight that a participant can be admitted with."""
+        return 1 if self.aggregation is AggregationKind.RESULT else self.max_total_weight
 
     @property
     def quantisation(self) -> Quantisation:

@@ -57,7 +57,7 @@ class Worker:
 
     def __init__(self, parts: WorkerParts) -> None:
         ledger, account = parts.ledger, parts.account
-        reader = RoundReader(ledger.sync(), parts.store)
+        reader = RoundReader(ledger.sync(), parts.store, parts.policy.rule)
         models = ModelChain(reader)
         self._parts = parts
         self._transactions = TransactionOutbox(parts.outbox.folder, account)

@@ -19,6 +19,15 @@ enum RewardSplit {
     DeclaredWeight
 }
 
+/// @notice What a posting says of how its model was made, and so which challenges exist.
+/// @dev `Sums`: the model follows from the partial sums alone. `SumsWithState`: from them and from what the rule carries
+/// from round to round. `Result`: from all updates at once; there are no partial sums, and every weight is 1.
+enum AggregationKind {
+    Sums,
+    SumsWithState,
+    Result
+}
+
 /// @notice Why a round counts for nothing.
 enum VoidReason {
     None,
@@ -90,6 +99,8 @@ struct Policy {
     uint128 depositWei;
     /// @notice How a round's reward is divided.
     RewardSplit rewardSplit;
+    /// @notice What the aggregation rule, which `RunDefinition.policyHash` fixes, has to post.
+    AggregationKind aggregation;
 }
 
 /// @notice A round's hot slot: every field that a submission reads or writes, in one word.
@@ -334,7 +345,7 @@ interface ITrainingLedger {
     error AmountTooLarge(uint256 amountWei);
 
     error AlreadyAdmitted(address participant);
-    error WeightCapOutOfBounds(uint32 weightCap, uint32 maxTotalWeight);
+    error WeightCapOutOfBounds(uint32 weightCap, uint32 highestCap);
     error NotAdmitted(address participant);
     error TooManyParticipants(uint256 admitted);
     error AlreadyRegistered(address participant);
@@ -365,7 +376,7 @@ interface ITrainingLedger {
 
     error WrongDigest(bytes32 given, bytes32 expected);
     error WrongPartialSumCount(uint256 given, uint256 expected);
-    error UnexpectedRoot(string field);
+    error WrongRoots(AggregationKind aggregation, bytes32 resultRoot, bytes32 stateRoot);
     error NotYourTurn(address caller, uint40 openToAllAt);
     error BondTooSmall(uint256 freeBondWei, uint256 bondWei);
     error ExclusionsTooEarly(uint40 allowedAt);
@@ -377,6 +388,7 @@ interface ITrainingLedger {
     error BelowQuorum(uint256 readable, uint16 quorum);
     error NothingToFinalize(uint32 settled);
 
+    error NoSuchChallenge(AggregationKind aggregation);
     error ChallengeWindowClosed(uint32 round, uint40 finalizableAt);
     error WrongPartialSums(bytes32 given, bytes32 expected);
     error WrongLength(string field, uint256 given, uint256 expected);
@@ -400,7 +412,8 @@ interface ITrainingLedger {
     function fund(uint256 amountWei) external payable;
 
     /// @notice Admits a participant, or reinstates a suspended one with a new cap once its suspension has taken effect.
-    /// @dev The cap of an admitted participant cannot change otherwise, so that it cannot be cut in an open round.
+    /// @dev The cap of an admitted participant cannot change otherwise, so that it cannot be cut in an open round. Where
+    /// `aggregation` is `Result` it is 1, so that every weight is.
     function admit(address participant, uint32 weightCap) external;
 
     /// @notice Bars a participant from the next round on. What it submitted and earned stays its own.
@@ -453,9 +466,9 @@ interface ITrainingLedger {
     /// everyone is barred.
     /// @param digest the round's digest as the poster read it.
     /// @param exclusions ascending by index.
-    /// @param partialSumRoots level 1 first, left to right, the total last.
-    /// @param resultRoot zero: no rule in force needs one.
-    /// @param stateRoot zero: no rule in force needs one.
+    /// @param partialSumRoots level 1 first, left to right, the total last; none where `aggregation` is `Result`.
+    /// @param resultRoot vector root of what the rule made of the updates where `aggregation` is `Result`, else zero.
+    /// @param stateRoot vector root of what the rule carries on where `aggregation` is `SumsWithState`, else zero.
     /// @param modelRoot the new global model.
     function post(
         uint32 round,
@@ -477,7 +490,7 @@ interface ITrainingLedger {
     // ------------------------------------------------------------------ challenges
 
     /// @notice Takes down a posting whose partial sums do not add up. Anyone may, until it can become final.
-    /// @dev A proof that is wrong anywhere reverts. A right one pays `challengeRewardWei` from the bond to the caller, puts
+    /// @dev Not where `aggregation` is `Result`. A proof that is wrong anywhere reverts. A right one pays `challengeRewardWei` from the bond to the caller, puts
     /// the rest into the round's reward, bars the poster from the round and voids what was built on it.
     function challengeSum(uint32 round, SumProof calldata proof) external;
 
@@ -485,6 +498,7 @@ interface ITrainingLedger {
     function challengeRange(uint32 round, RangeProof calldata proof) external;
 
     /// @notice Takes down a posting whose model does not follow from its total. See `challengeSum`.
+    /// @dev Where `aggregation` is `Sums` alone: else the model does not follow from the total alone.
     function challengeApply(uint32 round, ApplyProof calldata proof) external;
 
     /// @notice Objects to a posting that the caller can neither derive nor prove wrong. Each submission of the round counts

@@ -186,6 +186,15 @@ contract ChallengeApplyTest is WrongModel {
         (bool isAccepted,) = address(ledger).call(call);
         vm.assertFalse(isAccepted);
     }
+
+    function testThereIsNoneInARunOfAnotherKind(uint32 number) public {
+        Policy memory policy = rules();
+        policy.aggregation = AggregationKind.SumsWithState;
+        deploy(policy, address(0));
+        ApplyProof memory proof;
+        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.SumsWithState));
+        ledger.challengeApply(number, proof);
+    }
 }
 
 /// @notice Rounds that are made in the test.

@@ -200,6 +200,15 @@ contract ChallengeSumTest is WrongSum {
         (bool isAccepted,) = address(ledger).call(call);
         vm.assertFalse(isAccepted);
     }
+
+    function testThereIsNoneInARunOfAnotherKind(uint32 number) public {
+        Policy memory policy = rules();
+        policy.aggregation = AggregationKind.Result;
+        deploy(policy, address(0));
+        SumProof memory proof;
+        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.Result));
+        ledger.challengeSum(number, proof);
+    }
 }
 
 /// @notice Of two submissions of 2049 lanes; the wrong lane is in the padding chunk.

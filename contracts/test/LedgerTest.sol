@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {
     Account,
+    AggregationKind,
     ApplyProof,
     Claim,
     Exclusion,
@@ -67,7 +68,8 @@ abstract contract LedgerTest {
             bondWei: 10_000,
             challengeRewardWei: 1000,
             depositWei: 500,
-            rewardSplit: RewardSplit.Equal
+            rewardSplit: RewardSplit.Equal,
+            aggregation: AggregationKind.Sums
         });
     }
 

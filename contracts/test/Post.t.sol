@@ -193,10 +193,18 @@ contract PostTest is LedgerTest {
     function testRefusesRootsThatNoRuleNeeds() public {
         close(2);
         bytes32 digest = ledger.digestOf(1);
-        expectError(abi.encodeWithSelector(ITrainingLedger.UnexpectedRoot.selector, "resultRoot"));
+        expectError(
+            abi.encodeWithSelector(
+                ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32("result"), bytes32(0)
+            )
+        );
         vm.prank(AGGREGATOR);
         ledger.post(1, digest, none, sums(1), "result", 0, "model");
-        expectError(abi.encodeWithSelector(ITrainingLedger.UnexpectedRoot.selector, "stateRoot"));
+        expectError(
+            abi.encodeWithSelector(
+                ITrainingLedger.WrongRoots.selector, AggregationKind.Sums, bytes32(0), bytes32("state")
+            )
+        );
         vm.prank(AGGREGATOR);
         ledger.post(1, digest, none, sums(1), 0, "state", "model");
     }

@@ -12,7 +12,7 @@ from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth, padded_chunk_count
 from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
-from fl_chain.commitment.partial_sums import EMPTY_SUMS_HASH, children, list_index, place_of, sums_hash
+from fl_chain.commitment.partial_sums import children, list_index, place_of, sums_hash
 from fl_chain.commitment.proofs import (
     ApplyProof,
     PostedRound,
@@ -24,7 +24,18 @@ from fl_chain.commitment.proofs import (
 from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.commitment.tree import path_root
 from fl_chain.errors import ProofRejected
-from fl_chain.records import Digest
+from fl_chain.records import AggregationKind, Digest, FallReason
+
+_CHALLENGES = {
+    AggregationKind.SUMS: frozenset({FallReason.SUM, FallReason.RANGE, FallReason.APPLY}),
+    AggregationKind.SUMS_WITH_STATE: frozenset({FallReason.SUM, FallReason.RANGE}),
+    AggregationKind.RESULT: frozenset({FallReason.RANGE}),
+}
+
+
+def challenges_of(kind: AggregationKind) -> frozenset[FallReason]:
+    """Return which challenges exist in a run of a kind."""
+    return _CHALLENGES[kind]
 
 
 def verify_proof(proof: Proof, posted: PostedRound) -> None:
@@ -152,7 +163,7 @@ def _summand_roots(proof: SumProof, posted: PostedRound) -> list[Digest]:
 
 
 def _verify_list(roots: tuple[Digest, ...], posted: PostedRound) -> None:
-    given = sums_hash(roots) if roots else EMPTY_SUMS_HASH
+    given = sums_hash(roots)
     if given != posted.sums_hash:
         raise ProofRejected("WrongPartialSums", given=given, expected=posted.sums_hash)
 

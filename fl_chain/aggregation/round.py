@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from fl_chain.aggregation.apply import apply_sum
+from fl_chain.aggregation.rules.fedavg import FedAvg
+from fl_chain.aggregation.rules.rule import LaneMatrix, ResultRule, StateRule, Step, SumRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
-from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.tree import VectorTree, vector_root, vector_tree
-from fl_chain.records import Digest, Quantisation
+from fl_chain.records import ZERO_DIGEST, Digest, Quantisation
+
+FEDAVG = FedAvg()
+_NOTHING: Lanes = np.empty(0, dtype=LANE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,14 @@ class Aggregate:
     model: Lanes  # shape (dimension,)
     model_root: Digest
     clamped: int  # lanes of the model that did not fit 32 bits
+    result_root: Digest = ZERO_DIGEST  # of `total`, where that is a rule's result
+    state_root: Digest = ZERO_DIGEST  # of `carried`, where that is a rule's state
+    carried: Lanes | None = None  # what the next round carries on from besides the model
+
+    @property
+    def carried_root(self) -> Digest:
+        """Of what is carried on: the state's root or the result's."""
+        return self.state_root if self.state_root != ZERO_DIGEST else self.result_root
 
 
 def aggregate_round(
@@ -32,8 +47,10 @@ def aggregate_round(
     quantisation: Quantisation,
     *,
     pool: HashingPool | None = None,
+    rule: SumRule | StateRule = FEDAVG,
+    carried: Lanes | None = None,
 ) -> Aggregate:
-    """Return what a round's posting has to say.
+    """Return what a round's posting has to say under a rule that sums.
 
     Args:
         base: the model that the round started from, shape (dimension,), big-endian.
@@ -42,6 +59,8 @@ def aggregate_round(
         included_weight: the sum of the included submissions' weights.
         quantisation: the run's constants.
         pool: threads to share the hashing with.
+        rule: the run's; which updates it keeps is decided before.
+        carried: the state that the base's round left, where the rule has one.
 
     Raises:
         ValueError: if there is no submission, a vector is of another form, or the weight is out of range.
@@ -57,13 +76,74 @@ def aggregate_round(
     for update in updates:
         sums.add(update)
     sums.finish()
-    model, clamped = apply_sum(base, sums.total, included_weight, quantisation)
+    stepped = model_step(rule, base, sums.total, included_weight, carried, quantisation)
     trees = [tree for level in levels for tree in level]
     return Aggregate(
         partial_sum_roots=tuple(tree.root for tree in trees),
         chunk_hashes=tuple(tree.chunk_hashes for tree in trees),
         total=sums.total,
+        model=stepped.model,
+        model_root=vector_root(stepped.model, pool=pool),
+        clamped=stepped.clamped,
+        state_root=vector_root(stepped.state, pool=pool) if stepped.state.size else ZERO_DIGEST,
+        carried=stepped.state if stepped.state.size else None,
+    )
+
+
+def model_step(  # noqa: PLR0917 - as `StateRule.step` has them, and which rule
+    rule: SumRule | StateRule,
+    base: Lanes,
+    total: Lanes,
+    included_weight: int,
+    carried: Lanes | None,
+    quantisation: Quantisation,
+) -> Step:
+    """Return model and state after a round's total; the state is empty where the rule has none.
+
+    Raises:
+        ValueError: as `aggregate_round`, or if the rule's state is missing.
+    """
+    if isinstance(rule, StateRule):
+        if carried is None:
+            raise ValueError(f"{rule.name} goes on from a state, and none was given")
+        return rule.step(base, total, included_weight, carried, quantisation)
+    model, clamped = apply_sum(base, total, included_weight, quantisation)
+    return Step(model, _NOTHING, clamped)
+
+
+def aggregate_result(
+    base: Lanes,
+    updates: LaneMatrix,
+    quantisation: Quantisation,
+    *,
+    rule: ResultRule,
+    carried: Lanes,
+    pool: HashingPool | None = None,
+) -> Aggregate:
+    """Return what a round's posting has to say under a rule that takes all updates at once.
+
+    Args:
+        base: the model that the round started from, shape (dimension,), big-endian.
+        updates: the included ones, shape (n_included, dimension), in the ledger's order.
+        quantisation: the run's constants.
+        rule: the run's.
+        carried: the result that the base's round left, where the rule carries one on; else empty.
+        pool: threads to share the hashing with.
+
+    Raises:
+        ValueError: if there is no update, or a vector is of another form.
+    """
+    if updates.shape[0] == 0:
+        raise ValueError("nothing is included; a posting includes at least one submission")
+    result = rule.result(updates, carried, quantisation)
+    model, clamped = apply_sum(base, result.lanes, result.weight, quantisation)
+    return Aggregate(
+        partial_sum_roots=(),
+        chunk_hashes=(),
+        total=result.lanes,
         model=model,
         model_root=vector_root(model, pool=pool),
         clamped=clamped,
+        result_root=vector_root(result.lanes, pool=pool),
+        carried=result.lanes if rule.carried_lanes(base.size) else None,
     )

@@ -59,7 +59,7 @@ def _(event: e.AggregatorNamed, walk: Walk) -> Iterator[Problem]:
 def _(event: e.ParticipantAdmitted, walk: Walk) -> Iterator[Problem]:
     history = walk.history
     known = history.participants.get(event.participant)
-    if not 1 <= event.weight_cap <= history.policy.max_total_weight:
+    if not 1 <= event.weight_cap <= history.policy.highest_weight_cap:
         yield unordered(f"a cap of {event.weight_cap} is out of bounds")
     if known is None:
         if event.participant in history.identities:

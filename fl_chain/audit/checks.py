@@ -28,6 +28,8 @@ class CheckId(StrEnum):
     INCLUDED_WEIGHTS = "included_weights"
     PARTIAL_SUMS = "partial_sums"
     MODELS = "models"
+    SELECTIONS = "selections"
+    RESULTS = "results"
     CLAMPED_LANES = "clamped_lanes"
     UPDATE_FIGURES = "update_figures"
     CHALLENGES = "challenges"
@@ -106,6 +108,8 @@ CHECKS: tuple[Check, ...] = (
             Kind.SUM_BLOB_ALTERED,
             Kind.MODEL_BLOB_MISSING,
             Kind.MODEL_BLOB_ALTERED,
+            Kind.RULE_STATE_BLOB_MISSING,
+            Kind.RULE_STATE_BLOB_ALTERED,
         ),
     ),
     Check(
@@ -191,6 +195,20 @@ CHECKS: tuple[Check, ...] = (
         "Every model is its base plus its round's mean, bit for bit.",
         "no posting stands among the audited rounds",
         (Kind.MODEL_DIFFERS, Kind.MODEL_UNDERIVABLE),
+    ),
+    Check(
+        CheckId.SELECTIONS,
+        "what postings leave out by rule, against the rule",
+        "The run's rule chose which updates count, not the aggregator.",
+        "the run's rule leaves nothing out, or no posting stands",
+        (Kind.SELECTION_DIFFERS, Kind.SELECTION_UNDERIVABLE),
+    ),
+    Check(
+        CheckId.RESULTS,
+        "posted results and states of rules, derived again",
+        "Every result and every state is what the run's rule gives, bit for bit.",
+        "the run's rule has neither result nor state, or no posting could be derived again",
+        (Kind.RESULT_DIFFERS, Kind.RULE_STATE_DIFFERS),
     ),
     Check(
         CheckId.CLAMPED_LANES,

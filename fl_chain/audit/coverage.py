@@ -74,8 +74,8 @@ EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
             "postingNumber": _FIELD,
             "poster": (*_LEDGER, C.CONSERVATION),
             "modelRoot": (C.CONTRACT_STATE, C.MODELS, C.BLOB_COPIES),
-            "resultRoot": (C.EVENT_FIELDS,),
-            "stateRoot": (C.EVENT_FIELDS,),
+            "resultRoot": (C.EVENT_FIELDS, C.RESULTS),
+            "stateRoot": (C.EVENT_FIELDS, C.RESULTS),
             "included": (C.INCLUDED_WEIGHTS, C.CONTRACT_STATE),
             "includedWeight": (C.INCLUDED_WEIGHTS, C.CONTRACT_STATE, C.MODELS),
             "finalizableAt": (*_FIELD, C.EVENT_ORDER),
@@ -149,6 +149,7 @@ BLOBS: Mapping[str, Checks] = MappingProxyType(
     {
         "updates": (C.BLOB_COPIES, C.UPDATE_BOUNDS, C.EXCLUSIONS, C.UPDATE_FIGURES, C.PARTIAL_SUMS),
         "sums": (C.BLOB_COPIES,),
+        "states": (C.BLOB_COPIES, C.RESULTS),
         "models": (C.BLOB_COPIES, C.MODELS, C.CLAMPED_LANES),
         "documents": (C.BLOB_COPIES, C.POLICY_DOCUMENT, C.MANIFEST),
     }

@@ -55,6 +55,7 @@ class BlobCounts:
     updates: int = 0
     sums: int = 0
     models: int = 0
+    states: int = 0  # what rules carry on
     documents: int = 0
     bytes: int = 0
 

@@ -49,6 +49,12 @@ class Kind(StrEnum):
     MODEL_BLOB_MISSING = "model_blob_missing"
     MODEL_BLOB_ALTERED = "model_blob_altered"
     MODEL_UNDERIVABLE = "model_underivable"
+    SELECTION_DIFFERS = "selection_differs"
+    SELECTION_UNDERIVABLE = "selection_underivable"
+    RESULT_DIFFERS = "result_differs"
+    RULE_STATE_DIFFERS = "rule_state_differs"
+    RULE_STATE_BLOB_MISSING = "rule_state_blob_missing"
+    RULE_STATE_BLOB_ALTERED = "rule_state_blob_altered"
     FALL_UNFOUNDED = "fall_unfounded"
     REWARD_DIFFERS = "reward_differs"
     REWARD_UNFOUNDED = "reward_unfounded"
@@ -105,6 +111,7 @@ _THIRD_NODE = "Ask a third node: one of the two lies, or is on a branch that the
 _CONTRACT_STEPS = "contract.md#calls-by-status"
 _HASHES = "formats.md#hashes"
 _BLOBS = "formats.md#blobs"
+_RULES = "rules.md#what-a-kind-means"
 _NUMBERS = "formats.md#numbers"
 _MONEY = "contract.md#money"
 _FIGURES = "report.md#figures-of-updates"
@@ -243,6 +250,30 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             "architecture.md#what-is-proven-and-what-is-not",
             "Have the missing blobs that are listed published again, then audit again. Until then this model "
             "rests on the aggregator's word.",
+        ),
+        Kind.SELECTION_DIFFERS: _error(
+            "A posting leaves out by rule exactly what the run's rule leaves out.",
+            _RULES,
+            "Object to the posting while it can fall: `fl-chain object --round N`; do not use its model.",
+        ),
+        Kind.SELECTION_UNDERIVABLE: _error(
+            "Every update that the run's rule chose from can be read by everybody.", _RULES, _ASK_HOLDER
+        ),
+        Kind.RESULT_DIFFERS: _error(
+            "A posted result is what the run's rule makes of the round's updates.",
+            _RULES,
+            "Object to the posting while it can fall: `fl-chain object --round N`; do not use its model.",
+        ),
+        Kind.RULE_STATE_DIFFERS: _error(
+            "A posted state is what the run's rule makes of the one before and of the round's sum.",
+            _RULES,
+            "Object to the posting while it can fall: `fl-chain object --round N`; do not use its model.",
+        ),
+        Kind.RULE_STATE_BLOB_MISSING: _error(
+            "What the run's rule carries from round to round can be read by everybody.", _BLOBS, _ASK_HOLDER
+        ),
+        Kind.RULE_STATE_BLOB_ALTERED: _error(
+            "Every copy of what the run's rule carries on has the root that was posted.", _BLOBS, _REPLACE
         ),
         Kind.FALL_UNFOUNDED: _error(
             "A posting falls only by a proof that holds, or by more than half of its round's submitters.",

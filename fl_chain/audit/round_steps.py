@@ -12,8 +12,10 @@ from fl_chain.ledger.history import History
 from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
+    AggregationKind,
     ExclusionReason,
     FallReason,
+    LedgerPolicy,
     Round,
     RoundStatus,
     VoidReason,
@@ -99,15 +101,19 @@ def _(event: e.RoundPosted, walk: Walk) -> Iterator[Problem]:
         yield unordered("the poster had no bond for it")
     yield from differing(
         posting_number=(current.posting_number, event.posting_number),
-        result_root=(ZERO_DIGEST, event.result_root),
-        state_root=(ZERO_DIGEST, event.state_root),
+        has_result_root=(policy.aggregation is AggregationKind.RESULT, event.result_root != ZERO_DIGEST),
+        has_state_root=(
+            policy.aggregation is AggregationKind.SUMS_WITH_STATE,
+            event.state_root != ZERO_DIGEST,
+        ),
         finalizable_at=(now + policy.challenge_s, event.finalizable_at),
-        number_of_partial_sums=(_sums(current.submissions), len(event.partial_sum_roots)),
+        number_of_partial_sums=(_sums(current.submissions, policy), len(event.partial_sum_roots)),
     )
 
 
-def _sums(submissions: int) -> int:
-    return partial_sum_count(submissions) if submissions else 0
+def _sums(submissions: int, policy: LedgerPolicy) -> int:
+    has_sums = submissions > 0 and policy.aggregation is not AggregationKind.RESULT
+    return partial_sum_count(submissions) if has_sums else 0
 
 
 def _posting_time_problems(event: e.RoundPosted, history: History, current: Round) -> Iterator[Problem]:

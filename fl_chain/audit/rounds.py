@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fl_chain.aggregation.round import Aggregate, aggregate_round
+from fl_chain.aggregation.round import Aggregate
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.models import ModelShelf
 from fl_chain.audit.results import RoundResult, standing_posting
+from fl_chain.audit.rules import RuleAudit
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.audit.updates import IncludedUpdates, Underivable, UpdateReader
 from fl_chain.commitment.pool import HashingPool, available_cores
@@ -50,6 +51,7 @@ class RoundAudit:
         self.has_read = has_read
         self._pool = pool or HashingPool(available_cores())
         self.models = ModelShelf(history, store)
+        self.rules = RuleAudit(history, store)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
 
     def audit(self, round_id: int) -> RoundResult:
@@ -65,6 +67,7 @@ class RoundAudit:
         result.warnings += figures.warnings
         result.statistics = {index: own.to_json() for index, own in figures.updates.items()}
         self.models.forget_unused(round_id)
+        self.rules.forget_unused(round_id)
         return result
 
     def resume(self, history: History, results: list[RoundResult]) -> bool:
@@ -88,13 +91,15 @@ class RoundAudit:
         """Go on with a history that has grown; the arguments and the result are those of `resume`."""
         self._history = history
         self.models.follow(history)
+        self.rules.follow(history)
         return not results or self._fetch_bases(results, after=results[-1].round)
 
     def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
         needed = {current.base_round for current in self._history.rounds.values() if current.id > after}
         available = {result.round for result in results if result.has_model}
         waiting = sorted(number for number in needed & available if self.models.model(number) is None)
-        return all(self.models.fetch(number) for number in waiting)
+        carried = needed & {result.round for result in results}
+        return all(map(self.models.fetch, waiting)) and all(map(self.rules.fetch, sorted(carried)))
 
     def _recall_sketches(self, results: list[RoundResult]) -> bool:
         """Look again at the newest updates, which those of the next round are compared with."""
@@ -118,10 +123,12 @@ class RoundAudit:
 
     def _audit_posting(self, current: Round, posting: Posting, result: RoundResult) -> None:
         reader = self._reader(result)
-        reader.audit_exclusions(posting)
+        reader.audit_exclusions(posting, rule_chooses=self.rules.chooses)
+        self.rules.audit_selection(current, posting, result)
         posted = self.models.read_posted(result, posting)
         self.models.read_sums(result, posting)
         aggregate = self._derive(current, posting, reader, result)
+        self.rules.audit_carried(current, posting, aggregate, result)
         is_same = aggregate is not None and aggregate.model_root == posting.model_root
         # Later rounds are built on what was posted, right or wrong, as the participants did.
         if aggregate is not None and is_same:
@@ -130,7 +137,12 @@ class RoundAudit:
             self.models.put(current.id, posted)
         if aggregate is not None:
             result.clamped_lanes = aggregate.clamped
-            result.is_verified = is_same and aggregate.partial_sum_roots == posting.partial_sum_roots
+            result.is_verified = (
+                is_same
+                and aggregate.partial_sum_roots == posting.partial_sum_roots
+                and aggregate.result_root == posting.result_root
+                and aggregate.state_root == posting.state_root
+            )
             self._compare(posting, aggregate, result)
             self._audit_clamped(current, aggregate.clamped, result)
 
@@ -146,10 +158,15 @@ class RoundAudit:
         obstacle = "an included update cannot be read"
         try:
             if base is not None:
-                quantisation = self._history.policy.quantisation
-                return aggregate_round(base, updates, weight, quantisation, pool=self._pool)
+                derived = self.rules.derive(current, base, updates, weight, pool=self._pool)
+                if derived is not None:
+                    return derived
             where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
-            obstacle = f"{where}, which this round started from, is not available"
+            obstacle = (
+                f"{where}, which this round started from, is not available"
+                if base is None
+                else "the run's rule, or what it carries into this round, is not available"
+            )
         except Underivable:
             pass
         except ValueError as error:  # a weight that the ledger cannot have taken: the node made it up

@@ -135,6 +135,8 @@ def _opened_report(ledger: Ledger, history: History, store: Store, from_round: i
             "operator": history.operator,
             "aggregator": history.state.aggregator,
             "token": history.token,
+            "rule": None,
+            "proof_level": None,
             "stores": len(store.urls),
             "ended": has_ended(history, head.timestamp),
         },
@@ -174,6 +176,11 @@ class _Rounds:
             }
         )
         audit = self._begun(fingerprints)
+        if audit.rules.rule is not None:
+            report.run |= {
+                "rule": audit.rules.rule.name,
+                "proof_level": audit.rules.rule.proof_level.value,
+            }
         results = [one.result for one in self._memory.rounds]
         waiting = range(first + len(results), history.state.latest + 1)
         self._total_bytes = sum(_update_bytes(history, number) for number in waiting)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
+from fl_chain.errors import ConfigError, StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.events import Event, RewardClaimed
 from fl_chain.ledger.history import History
@@ -26,6 +26,7 @@ from fl_chain.records import (
     Submission,
 )
 from fl_chain.run.rounds import RoundReader
+from fl_chain.run.rule import is_selecting
 
 _REASONS = {
     ExclusionReason.UNREADABLE: "nobody could read the update",
@@ -139,7 +140,34 @@ class TermReader:
         problems = list(self._money_problems(term))
         if posting is not None and own is not None and not found.is_missing:
             problems += _inclusion_problems(reason, found)
+        if posting is not None and own is not None:
+            problems += self._selection_problems(posting, own)
         return replace(term, problems=tuple(problems))
+
+    def _selection_problems(self, posting: Posting, own: Submission) -> Iterator[str]:
+        """Yield where the rule decides otherwise about a submission than the posting."""
+        is_left_out = _reason(posting, own) is ExclusionReason.BY_RULE
+        try:
+            is_choosing = is_selecting(self.reader.rule)
+            if not is_choosing:
+                if is_left_out:
+                    yield (
+                        "the update was excluded by the aggregation rule, "
+                        "and this run's rule leaves nothing out"
+                    )
+                return
+            unusable = [one for one in posting.exclusions if one.reason is not ExclusionReason.BY_RULE]
+            if own.index in {one.index for one in unusable}:
+                return
+            excluded = {one.index for one in self.reader.excluded_by_rule(posting.round, unusable)}
+        except (StoreError, VerificationError, ConfigError) as error:
+            if is_left_out:
+                yield f"whether the aggregation rule leaves the update out cannot be derived again: {error}"
+            return
+        if is_left_out and own.index not in excluded:
+            yield "the update was excluded by the aggregation rule, and the rule keeps it"
+        if not is_left_out and own.index in excluded:
+            yield "the update was included, and the aggregation rule leaves it out"
 
     def _reward_wei(self, current: Round) -> int:
         """Return what a round's shares divide."""
@@ -217,8 +245,8 @@ def _inclusion_problems(reason: ExclusionReason | None, found: _Found) -> Iterat
             yield "the update was included, and what the stores have is not what was committed to"
         case ExclusionReason.OUT_OF_RANGE, None:
             yield "the update is within its bounds and was excluded as out of range"
-        case ExclusionReason.BY_RULE, _:
-            yield "the update was excluded by the aggregation rule, and this run's rule leaves nothing out"
+        case ExclusionReason.BY_RULE, ExclusionReason.OUT_OF_RANGE:
+            yield "the update is out of range, so the rule had no part in leaving it out"
 
 
 def payments_to(participant: Address, events: Sequence[Event]) -> dict[int, list[Payment]]:

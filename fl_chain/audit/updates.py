@@ -94,12 +94,19 @@ class UpdateReader:
         lanes = update.lanes[: self.history.definition.dimension]
         self.statistics.add(submission, update.opening.vector_root, self.statistics.observe(lanes))
 
-    def audit_exclusions(self, posting: Posting) -> None:
-        """Look at every update that a posting leaves out, where it can be read."""
+    def audit_exclusions(self, posting: Posting, *, rule_chooses: bool) -> None:
+        """Look at every update that a posting leaves out, where it can be read.
+
+        Args:
+            posting: which leaves them out.
+            rule_chooses: whether the run's rule leaves out updates; `RuleAudit.audit_selection` has those.
+        """
         submissions = self.history.submissions[posting.round]
         for exclusion in posting.exclusions:
             if exclusion.index >= len(submissions):
                 continue  # the check of events has it
+            if exclusion.reason is ExclusionReason.BY_RULE and rule_chooses:
+                continue
             self.notes.count(CheckId.EXCLUSIONS)
             submission = submissions[exclusion.index]
             if exclusion.reason is not ExclusionReason.UNREADABLE:

@@ -15,7 +15,6 @@ from fl_chain.records import Digest
 FAN_IN = 8
 
 _SUMS_TAG = b"\x03"
-EMPTY_SUMS_HASH = Digest(hashlib.sha256(_SUMS_TAG).digest())  # of an empty list, which nobody can post
 
 
 def level_sizes(submissions: int) -> tuple[int, ...]:
@@ -94,13 +93,11 @@ def children(level: int, position: int, submissions: int) -> range:
 
 
 def sums_hash(roots: Sequence[Digest]) -> Digest:
-    """Return what the ledger keeps of a posted list of partial-sum roots.
+    """Return what the ledger keeps of a posted list of partial-sum roots; empty where a rule has no sums.
 
     Raises:
-        ValueError: if the list is empty or one is not 32 bytes.
+        ValueError: if one is not 32 bytes.
     """
-    if not roots:
-        raise ValueError("a posting lists at least one partial sum")
     context = hashlib.sha256(_SUMS_TAG)
     for root in roots:
         context.update(bytes32(root, "a partial-sum root"))

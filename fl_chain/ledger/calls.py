@@ -144,10 +144,11 @@ class LedgerCalls(ABC):
             round: the closed round.
             digest: its digest as it was read.
             exclusions: what is left out, each with its submission, ascending by index.
-            partial_sum_roots: level 1 first, left to right, the total last.
+            partial_sum_roots: level 1 first, left to right, the total last; none where the policy's kind has
+                a result.
             model_root: the new global model.
-            result_root: zero, unless the rule in force has one.
-            state_root: zero, unless the rule in force has one.
+            result_root: of what the rule made of the updates, where the policy's kind has one; else zero.
+            state_root: of what the rule carries on, where the policy's kind has one; else zero.
         """
         excluded = [
             (one.index, int(one.reason), submission.weight, submission.participant, submission.sealed_root)

@@ -23,6 +23,7 @@ from fl_chain.ledger.views import AccountBalance, Participant, RunState
 from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
+    AggregationKind,
     Digest,
     LedgerPolicy,
     RewardSplit,
@@ -132,7 +133,9 @@ class Ledger(LedgerCalls):
         """Return the rules."""
         if self._policy is None:
             values = self._view("policy")[0]
-            self._policy = LedgerPolicy(*[*values[:-1], _member(RewardSplit, values[-1])])
+            *numbers, split, aggregation = values
+            kinds = _member(RewardSplit, split), _member(AggregationKind, aggregation)
+            self._policy = LedgerPolicy(*[*numbers, *kinds])
         return self._policy
 
     def operator(self) -> Address:

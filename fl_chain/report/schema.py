@@ -70,6 +70,8 @@ class Run(_Part):
     aggregator: Account
     token: Account = ZERO_ADDRESS  # what amounts are in; zero: the native coin
     stores: Count
+    rule: str | None = None  # of aggregation; None where the policy document does not say
+    proof_level: str | None = None  # of that rule
     ended: bool
 
 
@@ -203,6 +205,7 @@ class Blobs(_Part):
     updates: Count
     sums: Count
     models: Count
+    states: Count  # what rules carry on
     documents: Count
     bytes: Count
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fl_chain.commitment.chunks import Lanes
+import numpy as np
+
+from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.partial_sums import sums_hash
 from fl_chain.commitment.proofs import PostedRound
 from fl_chain.commitment.tree import vector_tree
 from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.records import Digest, Submission
-from fl_chain.run.prover import PostingClaim
+from fl_chain.run.postings import PostingClaim
 from fl_chain.store import Store, Update
 
 
@@ -35,7 +37,8 @@ def posting_claim(history: History, round_id: int) -> PostingClaim:
         base_model_root=history.model_root(history.rounds[round_id].base_round),
         model_root=posting.model_root,
     )
-    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions)
+    roots = (posting.result_root, posting.state_root)
+    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions, *roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class StoredBlobs:
     history: History
     store: Store
     base_model: Callable[[], Lanes]  # the model that the round started from
+    carried: Callable[[], Lanes] = lambda: np.empty(0, dtype=LANE)  # what the base's round left besides
 
     def update(self, submission: Submission) -> Update:
         """See `RoundBlobs.update`."""

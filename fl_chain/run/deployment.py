@@ -88,6 +88,11 @@ def _with_task_hash(settings: RunSettings) -> RunSettings:
 
 def _verify_caps(weight_caps: Mapping[Address, int], policy: RunPolicy) -> None:
     for participant, weight_cap in weight_caps.items():
+        if policy.ledger.highest_weight_cap == 1 and weight_cap != 1:
+            raise ConfigError(
+                f"the weight cap of {participant} is {weight_cap}: the rule {policy.rule.name!r} weighs all "
+                "alike, so every cap is 1"
+            )
         if not 1 <= weight_cap <= policy.ledger.max_total_weight:
             raise ConfigError(
                 f"the weight cap of {participant} is {weight_cap}: "

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from fl_chain.aggregation.round import FEDAVG
+from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool, available_cores
-from fl_chain.errors import StoreError, UnverifiedPosting, VerificationError
-from fl_chain.records import Posting, RoundStatus
+from fl_chain.errors import ConfigError, FlChainError, StoreError, UnverifiedPosting, VerificationError
+from fl_chain.records import AggregationKind, Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
-from fl_chain.run.prover import examine, wrongful_exclusions
+from fl_chain.run.exclusions import exclusion_doubts
+from fl_chain.run.prover import examine
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.striped import StripedRounds
-from fl_chain.run.verdicts import Outcome, Proven, Right
+from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
 
 
 class ModelChain:
@@ -29,6 +32,7 @@ class ModelChain:
         self._pool = pool or HashingPool(available_cores())
         self._striped = StripedRounds(self._pool)
         self._models: dict[Posting, Lanes] = {}
+        self._carried: dict[Posting, Lanes] = {}  # of the same postings
         self._right: set[Posting] = set()
         self._proven: dict[Posting, Proven] = {}
 
@@ -67,23 +71,64 @@ class ModelChain:
         Raises:
             ProofRejected: see `fl_chain.run.prover.examine`.
         """
-        history, store = self._reader.history, self._reader.store
-        posting = history.postings[round_id]
+        posting = self._reader.history.postings[round_id]
         if posting in self._proven:
             return self._proven[posting]
-        blobs = StoredBlobs(history, store, lambda: self._base(round_id))
-        claim = posting_claim(history, round_id)
-        outcome: Outcome | None = None
-        if self._striped.is_worthwhile(claim):
-            outcome = self._striped.right(claim, store)
-        if outcome is None or wrongful_exclusions(claim, blobs, seen_in_time):
-            outcome = examine(claim, blobs, seen_in_time=seen_in_time, pool=self._pool)
+        try:
+            rule = self._reader.rule
+        except (StoreError, VerificationError, ConfigError) as error:
+            outcome = self._examined_without_rule(round_id, error)
+        else:
+            outcome = self._examined(round_id, rule, seen_in_time)
         if isinstance(outcome, Proven):
             self._proven[posting] = outcome
         elif isinstance(outcome, Right):
             self._right.add(posting)
-            self._remember(posting, outcome.model)
+            self._remember(posting, outcome.model, outcome.carried)
         return outcome
+
+    def _examined_without_rule(self, round_id: int, error: FlChainError) -> Outcome:
+        """Return a proof where there is one: that sums add up wrongly shows whatever the rule is."""
+        if self._reader.history.policy.aggregation is AggregationKind.SUMS:
+            outcome = self._examined(round_id, FEDAVG, ())
+            if isinstance(outcome, Proven):
+                return outcome
+        return Unprovable((Doubt(Hidden.POLICY, None, f"the policy document: {error}"),))
+
+    def _examined(self, round_id: int, rule: Rule, seen_in_time: Collection[int]) -> Outcome:
+        history, store = self._reader.history, self._reader.store
+        blobs = StoredBlobs(history, store, lambda: self._base(round_id), lambda: self.carried_into(round_id))
+        claim = posting_claim(history, round_id)
+        outcome: Outcome | None = None
+        if rule.kind is AggregationKind.SUMS and self._striped.is_worthwhile(claim):
+            outcome = self._striped.right(claim, store)
+        if outcome is None or exclusion_doubts(claim, blobs, seen_in_time, rule):
+            outcome = examine(claim, blobs, seen_in_time=seen_in_time, pool=self._pool, rule=rule)
+        return outcome
+
+    def carried_into(self, round_id: int) -> Lanes:
+        """Return what the rule carries into a round besides its base model; empty where it carries nothing.
+
+        Raises:
+            StoreError: if a blob that it takes cannot be read.
+            UnverifiedPosting: if the base's round left something else than its posting says.
+        """
+        history, store, rule = self._reader.history, self._reader.store, self._reader.rule
+        dimension = history.definition.dimension
+        size, base_round = rule.carried_lanes(dimension), history.rounds[round_id].base_round
+        if size == 0 or base_round == 0:
+            return rule.initial(dimension)
+        posting = history.postings[base_round]
+        if posting in self._carried:
+            return self._carried[posting]
+        root = posting.state_root if rule.kind is AggregationKind.SUMS_WITH_STATE else posting.result_root
+        try:
+            return store.read_state(root, size)
+        except (StoreError, VerificationError):
+            outcome = self._derivation(base_round)  # a cache: the updates give it as well
+        if outcome.carried is None:
+            raise UnverifiedPosting(f"round {base_round} carries nothing on")
+        return outcome.carried
 
     def _base(self, round_id: int) -> Lanes:
         """Return the model that a round started from, whether or not it was right to make it."""
@@ -119,14 +164,21 @@ class ModelChain:
             self._derived(base_round)
 
     def _derived(self, round_id: int) -> Lanes:
+        return self._derivation(round_id).model
+
+    def _derivation(self, round_id: int) -> Right:
         outcome = self.outcome(round_id)
         if isinstance(outcome, Right):
-            return outcome.model
+            return outcome
         if isinstance(outcome, Proven):
             raise UnverifiedPosting(f"the posting of round {round_id} is wrong: {outcome}")
         raise UnverifiedPosting(f"the posting of round {round_id} cannot be derived: {outcome}")
 
-    def _remember(self, posting: Posting, model: Lanes) -> None:
+    def _remember(self, posting: Posting, model: Lanes, carried: Lanes | None = None) -> None:
         self._models[posting] = model
+        if carried is not None:
+            self._carried[posting] = carried
         while len(self._models) > self._keep:
-            del self._models[next(iter(self._models))]
+            oldest = next(iter(self._models))
+            del self._models[oldest]
+            self._carried.pop(oldest, None)

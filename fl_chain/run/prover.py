@@ -8,9 +8,7 @@ has, and what a proof rests on is derived here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.challenges import chunk_sum, verify_proof
@@ -22,51 +20,21 @@ from fl_chain.aggregation.proving import (
     range_proof,
     sum_proof,
 )
-from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.round import FEDAVG, aggregate_result
+from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes, padded_chunk
 from fl_chain.commitment.partial_sums import FAN_IN, children, level_sizes, list_index, place_of
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.commitment.proofs import PostedRound, Proof, SubmissionOpening
+from fl_chain.commitment.proofs import Proof, RangeProof, SubmissionOpening
 from fl_chain.commitment.tree import chunk_path, vector_tree
-from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
-from fl_chain.records import Digest, Exclusion, ExclusionReason, Submission
+from fl_chain.errors import StoreError, VerificationError
+from fl_chain.records import Digest, Submission
+from fl_chain.run.exclusions import exclusion_doubts
+from fl_chain.run.postings import PostingClaim, RoundBlobs, lane_out_of_range
+from fl_chain.run.spool import spooled
 from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
 from fl_chain.store import Update
-
-
-class RoundBlobs(Protocol):
-    """Where a round's vectors come from, each checked against its commitment.
-
-    Everything here raises StoreError where no copy can be read, and VerificationError where what is there is
-    not what was committed to.
-    """
-
-    def update(self, submission: Submission) -> Update:
-        """Return an update with its opening; lanes past the dimension included where there are any."""
-        ...
-
-    def base_model(self) -> Lanes:
-        """Return the model that the round started from."""
-        ...
-
-    def sum_hashes(self, root: Digest) -> bytes:
-        """Return the chunk hashes of a listed sum."""
-        ...
-
-    def model_hashes(self, root: Digest) -> bytes:
-        """Return the chunk hashes of the posted model."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PostingClaim:
-    """What a posting says, and what the ledger stores that it is checked against."""
-
-    stored: PostedRound
-    partial_sum_roots: Sequence[Digest]
-    submissions: Sequence[Submission]  # all of the round, in order
-    exclusions: Sequence[Exclusion]
 
 
 def examine(
@@ -75,11 +43,12 @@ def examine(
     *,
     seen_in_time: Collection[int] = (),
     pool: HashingPool | None = None,
+    rule: Rule = FEDAVG,
 ) -> Outcome:
     """Derive a posting again, and prove it wrong where it is.
 
     The order is that of cost: an included update out of range, the first wrong sum on the lowest level, the
-    model.
+    model and what else the rule gives, what is left out.
 
     Args:
         claim: the posting.
@@ -87,11 +56,12 @@ def examine(
         seen_in_time: submissions whose updates the caller itself has read and found valid before anything
             could be left out. Whoever publishes late cannot make a right posting look wrong.
         pool: threads to share the hashing with.
+        rule: the run's.
 
     Raises:
         ProofRejected: if the proof that was found does not hold, so that the claim is not the ledger's.
     """
-    outcome = _Examination(claim, blobs, seen_in_time, pool).outcome()
+    outcome = _Examination(claim, blobs, seen_in_time, pool, rule).outcome()
     if isinstance(outcome, Proven):
         verify_proof(outcome.proof, claim.stored)
     return outcome
@@ -106,7 +76,9 @@ class _Examination:
         blobs: RoundBlobs,
         seen_in_time: Collection[int],
         pool: HashingPool | None,
+        rule: Rule,
     ) -> None:
+        self._rule = rule
         self._claim = claim
         self._stored = claim.stored
         self._blobs = blobs
@@ -119,13 +91,16 @@ class _Examination:
         self._doubts: list[Doubt] = []
 
     def outcome(self) -> Outcome:
+        rule = self._rule
+        if isinstance(rule, ResultRule):
+            return self._examined_result(rule)
         sums = PartialSums(self._stored.dimension, self._compare)
         for submission in self._claim.submissions:
             lanes = None
             if submission.index not in self._stored.excluded:
                 update = self._read(submission)
                 if update is not None:
-                    lane = _lane_out_of_range(update, submission, self._stored)
+                    lane = lane_out_of_range(update, submission, self._stored)
                     if lane is not None:
                         opening = _opening(update, submission)
                         return Proven(range_proof(submission.index, opening, update.lanes, lane))
@@ -217,16 +192,15 @@ class _Examination:
         last = len(roots) - 1
         if last in self._unknown or last in self._wrong:
             return Unprovable(tuple(self._doubts))
-        try:
-            base = self._blobs.base_model()
-        except (StoreError, VerificationError) as error:
-            self._doubt(Hidden.BASE_MODEL, None, f"the base model: {error}")
+        base = self._base()
+        if base is None:
             return Unprovable(tuple(self._doubts))
+        if isinstance(self._rule, StateRule):
+            return self._examined_step(self._rule, base, total)
         model, clamped = apply_sum(base, total, stored.included_weight, stored.quantisation)
         tree = vector_tree(model, pool=self._pool)
         if tree.root == stored.model_root:
-            self._doubts += wrongful_exclusions(self._claim, self._blobs, self._seen_in_time)
-            return Unprovable(tuple(self._doubts)) if self._doubts else Right(model, clamped)
+            return self._right_but_for_exclusions(Right(model, clamped))
         try:
             posted = self._blobs.model_hashes(stored.model_root)
         except (StoreError, VerificationError) as error:
@@ -245,38 +219,80 @@ class _Examination:
             )
         )
 
+    def _right_but_for_exclusions(self, right: Right) -> Outcome:
+        self._doubts += exclusion_doubts(self._claim, self._blobs, self._seen_in_time, self._rule)
+        return Unprovable(tuple(self._doubts)) if self._doubts else right
+
+    # ------------------------------------------------------------------ what only a second execution shows
+
+    def _carried(self) -> Lanes | None:
+        try:
+            return self._blobs.carried()
+        except (StoreError, VerificationError) as error:
+            self._doubt(Hidden.CARRIED, None, f"what the round before carried on: {error}")
+            return None
+
+    def _examined_step(self, rule: StateRule, base: Lanes, total: Lanes) -> Outcome:
+        stored, state = self._stored, self._carried()
+        if state is None:
+            return Unprovable(tuple(self._doubts))
+        step = rule.step(base, total, stored.included_weight, state, stored.quantisation)
+        self._compare_root("state", step.state, self._claim.state_root)
+        self._compare_root("model", step.model, stored.model_root)
+        return self._right_but_for_exclusions(Right(step.model, step.clamped, step.state))
+
+    def _examined_result(self, rule: ResultRule) -> Outcome:
+        stored = self._stored
+        included = [one for one in self._claim.submissions if one.index not in stored.excluded]
+        try:
+            with spooled(self._in_range(included), len(included), stored.dimension) as updates:
+                base, carried = self._base(), self._carried()
+                if self._doubts or base is None or carried is None:
+                    return Unprovable(tuple(self._doubts))
+                made = aggregate_result(
+                    base, updates, stored.quantisation, rule=rule, carried=carried, pool=self._pool
+                )
+        except _OutOfRange as found:
+            return Proven(found.proof)
+        self._compare_root("result", made.total, self._claim.result_root)
+        self._compare_root("model", made.model, stored.model_root)
+        return self._right_but_for_exclusions(Right(made.model, made.clamped, made.carried))
+
+    def _in_range(self, included: Sequence[Submission]) -> Iterator[Lanes]:
+        for submission in included:
+            update = self._read(submission)
+            if update is None:
+                continue
+            lane = lane_out_of_range(update, submission, self._stored)
+            if lane is not None:
+                raise _OutOfRange(
+                    range_proof(submission.index, _opening(update, submission), update.lanes, lane)
+                )
+            yield update.lanes[: self._stored.dimension]
+
+    def _base(self) -> Lanes | None:
+        try:
+            return self._blobs.base_model()
+        except (StoreError, VerificationError) as error:
+            self._doubt(Hidden.BASE_MODEL, None, f"the base model: {error}")
+            return None
+
+    def _compare_root(self, what: str, derived: Lanes, posted: Digest) -> None:
+        root = vector_tree(derived, pool=self._pool).root
+        if root != posted:
+            detail = f"the {what} is 0x{posted.hex()}, and {self._rule.name} gives 0x{root.hex()}"
+            self._doubt(Hidden.RULE, None, detail)
+
     def _doubt(self, hidden: Hidden, index: int | None, detail: str) -> None:
         self._doubts.append(Doubt(hidden, index, detail))
 
 
-def wrongful_exclusions(
-    claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = ()
-) -> list[Doubt]:
-    """Return a doubt for each valid update that a posting leaves out; see `examine` for the arguments."""
-    found = []
-    for exclusion in claim.exclusions:
-        submission = claim.submissions[exclusion.index]
-        may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
-        if may_be_late and exclusion.index not in seen_in_time:
-            continue
-        try:
-            update = blobs.update(submission)
-        except (StoreError, VerificationError):
-            continue
-        if _lane_out_of_range(update, submission, claim.stored) is None:
-            reason = exclusion.reason.name.lower().replace("_", " ")
-            detail = f"submission {exclusion.index} was left out as {reason}, and is valid"
-            found.append(Doubt(Hidden.EXCLUSION, exclusion.index, detail))
-    return found
+class _OutOfRange(Exception):
+    """An included update has a lane that no valid one has."""
 
-
-def _lane_out_of_range(update: Update, submission: Submission, stored: PostedRound) -> int | None:
-    """Return the first lane of an update that no valid one has; None where it is valid."""
-    try:
-        verify_update(update.lanes, submission.weight, stored.quantisation, stored.dimension)
-    except UpdateOutOfRange as error:
-        return error.lane
-    return None
+    def __init__(self, proof: RangeProof) -> None:
+        super().__init__()
+        self.proof = proof
 
 
 def _opening(update: Update, submission: Submission) -> SubmissionOpening:

@@ -6,26 +6,42 @@ Updates are read one at a time and added up as they come, so memory holds a few 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from fl_chain.aggregation.quantise import verify_update
-from fl_chain.aggregation.round import Aggregate, aggregate_round
+from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
+from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
-from fl_chain.records import Exclusion, ExclusionReason, Submission
+from fl_chain.records import AggregationKind, Exclusion, ExclusionReason, Submission
+from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
+from fl_chain.run.spool import spooled
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoundReader:
     """What it takes to read and check a round's updates."""
 
     history: History
     store: Store
+    known_rule: Rule | None = None  # where the caller has the policy document already
+
+    @cached_property
+    def rule(self) -> Rule:
+        """The run's aggregation rule.
+
+        Raises:
+            StoreError: if the policy document cannot be read.
+            VerificationError: if it is not what the ledger fixed.
+            ConfigError: if its constants are out of bounds.
+        """
+        return self.known_rule or read_rule(self.history, self.store)
 
     def update(self, submission: Submission) -> Lanes:
         """Return a submission's update, checked against its commitment and its bounds.
@@ -61,13 +77,34 @@ class RoundReader:
             return ExclusionReason.UNREADABLE
         return None
 
-    def aggregate(self, round_id: int, base: Lanes, exclusions: Iterable[Exclusion]) -> Aggregate:
+    def excluded_by_rule(self, round_id: int, unusable: Sequence[Exclusion]) -> list[Exclusion]:
+        """Return all exclusions of a round, ascending, once it is known what nobody can use.
+
+        Raises:
+            StoreError: if a usable update cannot be read any more, or the policy document.
+            VerificationError: if one of them is not what was committed to.
+        """
+        history = self.history
+        usable = usable_submissions(history.submissions[round_id], unusable)
+        dimension = history.definition.dimension
+        left_out = left_out_by_rule(self.rule, usable, self.update, history.policy.quantisation, dimension)
+        by_rule = [Exclusion(index, ExclusionReason.BY_RULE) for index in left_out]
+        return sorted([*unusable, *by_rule], key=lambda one: one.index)
+
+    def aggregate(
+        self,
+        round_id: int,
+        base: Lanes,
+        exclusions: Iterable[Exclusion],
+        carried: Lanes | None = None,
+    ) -> Aggregate:
         """Return what a round's aggregate has to be.
 
         Args:
             round_id: a round that has closed.
             base: lanes of the model that the round started from.
             exclusions: the submissions that are left out.
+            carried: what the base's round left besides its model, where the rule carries something.
 
         Raises:
             StoreError: if an included update cannot be read.
@@ -75,9 +112,19 @@ class RoundReader:
         """
         excluded = {exclusion.index for exclusion in exclusions}
         submissions = self.history.submissions[round_id]
+        quantisation = self.history.policy.quantisation
+        # What a rule of this kind selects is in the exclusions already, and its sum is applied as any other.
+        rule = FEDAVG if self.history.policy.aggregation is AggregationKind.SUMS else self.rule
+        if isinstance(rule, ResultRule):
+            included = [s for s in submissions if s.index not in excluded]
+            before = rule.initial(base.size) if carried is None else carried
+            with spooled(map(self.update, included), len(included), base.size) as updates:
+                return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
+        assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
         included_weight = sum(s.weight for s in submissions if s.index not in excluded)
+        updates_in_order = self._included(submissions, excluded)
         return aggregate_round(
-            base, self._included(submissions, excluded), included_weight, self.history.policy.quantisation
+            base, updates_in_order, included_weight, quantisation, rule=rule, carried=carried
         )
 
     def _included(self, submissions: Iterable[Submission], excluded: set[int]) -> Iterator[Lanes | None]:

@@ -17,7 +17,7 @@ from fl_chain.commitment.native import Kernels, kernels
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.records import Digest, Submission
-from fl_chain.run.prover import PostingClaim
+from fl_chain.run.postings import PostingClaim
 from fl_chain.run.stripes import (
     RoundFiles,
     StripeRoots,

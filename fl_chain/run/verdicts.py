@@ -17,6 +17,13 @@ class Hidden(Enum):
     SUM_HASHES = "the chunk hashes of a wrong partial sum"
     MODEL_HASHES = "the wrong model, and its chunk hashes"
     EXCLUSION = "a valid update was left out"
+    SELECTION = "the rule leaves out other updates"
+    RULE = "the rule gives another result, state or model"
+    CARRIED = "what the round before carried on"
+    POLICY = "the policy document"
+
+
+_MAY_YET_BE_READ = (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.CARRIED, Hidden.POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Doubt:
     @property
     def is_certain(self) -> bool:
         """Whether the posting is wrong whatever may yet be published."""
-        return self.hidden not in (Hidden.UPDATE, Hidden.BASE_MODEL)
+        return self.hidden not in _MAY_YET_BE_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Right:
 
     model: Lanes  # shape (dimension,), big-endian
     clamped: int  # lanes of it that did not fit 32 bits
+    carried: Lanes | None = None  # what the rule carries on from it besides the model
 
 
 @dataclass(frozen=True, slots=True)

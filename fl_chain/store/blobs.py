@@ -5,6 +5,7 @@
 | update | ``updates/<participant>/<sealed root>`` | vector root (32), salt (32), lanes (4 each) |
 | partial sum | ``sums/<vector root>`` | its chunk hashes (32 each, padding chunks left out) |
 | model | ``models/<vector root>`` | lanes (4 each) |
+| state | ``states/<vector root>`` | lanes (4 each): what a rule carries from round to round |
 | document | ``documents/<SHA-256>`` | canonical JSON: policy, manifest |
 
 An update has as many lanes as the model, or more up to the end of its last chunk: so a lane that is set out
@@ -164,6 +165,16 @@ class ModelBlob(Blob[Lanes]):
         lanes = body.view(LANE)
         _verify_vector(lanes, self.root, where)
         return lanes
+
+
+@dataclass(frozen=True, slots=True)
+class StateBlob(ModelBlob):
+    """What an aggregation rule carries from a round to the next, by its vector root."""
+
+    @property
+    def path(self) -> str:
+        """Its name within a store."""
+        return f"states/{_name(self.root)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fl_chain.records import Address, Digest, Opening, RunId
 from fl_chain.store.blobs import (
     DocumentBlob,
     ModelBlob,
+    StateBlob,
     SumBlob,
     Update,
     UpdateBlob,
@@ -121,6 +122,18 @@ class Store:
     def model_copies(self, root: Digest, dimension: int) -> tuple[Copy, ...]:
         """Check each copy of a global model."""
         return self._replicas.copies(ModelBlob(root, dimension))
+
+    def write_state(self, root: Digest, lanes: Lanes) -> tuple[WriteOutcome, ...]:
+        """Put what a rule carries on; ``root`` is the lanes' vector root, which is not derived again here."""
+        return self._replicas.write(StateBlob(root, lanes.size), lanes)
+
+    def read_state(self, root: Digest, n_lanes: int) -> Lanes:
+        """Return what a rule carries on."""
+        return self._replicas.read(StateBlob(root, n_lanes))
+
+    def state_copies(self, root: Digest, n_lanes: int) -> tuple[Copy, ...]:
+        """Check each copy of what a rule carries on."""
+        return self._replicas.copies(StateBlob(root, n_lanes))
 
     def write_sum(self, root: Digest, chunk_hashes: bytes) -> tuple[WriteOutcome, ...]:
         """Put a partial sum's chunk hashes; ``root`` is its vector root, which is not derived again here."""

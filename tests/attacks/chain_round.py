@@ -11,12 +11,14 @@ from consortium import Clock
 from rounds import PostedRoundCase, World
 
 from fl_chain.commitment.proofs import Proof
+from fl_chain.config import FedAvgSettings, ModelSettings, TableTaskSettings, TrainingSettings
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import Chain, dev_keys, open_chain
 from fl_chain.ledger.node import embedded
+from fl_chain.policy import RunPolicy, policy_document
 from fl_chain.records import Digest, LedgerPolicy, RewardSplit, RunDefinition
 from fl_chain.run.claims import StoredBlobs, posting_claim
 from fl_chain.run.prover import examine
@@ -109,9 +111,11 @@ def chain_round(world: World, folder: Path, posters: int) -> Iterator[ChainRound
         node = embedded(chain)
         operator, stranger, *rest = (Account(node, key) for key in keys)
         rules = policy(world)
-        definition = RunDefinition(
-            Digest(b"\x01" * 32), Digest(b"\x02" * 32), world.base_tree.root, world.dimension
-        )
+        store = Store([str(folder / "store")])
+        task = TableTaskSettings(label="bought", positive="yes")
+        document = RunPolicy(rules, FedAvgSettings(), 1, 0, task, ModelSettings(), TrainingSettings())
+        policy_hash = store.write_document(policy_document(document))
+        definition = RunDefinition(policy_hash, Digest(b"\x02" * 32), world.base_tree.root, world.dimension)
         deployment = deploy(node, operator, definition, rules, aggregator=rest[-1].address)
         ledger = Ledger.open(node, deployment.address, deployed_block=deployment.block_number)
         ledger.fund(operator, 100_000)
@@ -123,7 +127,6 @@ def chain_round(world: World, folder: Path, posters: int) -> Iterator[ChainRound
         own = replace(
             world, run=ledger.run, round=1, participants=[account.address for account in participants]
         )
-        store = Store([str(folder / "store")])
         store.write_model(own.base_tree.root, own.posted().blobs.base_model())
         for account, (update, submission) in zip(participants, own.opened, strict=True):
             store.write_update(

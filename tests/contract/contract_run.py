@@ -35,6 +35,7 @@ POLICY: dict[str, int] = {
     "challengeRewardWei": ETHER // 100,
     "depositWei": ETHER // 100,
     "rewardSplit": 0,
+    "aggregation": 0,
 }
 DEFINITION = (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, 1_000_000)
 GAS_LIMIT = 8_000_000

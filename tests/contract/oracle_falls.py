@@ -31,9 +31,10 @@ def exceed(excess: str) -> Callable[[Moves], Any]:
     """Return a step in which the last worker submits a lane out of its bounds, which closes the round."""
 
     def step(moves: Moves) -> Any:
-        moves.submit(WORKERS[0])
-        moves.submit(WORKERS[1])
-        return moves.submit(WORKERS[2], excess=excess)
+        weight = min(2, moves.pair.policy.highest_weight_cap)
+        moves.submit(WORKERS[0], weight)
+        moves.submit(WORKERS[1], weight)
+        return moves.submit(WORKERS[2], weight, excess=excess)
 
     return step
 

@@ -15,7 +15,7 @@ from oracle_proofs import FLAWS
 from oracle_vectors import EXCESSES, LIES
 
 from fl_chain.ledger.memory import Claim
-from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RewardSplit, RoundStatus
+from fl_chain.records import ZERO_ADDRESS, Address, AggregationKind, LedgerPolicy, RewardSplit, RoundStatus
 
 Exclusions = tuple[tuple[int, int], ...]
 
@@ -33,6 +33,8 @@ POLICIES: tuple[LedgerPolicy, ...] = (
         challenge_s=300,
         unbonding_s=120,
     ),
+    replace(POLICY, aggregation=AggregationKind.SUMS_WITH_STATE),
+    replace(POLICY, aggregation=AggregationKind.RESULT),
 )
 
 workers = st.sampled_from(WORKERS)

@@ -13,7 +13,15 @@ from oracle_vectors import Aggregated
 from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.proofs import Proof
 from fl_chain.ledger.memory import Claim, OpenedExclusion
-from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Round, RoundStatus, Submission
+from fl_chain.records import (
+    ZERO_ADDRESS,
+    ZERO_DIGEST,
+    Address,
+    AggregationKind,
+    Round,
+    RoundStatus,
+    Submission,
+)
 
 SUBMISSION_FLAWS = ("round", "older round", "base", "no weight", "weight over cap")
 POSTING_FLAWS = (
@@ -73,6 +81,7 @@ class Moves:
 
     def join(self, worker: Address, weight_cap: int = 5) -> None:
         """Admit and register a worker."""
+        weight_cap = min(weight_cap, self.pair.policy.highest_weight_cap)
         self.pair.call(OPERATOR, "admit", participant=worker, weight_cap=weight_cap)
         self.register(worker, PAYOUTS[0])
 
@@ -130,8 +139,12 @@ class Moves:
         if submissions:
             exclusions = self._flawed_exclusions(exclusions, submissions, flaw)
         aggregated = self._aggregated(current, submissions, {one.index for one in exclusions}, lie)
-        sums = list(aggregated.partial_sum_roots)
-        sums = {"too few sums": sums[:-1], "too many sums": [*sums, sums[0]]}.get(flaw or "", sums)
+        kind = self.pair.policy.aggregation
+        sums = [] if kind is AggregationKind.RESULT else list(aggregated.partial_sum_roots)
+        one_more = [*sums, some_digest("one sum more")]
+        sums = {"too few sums": sums[:-1], "too many sums": one_more}.get(flaw or "", sums)
+        has_result = (kind is AggregationKind.RESULT) != (flaw == "result root")
+        has_state = (kind is AggregationKind.SUMS_WITH_STATE) != (flaw == "state root")
         shift = {"round": 1, "older round": -1}.get(flaw or "", 0)
         return self.pair.call(
             poster,
@@ -140,8 +153,8 @@ class Moves:
             digest=some_digest("another digest") if flaw == "digest" else current.digest,
             exclusions=exclusions,
             partial_sum_roots=sums,
-            result_root=some_digest("result") if flaw == "result root" else ZERO_DIGEST,
-            state_root=some_digest("state") if flaw == "state root" else ZERO_DIGEST,
+            result_root=some_digest("result") if has_result else ZERO_DIGEST,
+            state_root=some_digest("state") if has_state else ZERO_DIGEST,
             model_root=aggregated.model_root,
         )
 

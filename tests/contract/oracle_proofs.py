@@ -61,11 +61,13 @@ class Prover:
         """Yield what is true of the posting's first chunk, which refutes nothing in most cases."""
         if self._knows_model():
             yield self.apply(0)
-        if self._is_known(self.posting.partial_sum_roots[0]):
+        if self.posting.partial_sum_roots and self._is_known(self.posting.partial_sum_roots[0]):
             yield self.sum(0, 0)
         yield self.range(self.included[-1].index, 0, 0)
 
     def _knows_model(self) -> bool:
+        if not self.posting.partial_sum_roots:
+            return False
         total, model = self.posting.partial_sum_roots[-1], self.posting.model_root
         return all(self._is_known(root) for root in (self.base_root, total, model))
 

@@ -10,7 +10,10 @@ from oracle_moves import Moves
 from oracle_pair import Outcome, Pair
 from oracle_people import AGGREGATOR, KEYS, OPERATOR, PAYOUTS, POLICY, RIVAL, STRANGER, WORKERS
 
-from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy
+from fl_chain.records import ZERO_ADDRESS, Address, AggregationKind, LedgerPolicy
+
+WITH_STATE = replace(POLICY, aggregation=AggregationKind.SUMS_WITH_STATE)
+WITH_RESULT = replace(POLICY, aggregation=AggregationKind.RESULT)
 
 SCENARIOS: dict[str, Callable[[], Outcome]] = {}
 
@@ -219,7 +222,7 @@ refused(
 )
 refused("WrongDigest", closed, post(flaw="digest"))
 refused("WrongPartialSumCount", closed, post(flaw="too many sums"))
-refused("UnexpectedRoot", closed, post(flaw="state root"))
+refused("WrongRoots", closed, post(flaw="state root"))
 refused("NotYourTurn", closed, wait(POLICY.posting_s - 1), post(RIVAL))
 refused("ExclusionsTooEarly", closed, wait(POLICY.publication_s - 1), post(excluded=((0, 1),)))
 refused("ExclusionsNotAscending", closed, published, post(flaw="order"))
@@ -229,6 +232,7 @@ refused("LeafMismatch", closed, published, post(flaw="leaf root"))
 refused("NothingIncluded", closed, published, post(flaw="everybody"))
 refused("BelowQuorum", closed, published, post(excluded=((0, 1), (1, 2))))
 refused("ChallengeWindowClosed", closed, post(lie="model"), wait(POLICY.challenge_s), challenge("apply"))
+refused("NoSuchChallenge", lambda: closed(policy=WITH_STATE), post(), challenge("apply"))
 refused("WrongPartialSums", closed, post(), challenge("sum", "list"))
 refused("WrongLength", closed, post(), challenge("apply", "total path"))
 refused("ChunkOutOfBounds", closed, post(), challenge("range", "chunk"))

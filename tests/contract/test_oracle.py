@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from oracle_falls import FALLS
+from oracle_kinds import KINDS
 from oracle_machine import LedgerMachine
 from oracle_moves import Moves
 from oracle_pair import DEFINITION, Pair
@@ -65,6 +66,14 @@ def test_both_come_through_a_turn_in_the_same_way(situation: str) -> None:
     for step in steps:
         step(moves)
     assert check(moves)
+
+
+@pytest.mark.parametrize("turn", KINDS)
+def test_both_hold_each_kind_of_aggregation_to_its_own(turn: str) -> None:
+    start, steps, check = KINDS[turn]
+    moves = start()
+    outcomes = [step(moves) for step in steps]
+    assert check(moves, outcomes[-1])
 
 
 @pytest.fixture(scope="module")

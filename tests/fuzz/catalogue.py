@@ -26,6 +26,7 @@ REASONS = {
     "fl_chain.ledger.trie_roots": "hexadecimal digits that it made itself",
     "fl_chain.ledger.saved_anvil": "needs anvil; tests/nodes/test_saved_chains.py alters every part of it",
     "fl_chain.report.page": "templates of the package",
+    "fl_chain.run.rule": "reads through the store; the parser behind it is target documents'",
     "fl_chain.run.stripes": "blobs whose readers are target blobs', cut into stripes",
     "fl_chain.audit.copies": "reads through the store only",
     "fl_chain.audit.models": "reads through the store only",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.audit import AuditReport, audit_run
-from fl_chain.config import PolicySettings, RunSettings
+from fl_chain.config import AggregationSettings, FedAvgSettings, PolicySettings, RunSettings
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
 from fl_chain.learning import LocalLearner, build_task
 from fl_chain.ledger.account import Account
@@ -18,7 +18,8 @@ from fl_chain.ledger.devnet.chain import Chain, open_chain
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, embedded
-from fl_chain.records import ZERO_ADDRESS, Address
+from fl_chain.records import ZERO_ADDRESS, Address, AggregationKind
+from fl_chain.rules import rule_of
 from fl_chain.run.deployment import DeployedRun, deploy_run
 from fl_chain.run.outbox import Outbox
 from fl_chain.store import Store
@@ -61,6 +62,7 @@ class Consortium:
     policy: PolicySettings = field(default_factory=policy)
     clock: Clock = field(default_factory=Clock)
     confirmations: int = 0
+    aggregation: AggregationSettings = field(default_factory=FedAvgSettings)
 
     def __post_init__(self) -> None:
         self.node, bank_key = self.start_chain()
@@ -71,12 +73,19 @@ class Consortium:
         self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
         task, model, training = logistic_regression()
         self.run: DeployedRun = deploy_run(
-            RunSettings(seed=5, task=task, model=model, training=training, policy=self.policy),
+            RunSettings(
+                seed=5,
+                task=task,
+                model=model,
+                training=training,
+                policy=self.policy,
+                aggregation=self.aggregation,
+            ),
             node=self.node,
             operator=self.operator,
             store=self.store,
             aggregator=self.aggregator_account.address,
-            weight_caps={account.address: 1000 for account in self.accounts.values()},
+            weight_caps={account.address: self.weight_cap() for account in self.accounts.values()},
             funding_wei=self.policy.rounds * (self.policy.reward_wei + self.policy.aggregator_reward_wei),
             token=self.coin(),
         )
@@ -92,6 +101,10 @@ class Consortium:
         """Let chain time pass."""
         self.clock.now += seconds
         self.chain.catch_up()
+
+    def weight_cap(self) -> int:
+        """Return every participant's largest weight."""
+        return 1 if rule_of(self.aggregation).kind is AggregationKind.RESULT else 1000
 
     def coin(self) -> Address:
         """Return the token that amounts are in; zero for the native coin."""

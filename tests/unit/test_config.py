@@ -59,7 +59,7 @@ def test_the_template_shows_the_real_defaults() -> None:
         default = getattr(settings, key)
         assert (str(default) if isinstance(default, Path) else default) == shown, f"[{section}] {key}"
         checked += 1
-    assert checked == 38
+    assert checked == 39
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,11 @@ def test_another_document_is_refused() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b'"version":1', b'"version":2'),
+        (b'"version":2', b'"version":1'),
+        (b'"version":2', b'"version":3'),
+        (b'"aggregation":0', b'"aggregation":2'),
+        (b'"aggregation":0', b'"aggregation":9'),
+        (b'"provable on chain"', b'"re-executable"'),
         (b'"rule":"fedavg"', b'"rule":"median"'),
         (b'"quorum":3,', b""),
         (b'"reward_split":0', b'"reward_split":7'),
@@ -116,4 +120,4 @@ def test_the_ledger_constants_stand_in_the_document() -> None:
     policy = run_policy(RunSettings(task=TASK))
     ledger = json.loads(policy_document(policy))["ledger"]
     assert ledger["clip_lanes"] == policy.ledger.clip_lanes
-    assert len(ledger) == 20
+    assert len(ledger) == 21

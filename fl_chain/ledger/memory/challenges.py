@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fl_chain.aggregation.challenges import verify_proof
+from fl_chain.aggregation.challenges import challenges_of, verify_proof
 from fl_chain.commitment.proofs import PostedRound, Proof
 from fl_chain.commitment.seals import leaf
 from fl_chain.errors import ProofRejected
@@ -15,6 +15,9 @@ from fl_chain.records import ZERO_ADDRESS, Address, Digest, FallReason, Round, R
 
 def challenge(state: LedgerState, message: Message, round_id: int, proof: Proof) -> None:
     """Take down a posting that a proof shows to be wrong; its poster loses the bond."""
+    kind = state.policy.aggregation
+    if proof.reason not in challenges_of(kind):
+        raise refused("NoSuchChallenge", aggregation=kind)
     current = _verify_window(state, message, round_id)
     try:
         verify_proof(proof, _posted_round(state, current))

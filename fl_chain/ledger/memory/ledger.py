@@ -189,8 +189,8 @@ class MemoryLedger(MemoryViews):
             exclusions: what is left out, ascending by index.
             partial_sum_roots: level 1 first, left to right, the total last.
             model_root: the new global model.
-            result_root: zero: no rule in force needs one.
-            state_root: zero: no rule in force needs one.
+            result_root: of what the rule made of the updates, where the policy's kind has one; else zero.
+            state_root: of what the rule carries on, where the policy's kind has one; else zero.
         """
         verify_uint("round", round, 32)
         for one in exclusions:

@@ -18,9 +18,9 @@ def admit(state: LedgerState, message: Message, participant: Address, weight_cap
     state.verify_operator(message)
     if participant == ZERO_ADDRESS:
         raise refused("ZeroAddress")
-    limit = state.policy.max_total_weight
+    limit = state.policy.highest_weight_cap
     if not 1 <= weight_cap <= limit:
-        raise refused("WeightCapOutOfBounds", weightCap=weight_cap, maxTotalWeight=limit)
+        raise refused("WeightCapOutOfBounds", weightCap=weight_cap, highestCap=limit)
     member = state.members.get(participant) or _new_member(state, participant)
     if member.is_admitted:
         raise refused("AlreadyAdmitted", participant=participant)

@@ -11,7 +11,15 @@ from fl_chain.ledger.memory.records import Message, OpenedExclusion, StandingPos
 from fl_chain.ledger.memory.rounds import posting_deadline, verify_status
 from fl_chain.ledger.memory.state import LedgerState
 from fl_chain.ledger.memory.succession import open_if_possible
-from fl_chain.records import ZERO_DIGEST, Digest, Exclusion, ExclusionReason, Round, RoundStatus
+from fl_chain.records import (
+    ZERO_DIGEST,
+    AggregationKind,
+    Digest,
+    Exclusion,
+    ExclusionReason,
+    Round,
+    RoundStatus,
+)
 
 _REASONS = tuple(ExclusionReason)
 LAST_POSTING_NUMBER = 2**16 - 1
@@ -33,12 +41,14 @@ def post(
     """Publish a closed round's aggregate and open the next round on it."""
     current = verify_status(state, round_id, RoundStatus.CLOSED)
     _verify_turn(state, message, current, digest, is_excluding=bool(exclusions))
-    expected = partial_sum_count(current.submissions)
+    kind = state.policy.aggregation
+    has_result = kind is AggregationKind.RESULT
+    expected = 0 if has_result else partial_sum_count(current.submissions)
     if len(partial_sum_roots) != expected:
         raise refused("WrongPartialSumCount", given=len(partial_sum_roots), expected=expected)
-    for field, root in (("resultRoot", result_root), ("stateRoot", state_root)):
-        if root != ZERO_DIGEST:
-            raise refused("UnexpectedRoot", field=field)
+    has_state = kind is AggregationKind.SUMS_WITH_STATE
+    if (has_result, has_state) != (result_root != ZERO_DIGEST, state_root != ZERO_DIGEST):
+        raise refused("WrongRoots", aggregation=kind, resultRoot=result_root, stateRoot=state_root)
     held, bond_wei = state.account(message.caller), state.policy.bond_wei
     if held.free_bond_wei < bond_wei:
         raise refused("BondTooSmall", freeBondWei=held.free_bond_wei, bondWei=bond_wei)

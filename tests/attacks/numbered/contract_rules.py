@@ -41,7 +41,7 @@ EDITS: tuple[Edit, ...] = (
     _check("run-ended", "if (!hasEnded()) revert RunNotEnded"),
     _check(
         "cap-bounds",
-        "if (weightCap == 0 || weightCap > MAX_TOTAL_WEIGHT) revert WeightCapOutOfBounds",
+        "if (weightCap == 0 || weightCap > HIGHEST_CAP) revert WeightCapOutOfBounds",
     ),
     Edit(
         LEDGER,

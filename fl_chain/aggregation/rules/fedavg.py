@@ -1,0 +1,21 @@
+"""Weighted averaging.
+
+Source: McMahan et al. 2017, *Communication-Efficient Learning of Deep Networks from
+Decentralized Data*, https://arxiv.org/abs/1602.05629, algorithm 1.
+
+Proof level: provable on chain. Memory: one vector a level of partial sums; time: one addition a lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fl_chain.aggregation.rules.rule import ProofLevel, SumRule
+
+
+@dataclass(frozen=True, slots=True)
+class FedAvg(SumRule):
+    """Every usable update is kept; see `fl_chain.aggregation.apply.apply_sum`."""
+
+    name = "fedavg"
+    proof_level = ProofLevel.PROVABLE
