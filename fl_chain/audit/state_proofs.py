@@ -141,6 +141,8 @@ def _expected_immutables(ledger: Ledger, history: History) -> dict[str, int]:
         "SCALE_BITS": policy.scale_bits,
         "CLIP_LANES": policy.clip_lanes,
         "MAX_TOTAL_WEIGHT": policy.max_total_weight,
+        "HIGHEST_CAP": policy.highest_weight_cap,
+        "AGGREGATION": policy.aggregation,
         "QUORUM": policy.quorum,
         "CLOSE_AT": policy.close_at,
         "MAX_ROUNDS": policy.max_rounds,

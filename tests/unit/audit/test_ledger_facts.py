@@ -110,7 +110,7 @@ def test_every_check_covers_something() -> None:
     covering = {check for own in EVENTS.values() for checks in own.values() for check in checks}
     covering |= {check for checks in (*VIEWS.values(), *BLOBS.values()) for check in checks}
     # These two look at what the others have found, or at which block an event is of.
-    covering |= {CheckId.UNCHALLENGED, CheckId.BLOCKS, CheckId.ROUND_DIGESTS}
+    covering |= {CheckId.UNCHALLENGED, CheckId.BLOCKS, CheckId.ROUND_DIGESTS, CheckId.SELECTIONS}
     # These two cover every fact once more, where the node offers proofs.
     covering |= {CheckId.PROVEN_EVENTS, CheckId.PROVEN_STATE}
     assert covering == {check.id for check in CHECKS}
