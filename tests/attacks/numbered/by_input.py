@@ -19,24 +19,30 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from arena import Arena, findings_of, warnings_of
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
+from arena import Arena
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, attempt_audit, audited
 from rich.console import Console
 from rules import (
     AUDITOR_KEY,
+    CLOSING,
+    DERIVED,
     ESCAPED,
-    FITTING,
+    FIELDS,
     INSIDE,
     MARKUP,
     NESTING,
     PRINTABLE,
+    PROVEN_EVENTS,
+    PROVEN_STATE,
     SAVED_CHAIN,
     SCRIPT_BY_HASH,
     SIGNED,
+    STATE,
+    TOTALS,
     VISIBLE,
 )
 
-from fl_chain.audit import audit_run
+from fl_chain.audit import AuditReport, audit_run
 from fl_chain.audit.attestation import Attestation, attest, parse_attestation, verify_attestation
 from fl_chain.audit.findings import Finding, Kind
 from fl_chain.cli.audit_screen import print_finding
@@ -72,7 +78,13 @@ def saved(a: Arena) -> Path:
     BY,
     "alters a weight in the saved chain of a run's folder",
     (SAVED_CHAIN, "ConfigError"),
-    (FITTING, "state_differs"),
+    (CLOSING, "MalformedResponse"),
+    (FIELDS, "event_differs"),
+    (TOTALS, "total_weight_differs"),
+    (DERIVED, "model_differs"),
+    (STATE, "state_differs"),
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
     phase="posted",
 )
 def forged_folder(a: Arena) -> Result:
@@ -84,12 +96,12 @@ def forged_folder(a: Arena) -> Result:
         ).fetchall()
         forged = data[:32] + (99).to_bytes(32, "big") + data[64:]
         connection.execute("UPDATE logs SET data = ? WHERE block = ? AND topic0 = ?", (forged, block, topic))
-    try:
+
+    def audit() -> AuditReport:
         with read_run_folder(folder).open_chain() as node:
-            found = findings_of(audit_run(Ledger.open(node, a.address), a.store))
-    except FlChainError as error:
-        return Stopped((type(error).__name__,))
-    return Stopped(tuple(found)) if found else Succeeded("the auditor sees weights that nobody declared")
+            return audit_run(Ledger.open(node, a.address), a.store)
+
+    return attempt_audit(audit, "the auditor sees weights that nobody declared")
 
 
 def hashlib_keccak(text: bytes) -> bytes:
@@ -151,8 +163,7 @@ def nested(a: Arena) -> Result:
 def made_up(a: Arena) -> Result:
     with read_run_folder(saved(a)).open_chain() as node:
         report = audit_run(Ledger.open(node, a.address), a.store)
-    noticed = (*findings_of(report), *warnings_of(report))
-    return Stopped(noticed) if noticed else Succeeded("a consortium that never was passes its audit")
+    return audited(report, "a consortium that never was passes its audit")
 
 
 # ---------------------------------------------------------------------- reports

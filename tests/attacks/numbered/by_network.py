@@ -14,12 +14,24 @@ from arena import (
     findings_of,
     forked,
     ledger_call,
-    warnings_of,
 )
 from eth_hash.auto import keccak
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
-from rules import BALANCE, CHAIN_ID, OTHER_NODE, OWN_PAYOUT, REORGANISED, STATE, contract
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, attempt_audit, audited
+from rules import (
+    BALANCE,
+    CHAIN_ID,
+    CLOSING,
+    FIELDS,
+    OTHER_NODE,
+    OWN_PAYOUT,
+    PROVEN_EVENTS,
+    PROVEN_STATE,
+    REORGANISED,
+    STATE,
+    contract,
+)
 
+from fl_chain.audit import audit_run
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet.rpc import Dispatcher
@@ -61,12 +73,9 @@ def lying(a: Arena, lie: Lie) -> Node:
     return Node([("a node that lies", LyingTransport(a.chain, lie))], None)
 
 
-def audited(a: Arena, node: Node, gain: str) -> Result:
+def audited_by(a: Arena, node: Node, gain: str) -> Result:
     """Audit against a node."""
-    from fl_chain.audit import audit_run
-
-    found = findings_of(audit_run(a.opened(node), a.store))
-    return Stopped(tuple(found)) if found else Succeeded(gain)
+    return attempt_audit(lambda: audit_run(a.opened(node), a.store), gain)
 
 
 # ---------------------------------------------------------------------- nodes that lie
@@ -77,8 +86,11 @@ def audited(a: Arena, node: Node, gain: str) -> Result:
     "false answer about an event",
     BY,
     "a node shows a submission with another weight than the ledger has",
+    (CLOSING, "MalformedResponse"),
+    (FIELDS, "event_differs"),
     (STATE, "state_differs"),
-    outcome=Outcome.DETECTED,
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
     phase="closed",
 )
 def false_event(a: Arena) -> Result:
@@ -90,7 +102,7 @@ def false_event(a: Arena) -> Result:
                 log["data"] = log["data"][:66] + f"{99:064x}" + log["data"][130:]
         return result
 
-    return audited(a, lying(a, lie), "the auditor sees weights that nobody declared")
+    return audited_by(a, lying(a, lie), "the auditor sees weights that nobody declared")
 
 
 @attack(
@@ -98,7 +110,10 @@ def false_event(a: Arena) -> Result:
     "withheld event",
     BY,
     "a node shows nobody that a reward was paid",
-    (STATE, "balance_short"),
+    (STATE, "state_differs"),
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
+    (BALANCE, "balance_short"),
     outcome=Outcome.DETECTED,
     phase="final",
 )
@@ -109,7 +124,7 @@ def withheld_event(a: Arena) -> Result:
     def lie(method: str, parameters: Sequence[Any], result: Any) -> Any:
         return [log for log in result if log["topics"][0] != topic] if method == "eth_getLogs" else result
 
-    return audited(a, lying(a, lie), "a payment is not in the report")
+    return audited_by(a, lying(a, lie), "a payment is not in the report")
 
 
 @attack(
@@ -128,7 +143,7 @@ def false_state(a: Arena) -> Result:
         is_asked = method == "eth_call" and str(parameters[0].get("data", "")).startswith(selector)
         return "0x" + f"{10**18:064x}" if is_asked else result
 
-    return audited(a, lying(a, lie), "the auditor believes in money that is not there")
+    return audited_by(a, lying(a, lie), "the auditor believes in money that is not there")
 
 
 @attack(
@@ -148,12 +163,10 @@ def false_chain(a: Arena) -> Result:
     a.wait(1)
     branch.catch_up()
     branch.catch_up()
-    from fl_chain.audit import audit_run
-
     alone = audit_run(a.opened(false_node), a.store)
     assert findings_of(alone) == []
-    found = findings_of(audit_run(a.opened(false_node), a.store, others=[a.node]))
-    return Stopped(tuple(found)) if found else Succeeded("the auditor signs for a chain that nobody has")
+    report = audit_run(a.opened(false_node), a.store, others=[a.node])
+    return audited(report, "the auditor signs for a chain that nobody has")
 
 
 @attack(
@@ -171,7 +184,7 @@ def one_node(a: Arena) -> Result:
     a.resources.callback(branch.close)
     a.post()
     node = Node([("a node that lies", LyingTransport(branch, lambda _m, _p, result: result))], None)
-    return audited(a, node, "the auditor signs for a chain that nobody has")
+    return audited_by(a, node, "the auditor signs for a chain that nobody has")
 
 
 @attack(
@@ -271,8 +284,7 @@ def challenge_ahead(a: Arena) -> Result:
         a.ledger.challenge(a.second, 1, outcome.proof)
     reward_wei = a.ledger.account(a.stranger.address).credit_wei
     assert reward_wei == a.policy.ledger.challenge_reward_wei <= a.policy.ledger.bond_wei // 10
-    noticed = (*findings_of(a.audit()), *warnings_of(a.audit()))
-    return Stopped(noticed) if noticed else Succeeded("the challenge reward is the front-runner's")
+    return audited(a.audit(), "the challenge reward is the front-runner's")
 
 
 # ---------------------------------------------------------------------- money
@@ -328,7 +340,7 @@ def sulking_token(a: Arena) -> Result:
 )
 def burning_token(a: Arena) -> Result:
     a.call(a.ledger.token(), "burn(address,uint256)", a.address, 10**17)
-    return audited(a, a.node, "rewards are promised that nobody can pay")
+    return audited_by(a, a.node, "rewards are promised that nobody can pay")
 
 
 @attack(

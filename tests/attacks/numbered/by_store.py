@@ -9,11 +9,13 @@ import threading
 import time
 from pathlib import Path
 
-from arena import Arena, findings_of
+from arena import Arena, findings_of, noticed
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack
 from rules import (
     AVAILABLE,
     DERIVED,
+    DIRECTIONS,
+    EQUAL,
     NAMES,
     NO_WAITING,
     OPENING,
@@ -33,10 +35,10 @@ BY = Who.STORE
 def audited(a: Arena, gain: str, store: Store | None = None) -> Result:
     """Audit, and return what is found."""
     try:
-        found = findings_of(a.audit(store))
+        found = noticed(a.audit(store))
     except (ValueError, FlChainError):
         return Succeeded("the audit dies of it")
-    return Stopped(tuple(found)) if found else Succeeded(gain)
+    return Stopped(found) if found else Succeeded(gain)
 
 
 def flip(path: Path, at: int) -> None:
@@ -84,6 +86,8 @@ def truncated(a: Arena) -> Result:
     "gives the last round's update under the name of this one's",
     (OPENING, "update_altered"),
     (DERIVED, "partial_sum_differs"),
+    (EQUAL, "update_repeated"),
+    (DIRECTIONS, "direction_outlier"),
     outcome=Outcome.DETECTED,
     phase="posted",
 )
@@ -101,6 +105,7 @@ def stale(a: Arena) -> Result:
     "gives one participant's update under the name of another's",
     (OPENING, "update_altered"),
     (DERIVED, "partial_sum_differs"),
+    (EQUAL, "update_copied"),
     outcome=Outcome.DETECTED,
     phase="posted",
 )
