@@ -9,6 +9,7 @@ from registry import Patch, Rule
 
 from fl_chain.audit.findings import Collection, Finding
 from fl_chain.audit.kinds import RULES, Kind, Severity
+from fl_chain.audit.resumption import AuditMemory
 from fl_chain.commitment.chunks import LANE
 from fl_chain.ledger import events as e
 from fl_chain.ledger.keys import address_of
@@ -284,6 +285,40 @@ MARKUP = Rule(
     "text of others is no markup",
     "`cli.audit_screen`",
     patches=(Patch("fl_chain.cli.audit_screen", "escape", str),),
+)
+
+# ---------------------------------------------------------------------- what an audit remembers
+
+
+def _parsed_whatever_its_digest(self: AuditMemory, line: bytes, form: Any) -> Any:
+    _, _, body = line.partition(b" ")
+    return form.model_validate_json(body, strict=True)
+
+
+def _bound_to_anything(bind: Callable[..., None]) -> Callable[..., None]:
+    return lambda self, header: bind(self, header) if self.header is None else None
+
+
+MEMORY_WHOLE = Rule(
+    "each line of an audit's memory has the digest of all lines up to it",
+    "`audit.resumption.AuditMemory`",
+    patches=(Patch("fl_chain.audit.resumption", "AuditMemory._parsed", _parsed_whatever_its_digest),),
+)
+MEMORY_BOUND = Rule(
+    "an audit's memory is of the same chain, ledger, first round and stores",
+    "`audit.resumption.AuditMemory.bind`",
+    patches=(Patch("fl_chain.audit.resumption", "AuditMemory.bind", wrap=_bound_to_anything),),
+)
+FINGERPRINTS = Rule(
+    "a remembered result is of rounds of which the ledger still says the same",
+    "`audit.fingerprints.round_fingerprints`",
+    patches=(
+        Patch(
+            "fl_chain.audit.run",
+            "round_fingerprints",
+            lambda history, events: [Digest(bytes(32)) for _ in history.rounds],
+        ),
+    ),
 )
 
 # ---------------------------------------------------------------------- the audit

@@ -11,8 +11,8 @@ from fl_chain.masking.shares import (
     SHARE_BYTES,
     joined,
     opened_shares,
-    seed_commitment,
     sealed_shares,
+    seed_commitment,
     split,
 )
 from fl_chain.records import Address, Digest, RunId
@@ -33,7 +33,7 @@ def truths() -> tuple[tuple[bytes, ...], bytes]:
 
 
 def fuzz(data: bytes) -> None:
-    """Open what was sealed (s), by a key that is given (k), or join shares (j) or what is added to them (J)."""
+    """Open what was sealed (s), by a given key (k); join shares (j), one of them altered (J)."""
     kind, rest = data[:1], data[1:]
     if kind in (b"s", b"k"):
         _open(rest, kind)
