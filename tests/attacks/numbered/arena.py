@@ -36,9 +36,11 @@ from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
+from fl_chain.ledger.devnet import methods
 from fl_chain.ledger.devnet.chain import Chain, _opened, open_chain
 from fl_chain.ledger.devnet.database import open_database
 from fl_chain.ledger.devnet.evm import chain_class
+from fl_chain.ledger.devnet.execution import Call, Reverted
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.expected_storage import ExpectedWord, Subject, expected_storage
 from fl_chain.ledger.history import History
@@ -440,6 +442,42 @@ def shipped_instead(rules_off: int) -> Iterator[None]:
         patch("fl_chain.ledger.expected_storage.ledger_layout", lambda: layout),
         patch("fl_chain.audit.state_proofs.expected_storage", with_switches),
     ):
+        yield
+
+
+# ---------------------------------------------------------------------- what calls return
+
+
+def remembering(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a way to run a call that runs none twice.
+
+    What a call returns follows from the block in whose context it runs, whose hash covers the whole state,
+    and from the call. Trials of one attack with more and more rules off make the same blocks again.
+    """
+    known: dict[tuple[bytes, Call], tuple[Any, Reverted | None]] = {}
+
+    def remembered(chain: Chain, header: Any, request: Call) -> Any:
+        key = (header.hash, request)
+        if key not in known:
+            try:
+                known[key] = run(chain, header, request), None
+            except Reverted as error:
+                known[key] = None, error
+        output, error = known[key]
+        if error is not None:
+            raise Reverted(str(error), error.data)
+        return output
+
+    return remembered
+
+
+_CALLS = {name: remembering(getattr(methods, name)) for name in ("call", "estimate_gas")}
+
+
+@contextmanager
+def calls_remembered() -> Iterator[None]:
+    """Let the chains of this process run no call twice that they have run in the same state before."""
+    with patch.multiple(methods, **_CALLS):
         yield
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from arena import Arena, arena_at, noticed, shipped_instead
+from arena import Arena, arena_at, calls_remembered, noticed, shipped_instead
 from contract_rules import mask
 
 from fl_chain.audit import AuditReport
@@ -137,6 +137,7 @@ class Attack:
         """
         switches = [name for rule in off for name in rule.switches]
         with ExitStack() as stack:
+            stack.enter_context(calls_remembered())
             arena = arena_at(
                 self.phase,
                 folder,
