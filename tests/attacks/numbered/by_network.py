@@ -99,6 +99,8 @@ def audited_by(a: Arena, node: Node, gain: str) -> Result:
 
 # ---------------------------------------------------------------------- nodes that lie
 
+PROOF_METHODS = ("eth_getProof", "eth_getBlockReceipts", "eth_getRawTransactionByHash")
+
 
 @attack(
     111,
@@ -150,7 +152,7 @@ def withheld_event(a: Arena) -> Result:
     113,
     "false answer about the state",
     BY,
-    "a node says of the contract's state what does not follow from its events",
+    "a node that offers no proofs says of the contract's state what does not follow from its events",
     (STATE, "state_differs"),
     outcome=Outcome.DETECTED,
     phase="posted",
@@ -162,7 +164,8 @@ def false_state(a: Arena) -> Result:
         is_asked = method == "eth_call" and str(parameters[0].get("data", "")).startswith(selector)
         return "0x" + f"{10**18:064x}" if is_asked else result
 
-    return audited_by(a, lying(a, lie), "the auditor believes in money that is not there")
+    report = audit_run(a.opened(lying(a, lie, PROOF_METHODS)), a.store)
+    return audited(report, "the auditor believes in money that is not there")
 
 
 @attack(
@@ -314,8 +317,7 @@ def false_seed(a: Arena) -> Result:
     "`proofs` that none was offered: ask a node that offers them, or compare two with `--compare-rpc`.",
 )
 def refused_proofs(a: Arena) -> Result:
-    refused = ("eth_getProof", "eth_getBlockReceipts", "eth_getRawTransactionByHash")
-    report = audit_run(a.opened(lying(a, other_caps, refused)), a.store)
+    report = audit_run(a.opened(lying(a, other_caps, PROOF_METHODS)), a.store)
     assert report.proofs is not None
     assert {part["outcome"] for part in report.proofs.values()} == {"not_offered"}
     return audited(report, "weights look small beside what was allowed")
