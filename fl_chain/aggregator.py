@@ -83,8 +83,13 @@ class Aggregator:
             or not self._may_post(history, current)
         ):
             return False
-        exclusions = self._exclusions(history, current)
-        if exclusions is None or len(exclusions) > current.submissions - max(1, history.policy.quorum):
+        try:
+            outsiders = self._reader.outsiders(current.id)
+        except (StoreError, VerificationError) as error:
+            self._say_once(f"round {current.id}: who is in its cohort is not known yet: {error}")
+            return False
+        exclusions = self._exclusions(history, current, outsiders)
+        if exclusions is None or not _is_allowed(exclusions, current, history.policy.quorum):
             return False
         try:
             aggregate = self._aggregated(current, exclusions)
@@ -113,18 +118,22 @@ class Aggregator:
             return False
         return own == named or history.is_barred(current.id, named) or waited_s >= policy.posting_s
 
-    def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
-        """Return what to leave out; None while a missing update may still come."""
-        missing = [
-            s
-            for s in history.submissions[current.id]
-            if not self._parts.store.has_update(s.participant, s.sealed_root)
-        ]
+    def _exclusions(
+        self, history: History, current: Round, outsiders: frozenset[int]
+    ) -> tuple[Exclusion, ...] | None:
+        """Return what to leave out; None while it is too soon to leave anything out."""
         may_exclude = self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s
         if not may_exclude:
-            return None if missing else ()
+            is_missing = any(
+                not self._parts.store.has_update(s.participant, s.sealed_root)
+                for s in history.submissions[current.id]
+            )
+            return None if is_missing or outsiders else ()
         found: list[Exclusion] = []
         for submission in history.submissions[current.id]:
+            if submission.index in outsiders:  # whatever its update is: nobody asked for it
+                found.append(Exclusion(submission.index, ExclusionReason.BY_RULE))
+                continue
             problem: ExclusionReason | None = self._reader.problem(submission)
             if problem is not None:
                 found.append(Exclusion(submission.index, problem))
@@ -189,3 +198,12 @@ class Aggregator:
         if address not in history.accounts or not has_ended(history, self._parts.ledger.synced.timestamp):
             return False
         return self._payout.step(address)
+
+
+def _is_allowed(exclusions: tuple[Exclusion, ...], current: Round, quorum: int) -> bool:
+    """Return whether the contract takes a posting that leaves so much out.
+
+    One submission at least is included, and a quorum of them is not called unreadable or out of range.
+    """
+    faulty = sum(exclusion.reason is not ExclusionReason.BY_RULE for exclusion in exclusions)
+    return len(exclusions) < current.submissions and faulty <= current.submissions - quorum

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     UPDATE_ALTERED = "update_altered"
     UPDATE_OUT_OF_RANGE = "update_out_of_range"
     WRONGFUL_EXCLUSION = "wrongful_exclusion"
+    OUTSIDER_INCLUDED = "outsider_included"
     TOTAL_WEIGHT_DIFFERS = "total_weight_differs"
     PARTIAL_SUM_DIFFERS = "partial_sum_differs"
     SUM_BLOB_MISSING = "sum_blob_missing"

@@ -13,9 +13,12 @@ from fl_chain.audit.findings import AuditReport, Kind, RoundSummary
 from fl_chain.audit.statistics import RoundFigures, UpdateStatistics
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import round_digest
-from fl_chain.errors import UpdateOutOfRange
+from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.policy import RunPolicy
 from fl_chain.records import Digest, ExclusionReason, Posting, Round, RoundStatus, Submission
+from fl_chain.run.cohorts import outsiders
+from fl_chain.run.documents import read_policy
 from fl_chain.store import Store
 
 _PUBLISHED = (RoundStatus.POSTED, RoundStatus.FINAL)
@@ -248,10 +251,36 @@ class RoundAudit:
                 actual="0x" + actual.hex(),
             )
 
+    def _audit_cohort(self, current: Round, posting: Posting) -> frozenset[int]:
+        """Check that nobody from outside the round's cohort is included; return who was outside it."""
+        outside = frozenset[int]()
+        if self._history.policy.close_at:  # a cohort has its size there
+            try:
+                outside = outsiders(self._history, self._policy(), current.id)
+            except (StoreError, VerificationError):
+                return outside  # the policy document is a finding of its own
+        excluded = {exclusion.index for exclusion in posting.exclusions}
+        self._report.count("included submissions against their round's cohort", posting.included)
+        for index in sorted(outside - excluded):
+            self._report.add(
+                Kind.OUTSIDER_INCLUDED,
+                "the update is of a participant who was not drawn for this round: it should have been "
+                f"excluded by rule{_remedy(current)}",
+                round=current.id,
+                participant=self._history.submissions[current.id][index].participant,
+            )
+        return outside
+
+    def _policy(self) -> RunPolicy:
+        return read_policy(self._history.definition, self._history.policy, self._store)
+
     def _audit_exclusions(self, current: Round, posting: Posting) -> None:
+        outside = self._audit_cohort(current, posting)
         for exclusion in posting.exclusions:
             submission = self._history.submissions[current.id][exclusion.index]
             self._report.count("exclusions")
+            if exclusion.index in outside:
+                continue
             try:
                 lanes = self._excluded_lanes(submission)
             except UpdateOutOfRange:

@@ -138,8 +138,15 @@ class TermReader:
         )
         problems = list(self._money_problems(term))
         if posting is not None and own is not None and not found.is_missing:
-            problems += _inclusion_problems(reason, found)
+            problems += _inclusion_problems(reason, found, is_outsider=self._is_outsider(own))
         return replace(term, problems=tuple(problems))
+
+    def _is_outsider(self, own: Submission | None) -> bool:
+        """Return whether the participant was not drawn for the round; False where no document tells."""
+        try:
+            return own is not None and own.index in self.reader.outsiders(own.round)
+        except (StoreError, VerificationError):
+            return False
 
     def _reward_wei(self, current: Round) -> int:
         """Return what a round's shares divide."""
@@ -208,8 +215,12 @@ def _reason(posting: Posting, own: Submission) -> ExclusionReason | None:
     return next((one.reason for one in posting.exclusions if one.index == own.index), None)
 
 
-def _inclusion_problems(reason: ExclusionReason | None, found: _Found) -> Iterator[str]:
+def _inclusion_problems(reason: ExclusionReason | None, found: _Found, *, is_outsider: bool) -> Iterator[str]:
     """Yield where a posting and an update that is there contradict each other."""
+    if is_outsider:
+        if reason is None:
+            yield "the participant was not drawn for the round, and its update was included"
+        return
     match reason, found.obstacle:
         case None, ExclusionReason.OUT_OF_RANGE:
             yield "the update is out of range and was included"
@@ -218,7 +229,7 @@ def _inclusion_problems(reason: ExclusionReason | None, found: _Found) -> Iterat
         case ExclusionReason.OUT_OF_RANGE, None:
             yield "the update is within its bounds and was excluded as out of range"
         case ExclusionReason.BY_RULE, _:
-            yield "the update was excluded by the aggregation rule, and this run's rule leaves nothing out"
+            yield "the update was excluded by the aggregation rule, and the rule does not leave it out"
 
 
 def payments_to(participant: Address, events: Sequence[Event]) -> dict[int, list[Payment]]:

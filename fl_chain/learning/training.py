@@ -7,6 +7,7 @@ Decentralized Data", AISTATS 2017 (ClientUpdate).
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
+from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Examples
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -63,7 +65,7 @@ def train_sgd(
         seed: of the order of the rows, in [0, 2**64).
 
     Returns:
-        The mean loss per row over the last epoch.
+        The mean loss per row over the last epoch; where the time ran out, over what there was of it.
 
     Raises:
         NonFiniteValue: as soon as a batch's loss is NaN or infinite.
@@ -76,22 +78,28 @@ def train_sgd(
         weight_decay=settings.weight_decay,
     )
     model.train()
-    epoch_loss = 0.0
+    epoch_loss, n_seen = 0.0, 0
     for epoch in range(settings.local_epochs):
-        epoch_loss = 0.0
-        for rows in torch.split(torch.randperm(len(examples), generator=generator), settings.batch_size):
+        epoch_loss, n_seen = 0.0, 0
+        order = torch.randperm(len(examples), generator=generator).to(examples.inputs.device)
+        for rows in torch.split(order, settings.batch_size):
             optimizer.zero_grad()
             batch_loss = loss(model(examples.inputs[rows]), examples.targets[rows])
-            _verify_finite(batch_loss, epoch, settings)
+            loss_value = batch_loss.item()
+            _verify_finite(loss_value, epoch, settings)
             batch_loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            epoch_loss += batch_loss.item() * len(rows)
-    return epoch_loss / len(examples)
+            epoch_loss += loss_value * len(rows)
+            n_seen += len(rows)
+            try:
+                optimizer.step()
+            except TrainingStopped:  # the step itself was taken
+                return epoch_loss / n_seen
+    return epoch_loss / n_seen
 
 
-def _verify_finite(batch_loss: torch.Tensor, epoch: int, settings: TrainingSettings) -> None:
-    if not torch.isfinite(batch_loss):
+def _verify_finite(loss_value: float, epoch: int, settings: TrainingSettings) -> None:
+    if not math.isfinite(loss_value):
         raise NonFiniteValue(
-            f"the loss became {batch_loss.item()} in local epoch {epoch + 1}. Lower learning_rate (now "
+            f"the loss became {loss_value} in local epoch {epoch + 1}. Lower learning_rate (now "
             f"{settings.learning_rate:g}), standardise the inputs, or look for extreme values in the data."
         )

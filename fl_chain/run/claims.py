@@ -16,8 +16,15 @@ from fl_chain.run.prover import PostingClaim
 from fl_chain.store import Store, Update
 
 
-def posting_claim(history: History, round_id: int) -> PostingClaim:
+def posting_claim(
+    history: History, round_id: int, *, outsiders: frozenset[int] = frozenset()
+) -> PostingClaim:
     """Return what a round's standing posting says, and what the ledger stores about it.
+
+    Args:
+        history: of the run.
+        round_id: the round.
+        outsiders: the submissions, by index, that the policy's rule leaves out.
 
     Raises:
         KeyError: if the round has no posting that stands.
@@ -35,7 +42,7 @@ def posting_claim(history: History, round_id: int) -> PostingClaim:
         base_model_root=history.model_root(history.rounds[round_id].base_round),
         model_root=posting.model_root,
     )
-    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions)
+    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions, outsiders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.token import Token
-from fl_chain.policy import RunPolicy, policy_document, run_policy
+from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size
 from fl_chain.records import ZERO_ADDRESS, Address, RunDefinition
 from fl_chain.store import Store
 
@@ -63,7 +63,7 @@ def deploy_run(
         ModelError: if the first model cannot be represented.
         LedgerError: if the chain refuses.
     """
-    policy = run_policy(_with_task_hash(settings))
+    policy = run_policy(with_cohort_size(_with_task_hash(settings), len(weight_caps)))
     _verify_caps(weight_caps, policy)
     if token != ZERO_ADDRESS:
         _verify_token(Token(node, token), operator.address, funding_wei)
@@ -112,7 +112,7 @@ def _verify_token(token: Token, operator: Address, funding_wei: int) -> None:
 
 
 def _publish(policy: RunPolicy, store: Store) -> RunDefinition:
-    model = ModelDefinition(build_task(policy.task, policy.model), seed=policy.seed)
+    model = ModelDefinition(build_task(policy.task, policy.model), seed=policy.seed, training=policy.training)
     genesis = model_lanes(model.genesis_values(), policy.ledger.fraction_bits)
     root = vector_root(genesis)
     document, manifest = policy_document(policy), model.manifest.to_json()

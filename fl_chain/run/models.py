@@ -12,7 +12,7 @@ from fl_chain.run.claims import StoredBlobs, posting_claim
 from fl_chain.run.prover import examine, wrongful_exclusions
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.striped import StripedRounds, available_cores
-from fl_chain.run.verdicts import Outcome, Proven, Right
+from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
 
 
 class ModelChain:
@@ -72,7 +72,10 @@ class ModelChain:
         if posting in self._proven:
             return self._proven[posting]
         blobs = StoredBlobs(history, store, lambda: self._base(round_id))
-        claim = posting_claim(history, round_id)
+        try:
+            claim = posting_claim(history, round_id, outsiders=self._reader.outsiders(round_id))
+        except (StoreError, VerificationError) as error:
+            return Unprovable((Doubt(Hidden.POLICY, None, f"the policy document: {error}"),))
         outcome: Outcome | None = None
         if self._striped.is_worthwhile(claim):
             outcome = self._striped.right(claim, store)

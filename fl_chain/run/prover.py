@@ -67,6 +67,7 @@ class PostingClaim:
     partial_sum_roots: Sequence[Digest]
     submissions: Sequence[Submission]  # all of the round, in order
     exclusions: Sequence[Exclusion]
+    outsiders: frozenset[int] = frozenset()  # by index: what the policy's rule leaves out
 
 
 def examine(
@@ -252,9 +253,14 @@ class _Examination:
 def wrongful_exclusions(
     claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = ()
 ) -> list[Doubt]:
-    """Return a doubt for each valid update that a posting leaves out; see `examine` for the arguments."""
-    found = []
+    """Return a doubt for each update that a posting should or should not have left out; see `examine`."""
+    found = [
+        Doubt(Hidden.INCLUSION, index, f"submission {index} is included, and its round's cohort has others")
+        for index in sorted(claim.outsiders - claim.stored.excluded)
+    ]
     for exclusion in claim.exclusions:
+        if exclusion.index in claim.outsiders:
+            continue
         submission = claim.submissions[exclusion.index]
         may_be_late = exclusion.reason is ExclusionReason.UNREADABLE
         if may_be_late and exclusion.index not in seen_in_time:

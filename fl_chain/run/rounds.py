@@ -8,24 +8,48 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.policy import RunPolicy
 from fl_chain.records import Exclusion, ExclusionReason, Submission
+from fl_chain.run.cohorts import outsiders
+from fl_chain.run.documents import read_policy
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoundReader:
     """What it takes to read and check a round's updates."""
 
     history: History
     store: Store
+
+    @cached_property
+    def policy(self) -> RunPolicy:
+        """The run's policy document.
+
+        Raises:
+            StoreError: if no copy of it can be read.
+            VerificationError: if it is another one.
+        """
+        return read_policy(self.history.definition, self.history.policy, self.store)
+
+    def outsiders(self, round_id: int) -> frozenset[int]:
+        """Return the submissions, by index, that the rule leaves out because their round's cohort has others.
+
+        Raises:
+            As `policy`.
+        """
+        if not self.history.policy.close_at:  # a cohort has its size there
+            return frozenset()
+        return outsiders(self.history, self.policy, round_id)
 
     def update(self, submission: Submission) -> Lanes:
         """Return a submission's update, checked against its commitment and its bounds.

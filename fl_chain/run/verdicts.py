@@ -17,6 +17,8 @@ class Hidden(Enum):
     SUM_HASHES = "the chunk hashes of a wrong partial sum"
     MODEL_HASHES = "the wrong model, and its chunk hashes"
     EXCLUSION = "a valid update was left out"
+    INCLUSION = "an update from outside the round's cohort was included"
+    POLICY = "the policy document, which says who trains in a round"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Doubt:
     @property
     def is_certain(self) -> bool:
         """Whether the posting is wrong whatever may yet be published."""
-        return self.hidden not in (Hidden.UPDATE, Hidden.BASE_MODEL)
+        return self.hidden not in (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.POLICY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def test_another_document_is_refused() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b'"version":1', b'"version":2'),
+        (b'"version":2', b'"version":1'),
         (b'"rule":"fedavg"', b'"rule":"median"'),
         (b'"quorum":3,', b""),
         (b'"reward_split":0', b'"reward_split":7'),
