@@ -106,7 +106,7 @@ class UpdateSource:
         quantisation = history.policy.quantisation
         base_values = model_values(self.models.model(current.base_round), quantisation.fraction_bits)
         work = RoundWork(
-            kept=self.kept.before(current.base_round, history, identity),
+            kept=self._kept_before(current, history, identity),
             participation=participation(history, self.policy, current.id),
             time_s=self._time_s(current),
             clock=self.clock,
@@ -122,6 +122,14 @@ class UpdateSource:
             self.kept.save(current.id, history.model_root(current.base_round), update.kept)
         log.info("round %d: trained on %d rows, loss %.4f", current.id, update.n_examples, update.loss)
         return self._sealed(current, history, identity, weight, lanes)
+
+    def _kept_before(
+        self, current: Round, history: History, identity: Address
+    ) -> npt.NDArray[np.float32] | None:
+        training = self.policy.training
+        if training.algorithm != "scaffold" and not training.local:
+            return None
+        return self.kept.before(current.base_round, history, identity)
 
     def _time_s(self, current: Round) -> float | None:
         """Return how long training may take from now on; None for as long as it takes."""

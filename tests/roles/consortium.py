@@ -9,7 +9,13 @@ from pathlib import Path
 
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.audit import AuditReport, audit_run
-from fl_chain.config import PolicySettings, RunSettings
+from fl_chain.config import (
+    CohortSettings,
+    ModelSettings,
+    PolicySettings,
+    RunSettings,
+    TrainingSettings,
+)
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
 from fl_chain.learning import LocalLearner, build_task
 from fl_chain.ledger.account import Account
@@ -61,6 +67,9 @@ class Consortium:
     policy: PolicySettings = field(default_factory=policy)
     clock: Clock = field(default_factory=Clock)
     confirmations: int = 0
+    training: dict[str, object] = field(default_factory=dict)  # changes of the settings
+    cohort: CohortSettings | None = None
+    task_model: ModelSettings | None = None
 
     def __post_init__(self) -> None:
         self.node, bank_key = self.start_chain()
@@ -70,8 +79,17 @@ class Consortium:
         self.aggregator_account = self.account("aggregator")
         self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
         task, model, training = logistic_regression()
+        model = self.task_model or model
+        training = TrainingSettings.model_validate({**training.model_dump(), **self.training})
         self.run: DeployedRun = deploy_run(
-            RunSettings(seed=5, task=task, model=model, training=training, policy=self.policy),
+            RunSettings(
+                seed=5,
+                task=task,
+                model=model,
+                training=training,
+                policy=self.policy,
+                cohort=self.cohort,
+            ),
             node=self.node,
             operator=self.operator,
             store=self.store,
@@ -129,6 +147,7 @@ class Consortium:
                 policy=self.run.policy,
                 outbox=Outbox(self.folder / f"worker-{owner}"),
                 payout=account.address,
+                clock=self.clock,
             )
         )
 
