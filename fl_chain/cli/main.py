@@ -18,6 +18,7 @@ from fl_chain.cli import (
     demo,
     inspection,
     participant,
+    personalise,
     report,
     setup,
 )
@@ -32,7 +33,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup, chain, actors, challenges, participant, inspection, report, attestation, demo):
+for group in (
+    setup,
+    chain,
+    actors,
+    challenges,
+    participant,
+    personalise,
+    inspection,
+    report,
+    attestation,
+    demo,
+):
     group.register(app)
 
 

@@ -15,7 +15,7 @@ import fl_chain.learning.table_task
 from fl_chain.aggregation.quantise import SIGNED_LANE, model_values
 from fl_chain.config import CohortSettings, ModelSettings, TrainingSettings
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.errors import LedgerReverted
+from fl_chain.errors import ConfigError, LedgerReverted
 from fl_chain.learning import LocalLearner, build_task
 from fl_chain.learning.work import RoundWork, Values
 from fl_chain.ledger.history import History
@@ -25,6 +25,7 @@ from fl_chain.run.documents import read_manifest
 from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox
+from fl_chain.run.personal import Personalised, personalise
 from fl_chain.run.rounds import RoundReader
 
 OTHERS = OWNERS[1:]
@@ -459,3 +460,35 @@ def test_a_cohort_of_nobody_that_was_drawn_is_refused_by_nothing_but_the_rule(sa
     intrude(sampled)
     with pytest.raises(LedgerReverted, match="AlreadySubmitted"):
         intrude(sampled)
+
+
+def test_a_participant_fine_tunes_the_final_model_for_itself(tmp_path: Path) -> None:
+    built = Consortium(tmp_path, training={"local": ("output.*",)}, task_model=MLP)
+    with pytest.raises(ConfigError, match="no round has made a model"):
+        fine_tuned(built)
+    built.work_until(is_over)
+    root = built.history.model_root(3)
+
+    made = fine_tuned(built)
+
+    assert made.round == 3
+    assert made.global_metrics.keys() == made.personal_metrics.keys()
+    assert made.global_metrics != made.personal_metrics
+    with np.load(made.path, allow_pickle=False) as tensors:
+        assert sorted(tensors) == ["hidden1.bias", "hidden1.weight", "output.bias", "output.weight"]
+    assert built.history.model_root(3) == root
+    again = fine_tuned(built)
+    assert again == made
+    built.chain.close()
+
+
+def fine_tuned(built: Consortium) -> Personalised:
+    owner = OWNERS[0]
+    return personalise(
+        learner_of(built, owner),
+        built.history,
+        built.store,
+        identity=built.address(owner),
+        folder=built.folder / f"worker-{owner}",
+        epochs=3,
+    )
