@@ -64,7 +64,7 @@ def personalise(
     update = learner.personalised(values, epochs=epochs, kept=kept)
     content = io.BytesIO()
     tensors = learner.definition.named_tensors(update.values, kept=update.kept)
-    np.savez(content, allow_pickle=False, **tensors)  # type: ignore[arg-type]
+    np.savez(content, allow_pickle=False, **tensors)
     path = folder / MODEL_NAME
     write_durably(path, content.getvalue())
     return Personalised(
