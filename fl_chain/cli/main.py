@@ -21,6 +21,7 @@ from fl_chain.cli import (
     personalise,
     report,
     setup,
+    simulate,
 )
 from fl_chain.errors import FlChainError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for group in (
     setup,
+    simulate,
     chain,
     actors,
     challenges,
@@ -44,6 +46,7 @@ for group in (
     report,
     attestation,
     demo,
+    simulate,
 ):
     group.register(app)
 

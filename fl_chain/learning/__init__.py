@@ -9,22 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fl_chain.learning.definition import ModelDefinition
     from fl_chain.learning.loading import build_task, task_file_digest
-    from fl_chain.learning.participant import Comparison, LocalLearner, LocalUpdate, ModelDefinition
+    from fl_chain.learning.participant import Comparison, LocalLearner, joined_rows, selected_rows
+    from fl_chain.learning.task import OwnerData, Task
+    from fl_chain.learning.training import derive_seed
+    from fl_chain.learning.work import LocalUpdate
 
 __all__ = [
     "Comparison",
     "LocalLearner",
     "LocalUpdate",
     "ModelDefinition",
+    "OwnerData",
+    "Task",
     "build_task",
+    "derive_seed",
+    "joined_rows",
+    "selected_rows",
     "task_file_digest",
 ]
 
-_LOADING = ("build_task", "task_file_digest")
+_MODULES = {
+    "ModelDefinition": "definition",
+    "build_task": "loading",
+    "task_file_digest": "loading",
+    "OwnerData": "task",
+    "Task": "task",
+    "derive_seed": "training",
+    "LocalUpdate": "work",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'loading' if name in _LOADING else 'participant'}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'participant')}"), name)

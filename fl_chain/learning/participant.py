@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from fl_chain.config import TrainingSettings
@@ -141,7 +143,7 @@ class Comparison:
         self._training = training.model_copy(update={"algorithm": "fedavg", "proximal_mu": 0.0})
         self._seed = seed
         self._data = {owner: task.load(owner, source) for owner in owners}
-        self._held_out = _joined([data.test for data in self._data.values()])
+        self._held_out = joined_rows([data.test for data in self._data.values()])
 
     def evaluate(self, values: Values) -> dict[str, float]:
         """Return a model's metrics on the common held-out set."""
@@ -153,11 +155,18 @@ class Comparison:
         It starts from the same first model and sees as many epochs as a federated participant, ``rounds *
         local_epochs``.
         """
-        examples = _joined([self._data[owner].train for owner in owners])
+        examples = joined_rows([self._data[owner].train for owner in owners])
         training = self._training.model_copy(update={"local_epochs": rounds * self._training.local_epochs})
         seed = derive_seed(self._seed, 0, "+".join(owners))
         return self.definition.train(self.definition.genesis_values(), examples, training, seed=seed).values
 
 
-def _joined(parts: Sequence[Examples]) -> Examples:
+def joined_rows(parts: Sequence[Examples]) -> Examples:
+    """Return the rows of several participants together."""
     return Examples(torch.cat([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
+
+
+def selected_rows(examples: Examples, rows: npt.NDArray[np.intp]) -> Examples:
+    """Return some of a set's rows, in the order given."""
+    chosen = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+    return Examples(examples.inputs[chosen], examples.targets[chosen])

@@ -23,7 +23,7 @@ from fl_chain.commitment.tree import vector_root
 from fl_chain.learning.work import LocalUpdate, RoundWork
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
-from fl_chain.records import Address, Opening, Round, RoundStatus, Submission
+from fl_chain.records import Address, Digest, Opening, Round, RoundStatus, RunId, Submission
 from fl_chain.run.cohorts import participation
 from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
@@ -174,16 +174,41 @@ class UpdateSource:
     def _sealed(
         self, current: Round, history: History, identity: Address, weight: int, lanes: Lanes
     ) -> PreparedUpdate:
-        root = vector_root(lanes)
-        round_salt = salt(self.outbox.secret, history.run, current.id)
-        return PreparedUpdate(
-            round=current.id,
-            base_model_root=history.model_root(current.base_round),
-            sealed_root=sealed_root(root, round_salt, history.run, current.id, identity),
-            weight=weight,
-            opening=Opening(root, round_salt),
-            lanes=lanes,
-        )
+        base_root = history.model_root(current.base_round)
+        secret = self.outbox.secret
+        return sealed_update(lanes, weight, current.id, base_root, secret, run=history.run, identity=identity)
+
+
+def sealed_update(
+    lanes: Lanes,
+    weight: int,
+    round_id: int,
+    base_model_root: Digest,
+    secret: bytes,
+    *,
+    run: RunId,
+    identity: Address,
+) -> PreparedUpdate:
+    """Return an update with its commitment.
+
+    Args:
+        lanes: of the update, shape (dimension,), big-endian.
+        weight: the declared weight.
+        round_id: the round that it is for.
+        base_model_root: of the model that it starts from.
+        secret: the participant's, 32 bytes, from which the salt follows.
+        run: which chain and ledger.
+        identity: the participant.
+    """
+    root, round_salt = vector_root(lanes), salt(secret, run, round_id)
+    return PreparedUpdate(
+        round=round_id,
+        base_model_root=base_model_root,
+        sealed_root=sealed_root(root, round_salt, run, round_id, identity),
+        weight=weight,
+        opening=Opening(root, round_salt),
+        lanes=lanes,
+    )
 
 
 def is_below(history: History, ancestor: int, round_id: int) -> bool:
