@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -76,12 +77,12 @@ class Pool:
             waiting[self._place(job)].append(job)
         for pipe, own in zip(self._pipes, waiting, strict=True):
             for _ in range(min(AHEAD, len(own))):
-                pipe.send(own.popleft())
+                self._tell(pipe, own.popleft())
         for job in jobs:
             place = self._place(job)
             answer = self._received(place)
             if waiting[place]:
-                self._pipes[place].send(waiting[place].popleft())
+                self._tell(self._pipes[place], waiting[place].popleft())
             if isinstance(answer, str):
                 raise WorkerFailed(f"participant {job.name} in round {job.round}: {answer}")
             yield answer
@@ -99,15 +100,24 @@ class Pool:
     def _place(self, job: Job) -> int:
         return self._numbers[job.name] % len(self._pipes)
 
+    def _tell(self, pipe: Connection, job: Job) -> None:
+        with _noticing_the_end():
+            pipe.send(job)
+
     def _received(self, place: int) -> Trained | str:
-        try:
+        with _noticing_the_end():
             answer: Trained | str = self._pipes[place].recv()
-        except (EOFError, OSError) as error:
-            raise WorkerFailed(
-                "a process of the simulation ended on the way: free memory or take fewer, and go on with "
-                "--resume"
-            ) from error
         return answer
+
+
+@contextmanager
+def _noticing_the_end() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise WorkerFailed(
+            "a process of the simulation ended on the way: free memory or take fewer, and go on with --resume"
+        ) from error
 
 
 def open_crew(ground: Ground, jobs: int) -> Crew:
