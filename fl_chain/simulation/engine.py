@@ -8,7 +8,7 @@ updates become public when their round closes by being moved from one folder to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
-from fl_chain.simulation.ledgers import Recorded, recorded_run
+from fl_chain.simulation.ledgers import TOGETHER, Recorded, recorded_run
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
@@ -102,10 +102,13 @@ class Simulation:
 
     def _register(self) -> None:
         history = self.ledger.sync()
-        for account in self._recorded.participants.values():
-            participant = history.participants[account.address]
-            if not participant.registered and account.address not in history.departed:
-                self.ledger.register(account, account.address)
+        waiting = [
+            account
+            for account in self._recorded.participants.values()
+            if not history.participants[account.address].registered
+        ]
+        for start in range(0, len(waiting), TOGETHER):
+            self.ledger.register_together(waiting[start : start + TOGETHER])
 
     def _train(self, history: History, current: Round, say: Callable[[Progress], None]) -> bool:
         """Train and submit for everybody whose turn it is, in the order of their names."""
@@ -120,8 +123,12 @@ class Simulation:
         self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
+        finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
-            self._submit(history, current, who, trained)
+            finished.append((who, trained))
+            if len(finished) == TOGETHER or who == due[-1]:
+                self._submit(history, current, finished)
+                finished.clear()
             done, loss = done + 1, loss + trained.loss
             say(Progress(current.step - 1, done, len(due) + len(submitted)))
         self.losses[current.id] = loss / len(due)
@@ -148,13 +155,19 @@ class Simulation:
             )
         return jobs
 
-    def _submit(self, history: History, current: Round, who: Address, trained: Trained) -> None:
-        self.ledger.submit(
-            self._recorded.participants[self._names[who]],
-            round=current.id,
-            base_model_root=history.model_root(current.base_round),
-            sealed_root=trained.sealed_root,
-            weight=trained.weight,
+    def _submit(self, history: History, current: Round, finished: Sequence[tuple[Address, Trained]]) -> None:
+        base_root = history.model_root(current.base_round)
+        self.ledger.submit_together(
+            [
+                (
+                    self._recorded.participants[self._names[who]],
+                    current.id,
+                    base_root,
+                    trained.sealed_root,
+                    trained.weight,
+                )
+                for who, trained in finished
+            ]
         )
 
     def _publish(self, history: History, current: Round) -> bool:

@@ -12,9 +12,11 @@ from fl_chain.config import RunSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.gas import TRANSFER_GAS
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.memory.client import Genesis, MemoryChain, MemoryClient, create_chain, open_memory_chain
 from fl_chain.ledger.node import Node, connect, embedded
+from fl_chain.ledger.signing import Call
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, RunId, address
 from fl_chain.run.deployment import deploy_run, planned_policy, publish_run
@@ -27,6 +29,7 @@ START_S = 1_800_000_000  # chain time at which simulations begin, wherever and w
 MEMORY_CHAIN_ID = 1
 ALLOWANCE_WEI = 10**20  # what each account gets on a node
 POLL_S = 0.2
+TOGETHER = 8  # transactions that are sent in one go
 
 
 class SimulatedClock:
@@ -118,8 +121,9 @@ def recorded_run(
     operator, aggregator = Account(chain.node, keys.operator), Account(chain.node, keys.aggregator)
     if is_new:
         if chain.bank is not None:
-            for receiver in keys.addresses:
-                chain.bank.transfer(receiver, ALLOWANCE_WEI)
+            calls = [Call(receiver, b"", TRANSFER_GAS, ALLOWANCE_WEI) for receiver in keys.addresses]
+            for start in range(0, len(calls), TOGETHER):
+                chain.bank.send_batch(calls[start : start + TOGETHER])
         run = deploy_run(
             settings,
             node=chain.node,
@@ -219,7 +223,7 @@ def _tester(folder: Path) -> _Chain:
         move(moment_s)
         chain.catch_up()
 
-    node = embedded(chain)
+    node = embedded(chain, mines_together=True)
     return _Chain(node, wait_until, chain.close, Account(node, dev_keys()[0]))
 
 

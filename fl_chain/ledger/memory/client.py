@@ -311,6 +311,12 @@ class MemoryClient(Ledger):
             start -= 1
         return [event for event in events[start:] if event.place.block_number <= last]
 
+    def _send_together(self, orders: Sequence[tuple[Account, str, tuple[Any, ...], int]]) -> list[Receipt]:
+        return [
+            self._send(account, name, *arguments, value_wei=value_wei)
+            for account, name, arguments, value_wei in orders
+        ]
+
     def _send(
         self, account: Account, name: str, *arguments: Any, value_wei: int = 0, **items: int
     ) -> Receipt:
