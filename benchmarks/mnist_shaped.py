@@ -15,11 +15,13 @@ from fl_chain.config import TrainingSettings
 from fl_chain.learning.task import Examples, OwnerData
 from fl_chain.learning.training import train_sgd
 
-ROWS, HELD_OUT, CLASSES = 600, 20, 10
+HELD_OUT, CLASSES = 20, 10
 
 
 class Logistic:
-    """Softmax regression."""
+    """Softmax regression on 600 rows a participant."""
+
+    rows = 600
 
     def model(self, seed: int) -> nn.Module:
         """Return the untrained model."""
@@ -39,7 +41,7 @@ class Logistic:
             noise = torch.randn((count, 1, 28, 28), generator=generator)
             return Examples(prototypes[labels] + 4.0 * noise, labels)
 
-        return OwnerData(rows(ROWS), rows(HELD_OUT))
+        return OwnerData(rows(self.rows), rows(HELD_OUT))
 
     def train(self, model: nn.Module, examples: Examples, settings: TrainingSettings, seed: int) -> float:
         """Train by SGD on cross entropy."""
@@ -55,6 +57,12 @@ class Logistic:
                 "accuracy": float((outputs.argmax(1) == examples.targets).float().mean()),
                 "loss": float(loss),
             }
+
+
+class SmallLogistic(Logistic):
+    """Softmax regression on 60 rows a participant, for runs of many."""
+
+    rows = 60
 
 
 class Cnn(Logistic):
