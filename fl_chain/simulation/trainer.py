@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fl_chain.aggregation.quantise import declared_weight, model_values, quantise_update
+from fl_chain.commitment.native import kernels
 from fl_chain.learning import ModelDefinition, derive_seed
 from fl_chain.learning.work import RoundWork, Values
 from fl_chain.policy import RunPolicy
@@ -16,6 +17,8 @@ from fl_chain.run.kept import KeptState
 from fl_chain.run.updates import sealed_update
 from fl_chain.simulation.shares import Shares
 from fl_chain.store import Store
+
+COMPILED_LANES = 1 << 17  # from here on, loading the compiled hashing pays over a run's many updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Trainer:
             ground.shares.task, seed=policy.seed, training=policy.training, device=ground.device
         )
         self._private, self._public = ground.private, ground.public
+        if ground.dimension >= COMPILED_LANES:
+            kernels()
         self._base: tuple[Digest, Values] | None = None
 
     def train(self, job: Job) -> Trained:
