@@ -225,9 +225,9 @@ def torch_device(name: str) -> torch.device:
         if device.type == "cuda":
             # Read when CUDA starts: without it its sums come in another order each time.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()  # some devices exist in name only
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ConfigError(
             f"torch finds no device {name!r} here ({reason}): take cpu, or install a torch for that device"
         ) from error

@@ -100,7 +100,13 @@ class UpdateSource:
         if self.policy.training.staleness_factor is not None:  # what was late may yet be submitted
             first = min(first, history.state.latest - self.policy.training.max_staleness)
         self.outbox.drop_before(first)
-        self.kept.drop_unneeded(history, identity)
+        if self._keeps:
+            self.kept.drop_unneeded(history, identity)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether a participant has anything to remember from one round to the next."""
+        return self.policy.training.algorithm == "scaffold" or bool(self.policy.training.local)
 
     def _trained(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         quantisation = history.policy.quantisation
@@ -126,8 +132,7 @@ class UpdateSource:
     def _kept_before(
         self, current: Round, history: History, identity: Address
     ) -> npt.NDArray[np.float32] | None:
-        training = self.policy.training
-        if training.algorithm != "scaffold" and not training.local:
+        if not self._keeps:
             return None
         return self.kept.before(current.base_round, history, identity)
 

@@ -30,6 +30,7 @@ class Shares:
     pooled: OwnerData | None = None  # where rows are divided here
     parts: Sequence[Indices] = ()  # rows of ``pooled.train``, for each name
     _read: dict[str, OwnerData] = field(default_factory=dict)
+    _held_out: Any = None
 
     def of(self, name: str) -> OwnerData:
         """Return a participant's rows.
@@ -42,10 +43,12 @@ class Shares:
         return self._read[name]
 
     def held_out(self) -> Any:
-        """Return the held-out rows of all participants together."""
+        """Return the held-out rows of all participants together; what they train on is not kept for it."""
         if self.pooled is not None:
             return self.pooled.test
-        return joined_rows([self.of(name).test for name in self.names])
+        if self._held_out is None:
+            self._held_out = joined_rows([self._loaded(name).test for name in self.names])
+        return self._held_out
 
     def _loaded(self, name: str) -> OwnerData:
         if self.pooled is None:

@@ -22,6 +22,7 @@ from fl_chain.config import (
 )
 from fl_chain.data.orange_juice import logistic_regression
 from fl_chain.errors import ConfigError, FlChainError, InputDataError, OutputExists, WrongChain
+from fl_chain.ledger.devnet import background_server, open_chain
 from fl_chain.ledger.memory.client import CALLS_NAME, open_memory_chain
 from fl_chain.records import RoundStatus
 from fl_chain.run.folder import read_run_folder
@@ -184,6 +185,20 @@ def test_every_algorithm_can_be_simulated_and_stopped(tmp_path: Path, changes: d
     assert [item.included for item in report.rounds] == [size] * 3
 
 
+def test_a_node_of_its_own_records_a_simulation_as_well(tmp_path: Path) -> None:
+    policy = PolicySettings(
+        rounds=2, quorum=2, submission_s=60, publication_s=5, posting_s=30, takeover_s=30, challenge_s=1
+    )
+    with open_chain() as chain, background_server(chain) as url:
+        choices = SimulationChoices(n_participants=6, division="iid", ledger="node", rpc=url)
+        with open_simulation(tmp_path / "run", settings(policy=policy), choices) as simulation:
+            history = simulation.run()
+            assert history.state.settled == history.state.latest == 2
+            assert audit_run(simulation.ledger, simulation.store).verdict == "pass"
+    whole = settings(policy=policy.model_copy(update={"challenge_s": 2}))
+    assert history.model_root(2) == simulated(tmp_path / "memory", MEMORY, whole)
+
+
 def test_every_owner_of_the_data_takes_part_by_default(tmp_path: Path) -> None:
     choices = SimulationChoices(ledger="memory")
     with open_simulation(tmp_path / "run", settings(1), choices) as simulation:
@@ -267,7 +282,7 @@ def test_choices_that_make_no_sense_are_refused(changes: dict[str, object], says
         ),
         (
             settings(),
-            SimulationChoices(n_participants=6, division="iid", ledger="memory", device="meta:x"),
+            SimulationChoices(n_participants=6, division="iid", ledger="memory", device="meta"),
             ConfigError,
             "no device",
         ),
