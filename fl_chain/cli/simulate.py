@@ -40,8 +40,15 @@ def simulate(
         int, typer.Option(min=0, help="How many; 0: every owner that the data name.")
     ] = 0,
     division: Annotated[
-        str, typer.Option(help="Whose rows are whose: owner, as the task says, or iid, at random.")
+        str,
+        typer.Option(
+            help="Whose rows: owner, as the task says; iid, dirichlet, dirichlet-shares, shards, size."
+        ),
     ] = "owner",
+    concentration: Annotated[
+        float, typer.Option(help="Of the Dirichlet distribution: the smaller, the more uneven.")
+    ] = 0.5,
+    shards_each: Annotated[int, typer.Option(min=1, help="Shards of classes for each participant.")] = 2,
     ledger: Annotated[
         str, typer.Option(help="memory, tester (the contract in this process) or node.")
     ] = "tester",
@@ -60,6 +67,8 @@ def simulate(
     choices = SimulationChoices(
         n_participants=participants,
         division=division,
+        concentration=concentration,
+        shards_each=shards_each,
         ledger=ledger,
         rpc=rpc,
         source=settings.worker.data,

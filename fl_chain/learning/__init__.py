@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fl_chain.learning.definition import ModelDefinition
     from fl_chain.learning.loading import build_task, task_file_digest
-    from fl_chain.learning.participant import Comparison, LocalLearner, joined_rows, selected_rows
+    from fl_chain.learning.participant import (
+        Comparison,
+        LocalLearner,
+        class_labels,
+        joined_rows,
+        selected_rows,
+    )
     from fl_chain.learning.task import OwnerData, Task
     from fl_chain.learning.training import derive_seed
     from fl_chain.learning.work import LocalUpdate
@@ -24,6 +30,7 @@ __all__ = [
     "OwnerData",
     "Task",
     "build_task",
+    "class_labels",
     "derive_seed",
     "joined_rows",
     "selected_rows",

@@ -170,3 +170,8 @@ def selected_rows(examples: Examples, rows: npt.NDArray[np.intp]) -> Examples:
     """Return some of a set's rows, in the order given."""
     chosen = torch.from_numpy(np.asarray(rows, dtype=np.int64))
     return Examples(examples.inputs[chosen], examples.targets[chosen])
+
+
+def class_labels(examples: Examples) -> npt.NDArray[np.generic] | None:
+    """Return a class for each row; None where targets are more than one number a row."""
+    return examples.targets.numpy() if examples.targets.ndim == 1 else None

@@ -9,13 +9,14 @@ from typing import Any
 
 from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.config import RunSettings
+from fl_chain.data.partition import Kind
 from fl_chain.errors import ConfigError
 from fl_chain.run.durable import write_durably
 
 CHOICES_NAME = "simulation.json"
 FORMAT = 1
 LEDGERS = ("memory", "tester", "node")
-DIVISIONS = ("owner", "iid")
+DIVISIONS = ("owner", *(kind.value for kind in Kind))
 MOST_NESTING = 8
 
 
@@ -25,7 +26,10 @@ class SimulationChoices:
 
     Attributes:
         n_participants: at least 1; 0 takes every owner that the task's table names.
-        division: how rows come to participants: ``owner``, as the task gives them, or ``iid``.
+        division: how rows come to participants: ``owner``, as the task gives them, or a kind of
+            `fl_chain.data.partition`.
+        concentration: of a Dirichlet distribution; above 0.
+        shards_each: shards of classes for each participant.
         ledger: ``memory``, ``tester`` (the contract on eth-tester's machine in this process), or ``node``.
         rpc: where the node is; empty for the others.
         source: the data file, or None for the task's own.
@@ -35,6 +39,8 @@ class SimulationChoices:
 
     n_participants: int = 0
     division: str = "owner"
+    concentration: float = 0.5
+    shards_each: int = 2
     ledger: str = "tester"
     rpc: str = ""
     source: str | None = None

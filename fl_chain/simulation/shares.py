@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fl_chain.data.partition import Drawing, Kind, drawn
 from fl_chain.errors import InputDataError
-from fl_chain.learning import OwnerData, Task, joined_rows, selected_rows
+from fl_chain.learning import OwnerData, Task, class_labels, joined_rows, selected_rows
 from fl_chain.simulation.choices import SimulationChoices
 
 Indices = npt.NDArray[np.intp]
@@ -66,7 +67,8 @@ def shares_of(task: Task, choices: SimulationChoices, seed: int) -> Shares:
         seed: of the division.
 
     Raises:
-        InputDataError: if there are fewer owners, or rows, than participants.
+        InputDataError: if there are fewer owners than participants, or no classes where they are needed.
+        ConfigError: if the rows cannot be divided so.
     """
     owners = tuple(getattr(task, "owners", lambda source: ())(choices.source))
     wanted = choices.n_participants or len(owners)
@@ -82,9 +84,12 @@ def shares_of(task: Task, choices: SimulationChoices, seed: int) -> Shares:
         return Shares(task, names, choices.source)
     loaded = [task.load(owner, choices.source) for owner in owners or ("",)]
     pooled = OwnerData(joined_rows([one.train for one in loaded]), joined_rows([one.test for one in loaded]))
-    if len(pooled.train) < wanted:
-        raise InputDataError(f"there are {len(pooled.train)} rows for {wanted} participants: take fewer")
-    order = np.random.default_rng(seed).permutation(len(pooled.train))
-    parts = [np.sort(part) for part in np.array_split(order, wanted)]
+    drawing = Drawing(
+        kind=Kind(choices.division),
+        n_participants=wanted,
+        concentration=choices.concentration,
+        shards_each=choices.shards_each,
+    )
+    parts = drawn(drawing, len(pooled.train), class_labels(pooled.train), np.random.default_rng(seed))
     names = tuple(f"{number:04d}" for number in range(wanted))
     return Shares(task, names, choices.source, pooled, parts)

@@ -199,6 +199,19 @@ def test_a_node_of_its_own_records_a_simulation_as_well(tmp_path: Path) -> None:
     assert history.model_root(2) == simulated(tmp_path / "memory", MEMORY, whole)
 
 
+@pytest.mark.parametrize("division", ["iid", "dirichlet", "dirichlet-shares", "shards", "size"])
+def test_rows_are_divided_as_experiments_do(tmp_path: Path, division: str) -> None:
+    choices = SimulationChoices(n_participants=6, division=division, ledger="memory")
+    run = settings(1, seed=2)
+    with open_simulation(tmp_path / "one", run, choices) as simulation:
+        shares = simulation._ground.shares
+        rows = [len(shares.of(name).train) for name in shares.names]
+        assert sum(rows) == 748
+        assert (max(rows) - min(rows) <= 2) == (division in ("iid", "dirichlet", "shards"))
+        weights = {s.weight for s in simulation.run().submissions[1]}
+    assert weights == set(rows)
+
+
 def test_every_owner_of_the_data_takes_part_by_default(tmp_path: Path) -> None:
     choices = SimulationChoices(ledger="memory")
     with open_simulation(tmp_path / "run", settings(1), choices) as simulation:
@@ -265,8 +278,8 @@ def test_choices_that_make_no_sense_are_refused(changes: dict[str, object], says
         (
             settings(),
             SimulationChoices(n_participants=10_000, division="iid", ledger="memory"),
-            InputDataError,
-            "10000 participants",
+            ConfigError,
+            "10,?000|participants",
         ),
         (
             settings(policy=PolicySettings(max_total_weight=5, quorum=2)),
