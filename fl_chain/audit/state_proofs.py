@@ -27,6 +27,8 @@ from fl_chain.records import ZERO_ADDRESS, Address
 MOST_FINDINGS = 20  # of words that differ; one lie can be behind them all
 MOST_REASON = 300  # characters of what a node says
 
+_IN_MEMORY = "the ledger is one in memory: it has no headers, and no state that a proof could lead to"
+
 
 def audit_proofs(ledger: Ledger, history: History, report: AuditReport) -> None:
     """Prove events and state at the block that a ledger is pinned to, and compare both with its history.
@@ -39,6 +41,10 @@ def audit_proofs(ledger: Ledger, history: History, report: AuditReport) -> None:
     Raises:
         LedgerUnavailable: no node answers.
     """
+    if not ledger.is_on_chain:
+        not_offered = {"outcome": "not_offered", "reason": _IN_MEMORY}
+        report.proofs = {"events": not_offered, "state": not_offered}
+        return
     events = audit_event_proofs(ledger, history, report)
     is_complete = events.get("same", False)
     report.proofs = {"events": events, "state": _audit_state(ledger, history, report, is_complete)}
