@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.pool import pool_statement
-from fl_chain.audit.statement import account_statements
+from fl_chain.audit.statement import Holdings, account_statements
 from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
+from fl_chain.ledger.views import NOBODY, AccountBalance, Participant
+from fl_chain.records import Address
 
 
 def audit_conservation(
-    ledger: Ledger, history: History, events: Sequence[e.Event], notes: Collection
+    ledger: Ledger, history: History, events: Sequence[e.Event], notes: Collection, *, is_proven: bool
 ) -> None:
-    """Check that no money appeared or vanished, and that the contract can pay what it owes."""
+    """Check that no money appeared or vanished, and that the contract can pay what it owes.
+
+    Args:
+        ledger: asked for what it holds.
+        history: of the events.
+        events: of the whole run, in the chain's order.
+        notes: takes the findings.
+        is_proven: whether the contract's storage was proven to be what the history gives; then the history
+            says what is held for whom.
+    """
+    holdings: Holdings = _Proven(history) if is_proven else ledger
     pool = pool_statement(history, events, left_wei=ledger.state().pool_wei)
     notes.count(CheckId.CONSERVATION)
     if not pool.is_right:
@@ -28,7 +41,7 @@ def audit_conservation(
             actual=str(pool.spent_wei + pool.left_wei),
         )
     holders = sorted({*history.participants, *history.accounts})
-    for statement in account_statements(ledger, history, events, holders):
+    for statement in account_statements(holdings, history, events, holders):
         notes.count(CheckId.CONSERVATION)
         if not statement.is_right:
             notes.add(
@@ -48,6 +61,19 @@ def audit_conservation(
             actual=str(came_in_wei - went_out_wei),
         )
     _audit_balance(ledger.balance(), history.owed_wei, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """What the contract holds, from a history that is proven."""
+
+    history: History
+
+    def participant(self, identity: Address, /) -> Participant:
+        return self.history.participants.get(identity, NOBODY)
+
+    def account(self, holder: Address, /) -> AccountBalance:
+        return self.history.account(holder)
 
 
 def _flows(events: Sequence[e.Event]) -> tuple[int, int]:

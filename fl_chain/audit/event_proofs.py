@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from fl_chain.audit.checks import CheckId
-from fl_chain.audit.findings import AuditReport, Kind
+from fl_chain.audit.findings import Collection, Kind
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.events import Event
@@ -18,7 +18,7 @@ from fl_chain.ledger.trie_proofs import ProofsNotOffered
 MOST_REASON = 300  # characters of what a node says
 
 
-def audit_event_proofs(ledger: Ledger, history: History, report: AuditReport) -> dict[str, Any]:
+def audit_event_proofs(ledger: Ledger, history: History, report: Collection) -> dict[str, Any]:
     """Prove every event up to the block that a ledger is pinned to, and compare with its history.
 
     Args:
@@ -59,7 +59,7 @@ def audit_event_proofs(ledger: Ledger, history: History, report: AuditReport) ->
     }
 
 
-def _compare(told: Sequence[Event], history: History, proven: Sequence[Event], report: AuditReport) -> bool:
+def _compare(told: Sequence[Event], history: History, proven: Sequence[Event], report: Collection) -> bool:
     """Compare events one by one, and what was made of them when they were first read."""
     if list(proven) != list(told):
         expected, actual = next(pair for pair in zip_longest(proven, told) if pair[0] != pair[1])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fl_chain.audit.checks import CheckId
-from fl_chain.audit.findings import AuditReport
+from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.step_rules import shown
 from fl_chain.commitment.partial_sums import sums_hash
@@ -16,29 +16,27 @@ from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, data_bytes, parse_head
-from fl_chain.ledger.views import Participant
+from fl_chain.ledger.views import NOBODY
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Round, RoundStatus
 from fl_chain.run.keeper import has_ended
 
 BLOCKS_PER_BATCH = 100
-_NOBODY = Participant(
-    ZERO_ADDRESS,
-    ZERO_ADDRESS,
-    weight_cap=0,
-    last_seen=0,
-    barred_from=0,
-    admitted=False,
-    registered=False,
-    deposit_wei=0,
-)
 
 # What is compared: in words, the round, the participant or account, what events give, what the contract says.
 Comparison = tuple[str, int | None, Address | None, Any, Any]
 
 
-def audit_contract_state(ledger: Ledger, history: History, report: AuditReport) -> None:
-    """Compare every view of the contract with its events."""
-    for what, round_id, who, expected, actual in comparisons(ledger, history):
+def audit_contract_state(ledger: Ledger, history: History, report: Collection, *, is_proven: bool) -> None:
+    """Compare every view of the contract with its events.
+
+    Args:
+        ledger: whose views.
+        history: of its events.
+        report: takes the findings.
+        is_proven: whether the contract's storage was proven to be what the history gives. Then only the views
+            of the whole run are asked: of the others the storage says more than a node's answers could.
+    """
+    for what, round_id, who, expected, actual in comparisons(ledger, history, is_proven=is_proven):
         report.count(CheckId.CONTRACT_STATE)
         if expected != actual:
             report.add(
@@ -51,7 +49,7 @@ def audit_contract_state(ledger: Ledger, history: History, report: AuditReport) 
             )
 
 
-def audit_blocks(node: Node, events: Sequence[e.Event], report: AuditReport) -> None:
+def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> None:
     """Compare hash and time of every event's block, and the seeds of closed rounds, with the chain's blocks.
 
     Where a node does not show a block's randomness, seeds are not compared: what is left out is no finding.
@@ -80,7 +78,7 @@ def audit_blocks(node: Node, events: Sequence[e.Event], report: AuditReport) -> 
             _audit_seed(event, data_bytes(block["mixHash"]), report)
 
 
-def _audit_seed(event: e.RoundClosed, randomness: bytes, report: AuditReport) -> None:
+def _audit_seed(event: e.RoundClosed, randomness: bytes, report: Collection) -> None:
     report.count(CheckId.SEEDS)
     seed = hashlib.sha256(randomness + event.digest).digest()
     if seed != event.seed:
@@ -101,8 +99,8 @@ def _blocks(node: Node, numbers: Sequence[int]) -> list[Any]:
     return found
 
 
-def comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
-    """Yield everything that the contract stores with what its events give."""
+def comparisons(ledger: Ledger, history: History, *, is_proven: bool) -> Iterator[Comparison]:
+    """Yield everything that the contract stores with what its events give; see `audit_contract_state`."""
     head = ledger.head()
     yield "definition", None, None, history.definition, ledger.definition()
     yield "policy", None, None, history.policy, ledger.policy()
@@ -111,6 +109,8 @@ def comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
     yield "run state", None, None, history.state, ledger.state()
     yield "word on whether it has ended", None, None, has_ended(history, head.timestamp), ledger.has_ended()
     yield "genesis", None, None, *_genesis(ledger, history)
+    if is_proven:
+        return
     posters = sorted({posting.poster for posting in history.all_postings})
     for round_id in history.rounds:
         yield from _of_round(ledger, history, round_id)
@@ -126,7 +126,7 @@ def comparisons(ledger: Ledger, history: History) -> Iterator[Comparison]:
     for who, account in sorted(history.accounts.items()):
         yield "account", None, who, account, ledger.account(who)
         if who not in history.participants:
-            yield "participant", None, who, _NOBODY, ledger.participant(who)
+            yield "participant", None, who, NOBODY, ledger.participant(who)
 
 
 def _genesis(ledger: Ledger, history: History) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -66,6 +66,7 @@ class _Blobs(_Strict):
     updates: int
     sums: int
     models: int
+    states: int
     documents: int
     bytes: int
 

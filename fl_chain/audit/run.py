@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.conservation import audit_conservation
 from fl_chain.audit.documents import audit_documents
-from fl_chain.audit.findings import AuditReport
+from fl_chain.audit.findings import AuditReport, Collection
 from fl_chain.audit.fingerprints import round_fingerprints
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
 from fl_chain.audit.money import audit_lost_bonds, audit_rewards
@@ -86,19 +87,39 @@ def audit_run(
         audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
     audit_events(history.run, events, report)
-    audit_blocks(ledger.node, events, report)
-    audit_submissions(history, report)
-    rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
-    rounds.audit(round_fingerprints(history, events))
-    audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
-    audit_rewards(history, report)
-    audit_lost_bonds(history, report)
-    audit_contract_state(ledger, history, report)
-    audit_proofs(ledger, history, report)
-    audit_conservation(ledger, history, events, report)
+    with ThreadPoolExecutor(1, thread_name_prefix="chain") as beside:
+        # Blobs are hashed in threads that leave the interpreter free: the chain is checked meanwhile.
+        chain = beside.submit(_audited_chain, ledger, history, events)
+        audit_submissions(history, report)
+        rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
+        rounds.audit(round_fingerprints(history, events))
+        audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
+        audit_rewards(history, report)
+        audit_lost_bonds(history, report)
+        checked = chain.result()
+    report.absorb(checked.notes)
+    report.proofs, report.gas = checked.proofs, checked.gas
+    audit_contract_state(ledger, history, report, is_proven=checked.is_proven)
+    audit_conservation(ledger, history, events, report, is_proven=checked.is_proven)
     _summarise_participants(history, events, report)
-    report.gas = _gas(ledger, events)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckedChain:
+    """What an audit found of the chain alone."""
+
+    notes: Collection
+    proofs: dict[str, Any]
+    is_proven: bool  # the contract's whole storage is what the history gives
+    gas: dict[str, Any] | None
+
+
+def _audited_chain(ledger: Ledger, history: History, events: Sequence[Event]) -> _CheckedChain:
+    notes = Collection()
+    audit_blocks(ledger.node, events, notes)
+    proofs, is_proven = audit_proofs(ledger, history, notes)
+    return _CheckedChain(notes, proofs, is_proven, _gas(ledger, events))
 
 
 def begun(history: History) -> History:

@@ -19,9 +19,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from fl_chain.commitment.chunks import Lanes
 
@@ -96,8 +98,15 @@ def products(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]) -> npt
     Returns:
         Shape (m, n), integers.
     """
-    found: npt.NDArray[np.float64] = rows.astype(np.float64) @ columns.astype(np.float64).T
+    # One thread: beside threads that hash, those of the BLAS would wait for one another.
+    with _blas().limit(limits=1, user_api="blas"):
+        found: npt.NDArray[np.float64] = rows.astype(np.float64) @ columns.astype(np.float64).T
     return found
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def cosine_millionths(inner: int, square: int, other_square: int) -> int | None:

@@ -14,7 +14,7 @@ from eth_hash.auto import keccak
 
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.event_proofs import audit_event_proofs
-from fl_chain.audit.findings import AuditReport, Kind
+from fl_chain.audit.findings import Collection, Kind
 from fl_chain.errors import MalformedResponse, WrongCode
 from fl_chain.ledger.artifact import Artifact, challenge_verifier, training_ledger
 from fl_chain.ledger.client import Ledger
@@ -30,13 +30,17 @@ MOST_REASON = 300  # characters of what a node says
 _IN_MEMORY = "the ledger is one in memory: it has no headers, and no state that a proof could lead to"
 
 
-def audit_proofs(ledger: Ledger, history: History, report: AuditReport) -> None:
+def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[dict[str, Any], bool]:
     """Prove events and state at the block that a ledger is pinned to, and compare both with its history.
 
     Args:
         ledger: pinned.
         history: what the audit rests on.
-        report: takes the findings, and what was proven as ``proofs``.
+        report: takes the findings.
+
+    Returns:
+        What was proven, in the form of the report, and whether the contract's whole storage was proven to be
+        what the history gives.
 
     Raises:
         LedgerUnavailable: no node answers.
@@ -47,10 +51,11 @@ def audit_proofs(ledger: Ledger, history: History, report: AuditReport) -> None:
         return
     events = audit_event_proofs(ledger, history, report)
     is_complete = events.get("same", False)
-    report.proofs = {"events": events, "state": _audit_state(ledger, history, report, is_complete)}
+    state = _audit_state(ledger, history, report, is_complete)
+    return {"events": events, "state": state}, bool(state.get("whole_storage", False))
 
 
-def _audit_state(ledger: Ledger, history: History, report: AuditReport, is_complete: bool) -> dict[str, Any]:
+def _audit_state(ledger: Ledger, history: History, report: Collection, is_complete: bool) -> dict[str, Any]:
     node, block = ledger.node, ledger.head()
     try:
         proven = proven_account(node, block, ledger.run.ledger, ())
@@ -82,7 +87,7 @@ def _audit_state(ledger: Ledger, history: History, report: AuditReport, is_compl
 
 
 def _audit_code(
-    ledger: Ledger, history: History, proven: ProvenAccount, judge: ProvenAccount, report: AuditReport
+    ledger: Ledger, history: History, proven: ProvenAccount, judge: ProvenAccount, report: Collection
 ) -> None:
     """Check both contracts' code, and that what the constructor wrote into it is what its event says."""
     parts = (
@@ -97,7 +102,7 @@ def _audit_code(
 
 
 def _proven_code(
-    ledger: Ledger, whose: str, where: Address, account: ProvenAccount, report: AuditReport
+    ledger: Ledger, whose: str, where: Address, account: ProvenAccount, report: Collection
 ) -> bytes | None:
     code = ledger.node.code(where, ledger.head().reference)
     if keccak(code) == account.account.code_hash:
@@ -112,7 +117,7 @@ def _proven_code(
 
 
 def _audit_immutables(
-    whose: str, code: bytes, artifact: Artifact, expected: Mapping[str, int], report: AuditReport
+    whose: str, code: bytes, artifact: Artifact, expected: Mapping[str, int], report: Collection
 ) -> None:
     try:
         artifact.verify_code(code)
@@ -147,6 +152,8 @@ def _expected_immutables(ledger: Ledger, history: History) -> dict[str, int]:
         "SCALE_BITS": policy.scale_bits,
         "CLIP_LANES": policy.clip_lanes,
         "MAX_TOTAL_WEIGHT": policy.max_total_weight,
+        "HIGHEST_CAP": policy.highest_weight_cap,
+        "AGGREGATION": policy.aggregation,
         "QUORUM": policy.quorum,
         "CLOSE_AT": policy.close_at,
         "MAX_ROUNDS": policy.max_rounds,
@@ -169,7 +176,7 @@ def _expected_immutables(ledger: Ledger, history: History) -> dict[str, int]:
 # ---------------------------------------------------------------------- money and storage
 
 
-def _audit_balance(ledger: Ledger, history: History, proven: ProvenAccount, report: AuditReport) -> None:
+def _audit_balance(ledger: Ledger, history: History, proven: ProvenAccount, report: Collection) -> None:
     """Compare the proven balance with the node's word; that it covers what is owed is checked of the latter.
 
     Tokens are kept in the token's own storage, of which nothing is known.
@@ -189,7 +196,7 @@ def _audit_balance(ledger: Ledger, history: History, proven: ProvenAccount, repo
 
 
 def _audit_storage(
-    ledger: Ledger, history: History, proven: ProvenAccount, report: AuditReport, is_complete: bool
+    ledger: Ledger, history: History, proven: ProvenAccount, report: Collection, is_complete: bool
 ) -> tuple[int, bool]:
     """Return how many words of storage were compared, and whether their root is the state's.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from fl_chain.ledger import events as e
-from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.ledger.views import AccountBalance
+from fl_chain.ledger.views import AccountBalance, Participant
 from fl_chain.records import Address, FallReason
 
 
@@ -60,8 +60,20 @@ class Statement:
         return not self.is_whole or self.came_in_wei == self.taken_out_wei + self.held_wei
 
 
+class Holdings(Protocol):
+    """Who says what the contract holds for an account: the ledger, or a history that is proven."""
+
+    def participant(self, identity: Address, /) -> Participant:
+        """Return a participant; all zero for an address that was never admitted."""
+        ...
+
+    def account(self, holder: Address, /) -> AccountBalance:
+        """Return an account's bonds and credits."""
+        ...
+
+
 def account_statements(
-    ledger: Ledger,
+    ledger: Holdings,
     history: History,
     events: Sequence[e.Event],
     holders: Iterable[Address],

@@ -26,6 +26,7 @@ from fl_chain.ledger.views import (
 from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
+    AggregationKind,
     FallReason,
     Posting,
     Round,
@@ -274,7 +275,7 @@ def _(event: e.RoundClosed, tables: Tables) -> None:
 def _(event: e.RoundPosted, tables: Tables) -> None:
     if event.included < 1 or event.included_weight < 1:
         raise ValueError("a posting includes one submission at least")
-    _verify_postable(event, tables.rounds[event.round])
+    _verify_postable(event, tables.rounds[event.round], tables.policy.aggregation)
     posting = Posting(
         round=event.round,
         posting_number=event.posting_number,
@@ -296,11 +297,12 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
     _move_bond(tables, event.poster, -tables.policy.bond_wei)
 
 
-def _verify_postable(event: e.RoundPosted, current: Round) -> None:
+def _verify_postable(event: e.RoundPosted, current: Round, kind: AggregationKind) -> None:
     """Check what the contract checks of a posting and later steps rest on."""
     if (current.status, current.posting_number) != (RoundStatus.CLOSED, event.posting_number):
         raise ValueError("a posting is of a closed round, under its posting number")
-    if len(event.partial_sum_roots) != partial_sum_count(current.submissions):
+    sums = 0 if kind is AggregationKind.RESULT else partial_sum_count(current.submissions)
+    if len(event.partial_sum_roots) != sums:
         raise ValueError("a posting lists every partial sum")
     indices = [exclusion.index for exclusion in event.exclusions]
     if indices != sorted(set(indices)) or any(index >= current.submissions for index in indices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fl_chain.ledger.events import Place
-from fl_chain.records import Address, FallReason, Posting
+from fl_chain.records import ZERO_ADDRESS, Address, FallReason, Posting
 
 NEVER = 2**32 - 1  # no round: the participant is in good standing, or no end is announced
 NO_END_TIME = 2**40 - 1
@@ -39,6 +39,19 @@ class Participant:
     admitted: bool
     registered: bool
     deposit_wei: int
+
+
+NOBODY = Participant(
+    ZERO_ADDRESS,
+    ZERO_ADDRESS,
+    weight_cap=0,
+    last_seen=0,
+    barred_from=0,
+    admitted=False,
+    registered=False,
+    deposit_wei=0,
+)
+"""What the ledger says of an address that was never admitted."""
 
 
 @dataclass(frozen=True, slots=True)

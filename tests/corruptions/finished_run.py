@@ -7,7 +7,7 @@ rewards are claimed, deposits and bonds taken out, the pool withdrawn. Chain, co
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +86,7 @@ class FinishedRun:
     events: tuple[Event, ...]
     folder: Path  # of the store
     answers: dict[str, Json] = field(default_factory=dict)
+    asked_with_proofs: frozenset[str] = frozenset()  # what a node is asked that offers proofs
 
     def audit(self, replaced: Mapping[str, Json] = NOTHING, *, with_proofs: bool = True) -> AuditReport:
         """Audit it as anyone would, by a node that answers some requests otherwise."""
@@ -94,6 +95,21 @@ class FinishedRun:
         node = Node([("recorded", transport)], None)
         ledger = Ledger.open(node, self.ledger, deployed_block=self.deployed_block)
         return audit_run(ledger, Store([str(self.folder)]))
+
+    def record(self) -> None:
+        """Audit the true run by both nodes, so that every answer that either gives can be corrupted.
+
+        Raises:
+            ValueError: if there are findings.
+        """
+        found = self.audit().findings
+        self.asked_with_proofs = frozenset(self.answers)
+        if found or self.audit(with_proofs=False).findings:
+            raise ValueError("the clean run has findings")
+
+    def is_asked_with_proofs(self, requests: Iterable[str]) -> bool:
+        """Return whether a node that offers proofs is asked all of these: of views it is asked a few."""
+        return self.asked_with_proofs.issuperset(requests)
 
     def blobs(self) -> list[Path]:
         """Return every file in the store."""

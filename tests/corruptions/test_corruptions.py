@@ -20,7 +20,7 @@ TRIED = 400
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     with finished_run(tmp_path_factory.mktemp("run")) as recorded:
-        assert recorded.audit().findings == []  # and what it asks is recorded
+        recorded.record()
         yield recorded
 
 

@@ -181,7 +181,7 @@ def altered_deployment(method: str, _parameters: Sequence[Json], result: Json) -
     """Show another deposit in the event of the deployment."""
     if method == "eth_getLogs":
         log = result[0]
-        log["data"] = log["data"][:-128] + word(1) + log["data"][-64:]
+        log["data"] = log["data"][:-192] + word(1) + log["data"][-128:]
     return result
 
 

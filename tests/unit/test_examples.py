@@ -134,7 +134,8 @@ def test_results_belong_to_the_settings_and_the_picture_to_the_results(name: str
     assert study_svg(found) == (folder / f"{name}.svg").read_text()
     assert len(found["seeds"]) == STUDIES[name].seeds >= 3
     if is_located(DATASETS[DATA_OF[name]], data_places()):
-        assert found["settings"] == load_study(name).settings.model_dump(mode="json", exclude_none=True)
+        # A setting that came later has its default in results from before.
+        assert RunSettings.model_validate(found["settings"]) == load_study(name).settings
 
 
 @pytest.mark.parametrize("name", ["purchase_intention", "payment_risk"])

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from eth.constants import (
     BLANK_ROOT_HASH,
@@ -38,7 +39,10 @@ from fl_chain.ledger.keccak import use_fast_keccak
 
 GENESIS_BALANCE_WEI = 10**24
 BLOCK_GAS_LIMIT = 30_029_122  # eth-tester's
+KEPT_BLOCKS = 4096  # decoded, some kilobytes each
 IDLE_BLOCK_S = 1  # chain time is at most this far behind the wall, for whoever asks
+
+_Decoded = TypeVar("_Decoded")
 
 
 class Chain:
@@ -51,6 +55,8 @@ class Chain:
         self._database = database
         self._clock = clock
         self.read_only = read_only
+        self._blocks: OrderedDict[bytes, Block] = OrderedDict()
+        self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
         self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
@@ -166,7 +172,8 @@ class Chain:
 
     def block(self, header: Header) -> Block:
         """Return a whole block."""
-        return self._evm.get_block_by_header(header)
+        block: Block = self._kept(self._blocks, header, self._evm.get_block_by_header)
+        return block
 
     def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
         """Return the block of a transaction and its index there, from py-evm's own index."""
@@ -178,9 +185,23 @@ class Chain:
 
     def receipts(self, header: Header) -> tuple[Receipt, ...]:
         """Return the receipts of a block's transactions, in their order."""
+        return self._kept(self._receipts, header, self._read_receipts)
+
+    def _read_receipts(self, header: Header) -> tuple[Receipt, ...]:
         builder = self._evm.get_vm_class(header).get_receipt_builder()
         receipts: tuple[Receipt, ...] = self._evm.chaindb.get_receipts(header, builder)
         return receipts
+
+    def _kept(
+        self, kept: OrderedDict[bytes, _Decoded], header: Header, read: Callable[[Header], _Decoded]
+    ) -> _Decoded:
+        """Return what was decoded of a block before: decoding is most of what it costs to read one."""
+        found = kept.get(header.hash)
+        if found is None:
+            found = kept[header.hash] = read(header)
+            if len(kept) > KEPT_BLOCKS:
+                kept.popitem(last=False)
+        return found
 
     def state(self, header: Header) -> Any:
         """Return the accounts and storage after a block, in its context; what is changed there is lost."""
