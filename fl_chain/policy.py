@@ -84,6 +84,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     ledger = _ledger_policy(policy, rule_of(settings.aggregation).kind)
     verify_quantisation(ledger.quantisation)
     _verify_rule(settings.aggregation, ledger)
+    _verify_algorithm(settings.training, rule_of(settings.aggregation))
     return RunPolicy(
         ledger=ledger,
         aggregation=settings.aggregation,
@@ -204,6 +205,19 @@ def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:
         raise ConfigError(f"{length} is below 2^-{ledger.scale_bits}, an update's resolution: raise it")
 
 
+def _verify_algorithm(training: TrainingSettings, rule: Rule) -> None:
+    """Check that a rule does to an algorithm's vectors what the algorithm needs.
+
+    Raises:
+        ConfigError: if it does something else.
+    """
+    if training.algorithm == "scaffold" and rule.kind is not AggregationKind.SUMS:
+        raise ConfigError(
+            f"SCAFFOLD's control variate is part of the vector and has to be averaged; {rule.name} makes "
+            "something else of it: take fedavg, norm_bound or multi_krum, or another algorithm"
+        )
+
+
 def policy_document(policy: RunPolicy) -> bytes:
     """Return the canonical JSON that the ledger's policy hash stands for."""
     return canonical_json(
@@ -260,6 +274,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
         raise MalformedBlob(f"the cohort is {parsed.cohort}, but close_at is {ledger.close_at}")
     verify_quantisation(ledger.quantisation)
     _verify_rule(parsed.aggregation, ledger)
+    _verify_algorithm(parsed.training, rule)
     return RunPolicy(
         ledger=ledger,
         aggregation=parsed.aggregation,

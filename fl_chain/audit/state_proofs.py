@@ -47,8 +47,7 @@ def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[
     """
     if not ledger.is_on_chain:
         not_offered = {"outcome": "not_offered", "reason": _IN_MEMORY}
-        report.proofs = {"events": not_offered, "state": not_offered}
-        return
+        return {"events": not_offered, "state": not_offered}, False
     events = audit_event_proofs(ledger, history, report)
     is_complete = events.get("same", False)
     state = _audit_state(ledger, history, report, is_complete)

@@ -169,6 +169,35 @@ def test_a_document_whose_cohort_does_not_close_its_rounds_is_refused() -> None:
         parse_policy_document(altered, digest_of(altered))
 
 
+SCAFFOLD = TrainingSettings(algorithm="scaffold")
+
+
+@pytest.mark.parametrize(
+    "aggregation",
+    [
+        {"rule": "fedavgm", "momentum": 0.5},
+        {"rule": "fedadam", "learning_rate": 0.01},
+        {"rule": "median"},
+        {"rule": "centred_clipping", "radius": 1.0},
+    ],
+)
+def test_scaffold_under_a_rule_that_does_not_average_is_refused(aggregation: dict[str, object]) -> None:
+    chosen = RunSettings.model_validate({"task": TASK, "aggregation": aggregation})
+    run_policy(chosen)
+    with pytest.raises(ConfigError, match="SCAFFOLD"):
+        run_policy(chosen.model_copy(update={"training": SCAFFOLD}))
+
+
+@pytest.mark.parametrize(
+    "aggregation", [{"rule": "norm_bound", "max_norm": 1.0}, {"rule": "multi_krum", "byzantine": 0}]
+)
+def test_scaffold_under_a_rule_that_averages_is_taken(aggregation: dict[str, object]) -> None:
+    content = {"task": TASK, "aggregation": aggregation, "training": SCAFFOLD}
+    policy = run_policy(RunSettings.model_validate(content))
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)) == policy
+
+
 def test_every_algorithm_reads_back_from_the_document() -> None:
     training = TrainingSettings(
         algorithm="fedprox",

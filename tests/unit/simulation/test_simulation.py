@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fl_chain.audit import AuditReport, audit_run
+from fl_chain.audit.checks import CheckId
 from fl_chain.config import (
     CohortSettings,
     FileTaskSettings,
@@ -25,6 +26,7 @@ from fl_chain.errors import ConfigError, FlChainError, InputDataError, OutputExi
 from fl_chain.ledger.devnet import background_server, open_chain
 from fl_chain.ledger.memory.client import CALLS_NAME, open_memory_chain
 from fl_chain.records import RoundStatus
+from fl_chain.report.schema import parse_report
 from fl_chain.run.folder import read_run_folder
 from fl_chain.simulation import Progress, SimulationChoices, open_simulation
 from fl_chain.simulation.crew import Pool, WorkerFailed
@@ -96,6 +98,37 @@ def test_ledgers_and_processes_make_no_difference_to_the_model(tmp_path: Path) -
         assert not list((tmp_path / name / "outbox").rglob("0x*/0x*"))
     other = simulated(tmp_path / "other", MEMORY, settings(seed=8))
     assert other not in roots
+
+
+@pytest.mark.parametrize(
+    "aggregation",
+    [
+        {"rule": "multi_krum", "byzantine": 0, "keep": 2},
+        {"rule": "fedadam", "learning_rate": 0.01},
+        {"rule": "median"},
+    ],
+    ids=lambda aggregation: aggregation["rule"],
+)
+def test_every_kind_of_rule_gives_one_model_on_both_ledgers(
+    tmp_path: Path, aggregation: dict[str, object]
+) -> None:
+    policy = PolicySettings(rounds=2, quorum=3, max_total_weight=6)
+    run = settings(aggregation=aggregation, policy=policy)
+    roots = {simulated(tmp_path / "memory", MEMORY, run), simulated(tmp_path / "tester", TESTER, run)}
+
+    assert len(roots) == 1
+    for name, is_on_chain in (("memory", False), ("tester", True)):
+        report = audited(tmp_path / name)
+        assert report.verdict == "pass"
+        assert report.run["rule"] == aggregation["rule"]
+        assert all(item.verified for item in report.rounds)
+        assert bool(report.checks.get(CheckId.CODE)) is is_on_chain
+        assert bool(report.checks.get(CheckId.SEEDS)) is is_on_chain
+        assert bool(report.checks.get(CheckId.PROVEN_STATE)) is is_on_chain
+        assert report.checks[CheckId.BLOCKS] > 0
+        assert report.proofs is not None
+        assert report.proofs["state"]["outcome"] == ("proven" if is_on_chain else "not_offered")
+        parse_report(report.to_json().encode())
 
 
 @pytest.mark.parametrize(("choices", "trainings"), [(MEMORY, 1), (MEMORY, 6), (MEMORY, 8), (TESTER, 8)])
