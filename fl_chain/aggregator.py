@@ -15,7 +15,7 @@ from fl_chain.errors import ConfigError, LedgerReverted, StoreError, Verificatio
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.records import Exclusion, ExclusionReason, Round, RoundStatus
+from fl_chain.records import Exclusion, Round, RoundStatus
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
@@ -84,15 +84,9 @@ class Aggregator:
             or not self._may_post(history, current)
         ):
             return False
-        unusable = self._exclusions(history, current)
-        if unusable is None or len(unusable) > current.submissions - max(1, history.policy.quorum):
-            return False
         try:
-            if is_selecting(self._reader.rule) and not self._may_exclude(history, current):
-                return False  # what the rule leaves out is an exclusion as well
-            exclusions = tuple(self._reader.excluded_by_rule(current.id, unusable))
-            if len(exclusions) == current.submissions:
-                self._say_once(f"round {current.id}: the rule keeps no update, so nothing can be posted")
+            exclusions = self._exclusions(history, current)
+            if exclusions is None:
                 return False
             aggregate = self._aggregated(current, exclusions)
             self._publish(aggregate)
@@ -121,20 +115,33 @@ class Aggregator:
         return own == named or history.is_barred(current.id, named) or waited_s >= policy.posting_s
 
     def _exclusions(self, history: History, current: Round) -> tuple[Exclusion, ...] | None:
-        """Return what to leave out; None while a missing update may still come."""
-        missing = [
-            s
-            for s in history.submissions[current.id]
-            if not self._parts.store.has_update(s.participant, s.sealed_root)
-        ]
+        """Return what to leave out; None while it is too soon to leave anything out, or too much would be.
+
+        Raises:
+            StoreError, VerificationError, ConfigError: see `RoundReader.excluded_by_rule`.
+        """
+        submissions = history.submissions[current.id]
+        outsiders = self._reader.outsiders(current.id)
         if not self._may_exclude(history, current):
-            return None if missing else ()
-        found: list[Exclusion] = []
-        for submission in history.submissions[current.id]:
-            problem: ExclusionReason | None = self._reader.problem(submission)
+            store = self._parts.store
+            is_missing = any(not store.has_update(s.participant, s.sealed_root) for s in submissions)
+            # What rule and cohort leave out is an exclusion as well.
+            return None if is_missing or outsiders or is_selecting(self._reader.rule) else ()
+        unusable = []
+        for submission in submissions:
+            if submission.index in outsiders:  # whatever its update is: nobody asked for it
+                continue
+            problem = self._reader.problem(submission)
             if problem is not None:
-                found.append(Exclusion(submission.index, problem))
-        return tuple(found)
+                unusable.append(Exclusion(submission.index, problem))
+        # The contract wants a quorum that is not called unusable; what the rules leave out counts into it.
+        if len(unusable) > current.submissions - max(1, history.policy.quorum):
+            return None
+        exclusions = tuple(self._reader.excluded_by_rule(current.id, unusable))
+        if len(exclusions) == current.submissions:
+            self._say_once(f"round {current.id}: the rules keep no update, so nothing can be posted")
+            return None
+        return exclusions
 
     def _may_exclude(self, history: History, current: Round) -> bool:
         return self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fl_chain.errors import ConfigError
 
@@ -213,13 +213,52 @@ class ModelSettings(_Settings):
 
 
 class TrainingSettings(_Settings):
-    """Local training, the same for every participant."""
+    """Local training, the same for every participant; docs/algorithms.md says what each algorithm is."""
 
     learning_rate: float = Field(default=0.1, gt=0)
     local_epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=32, ge=1)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
+    algorithm: Literal["fedavg", "fedprox", "scaffold"] = "fedavg"
+    proximal_mu: float = Field(default=0.0, ge=0)  # FedProx's pull towards the round's base
+    local: tuple[str, ...] = ()  # names or patterns of the tensors that stay with each participant
+    deadline_share: float | None = Field(default=None, gt=0, lt=1)  # of submission_s; None: all epochs
+    staleness_factor: float | None = Field(
+        default=None, gt=0, le=1
+    )  # a round of age; None: drop what is late
+    max_staleness: int = Field(default=1, ge=1, le=64)  # rounds after which a late update is dropped
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> TrainingSettings:
+        if (self.algorithm == "fedprox") != (self.proximal_mu > 0):
+            raise ValueError(
+                'algorithm = "fedprox" takes a proximal_mu above 0, and no other algorithm takes one'
+            )
+        if self.algorithm == "scaffold" and self.momentum > 0:
+            raise ValueError("SCAFFOLD is defined for plain SGD: set momentum = 0")
+        if self.algorithm == "scaffold" and self.staleness_factor is not None:
+            raise ValueError(
+                "a late control variate belongs to a round that is over: leave out staleness_factor, or take "
+                "another algorithm than scaffold"
+            )
+        if any(not pattern for pattern in self.local):
+            raise ValueError("an empty pattern under `local` names no tensor: remove it")
+        return self
+
+
+class CohortSettings(_Settings):
+    """Who trains in a round: so many of those who are registered, drawn anew for each round."""
+
+    size: int | None = Field(default=None, ge=1, le=65535)
+    fraction: float | None = Field(default=None, gt=0, le=1)  # of who is admitted at deployment
+    randomness: Literal["chain", "seed"] = "chain"  # the last close's seed, or the run's own seed
+
+    @model_validator(mode="after")
+    def _with_one_measure(self) -> CohortSettings:
+        if (self.size is None) == (self.fraction is None):
+            raise ValueError("a cohort has either a size or a fraction: set one of them")
+        return self
 
 
 class NumericColumn(_Settings):
@@ -273,6 +312,7 @@ class RunSettings(_Settings):
     task: TaskSettings | None = None
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    cohort: CohortSettings | None = None  # None: everyone trains in every round
 
 
 class Settings(_Settings):

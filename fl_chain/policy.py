@@ -6,6 +6,7 @@ that reads back to the same float, a truth value as "true" or "false", and what 
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
@@ -19,6 +20,7 @@ from fl_chain.commitment.canonical import canonical_json, document_hash, parse_c
 from fl_chain.config import (
     AggregationSettings,
     CentredClippingSettings,
+    CohortSettings,
     ModelSettings,
     MultiKrumSettings,
     NormBoundSettings,
@@ -47,6 +49,7 @@ class RunPolicy:
     task: TaskSettings
     model: ModelSettings
     training: TrainingSettings
+    cohort: CohortSettings | None = None  # who trains in a round, by size; None: everyone
 
     @property
     def rule(self) -> Rule:
@@ -66,6 +69,7 @@ class _Document(BaseModel):
     task: TaskSettings
     model: ModelSettings
     training: TrainingSettings
+    cohort: CohortSettings | None = None
 
 
 def run_policy(settings: RunSettings) -> RunPolicy:
@@ -76,9 +80,11 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     """
     if settings.task is None:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
-    ledger = _ledger_policy(settings.policy, rule_of(settings.aggregation).kind)
+    policy = _with_cohort(settings.policy, settings.cohort)
+    ledger = _ledger_policy(policy, rule_of(settings.aggregation).kind)
     verify_quantisation(ledger.quantisation)
     _verify_rule(settings.aggregation, ledger)
+    _verify_algorithm(settings.training, rule_of(settings.aggregation))
     return RunPolicy(
         ledger=ledger,
         aggregation=settings.aggregation,
@@ -87,7 +93,37 @@ def run_policy(settings: RunSettings) -> RunPolicy:
         task=settings.task,
         model=settings.model,
         training=settings.training,
+        cohort=settings.cohort,
     )
+
+
+def with_cohort_size(settings: RunSettings, n_participants: int) -> RunSettings:
+    """Return settings whose cohort is a number: a fraction is taken of who is admitted, rounded up."""
+    cohort = settings.cohort
+    if cohort is None or cohort.fraction is None:
+        return settings
+    size = max(1, math.ceil(cohort.fraction * n_participants))
+    sized = CohortSettings(size=size, randomness=cohort.randomness)
+    return settings.model_copy(update={"cohort": sized})
+
+
+def _with_cohort(policy: PolicySettings, cohort: CohortSettings | None) -> PolicySettings:
+    """Return the choices with ``close_at`` at the cohort's size, so that its last member closes the round."""
+    if cohort is None:
+        return policy
+    if cohort.size is None:
+        raise ConfigError("the cohort is a fraction of nobody yet: deploy with participants, or set its size")
+    if policy.close_at not in (0, cohort.size):
+        raise ConfigError(
+            f"close_at is {policy.close_at}, the cohort has {cohort.size}: leave close_at out, or make it "
+            "the same"
+        )
+    if policy.quorum > cohort.size:
+        raise ConfigError(
+            f"the quorum of {policy.quorum} is above the cohort of {cohort.size}: lower it, or no round "
+            "would close"
+        )
+    return policy.model_copy(update={"close_at": cohort.size})
 
 
 def finest_scale_bits(clip: float, max_total_weight: int) -> int:
@@ -169,6 +205,19 @@ def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:
         raise ConfigError(f"{length} is below 2^-{ledger.scale_bits}, an update's resolution: raise it")
 
 
+def _verify_algorithm(training: TrainingSettings, rule: Rule) -> None:
+    """Check that a rule does to an algorithm's vectors what the algorithm needs.
+
+    Raises:
+        ConfigError: if it does something else.
+    """
+    if training.algorithm == "scaffold" and rule.kind is not AggregationKind.SUMS:
+        raise ConfigError(
+            f"SCAFFOLD's control variate is part of the vector and has to be averaged; {rule.name} makes "
+            "something else of it: take fedavg, norm_bound or multi_krum, or another algorithm"
+        )
+
+
 def policy_document(policy: RunPolicy) -> bytes:
     """Return the canonical JSON that the ledger's policy hash stands for."""
     return canonical_json(
@@ -183,6 +232,7 @@ def policy_document(policy: RunPolicy) -> bytes:
             "model": _plain(policy.model.model_dump(mode="json", exclude_none=True)),
             "training": _plain(policy.training.model_dump(mode="json", exclude_none=True)),
         }
+        | ({} if policy.cohort is None else {"cohort": policy.cohort.model_dump(exclude_none=True)})
     )
 
 
@@ -220,8 +270,11 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
             f"the policy document says rule {rule.name!r} with kind {ledger.aggregation.name} and proof "
             f"level {parsed.proof_level!r}; that rule has {rule.kind.name} and {rule.proof_level.value!r}"
         )
+    if parsed.cohort is not None and parsed.cohort.size != ledger.close_at:
+        raise MalformedBlob(f"the cohort is {parsed.cohort}, but close_at is {ledger.close_at}")
     verify_quantisation(ledger.quantisation)
     _verify_rule(parsed.aggregation, ledger)
+    _verify_algorithm(parsed.training, rule)
     return RunPolicy(
         ledger=ledger,
         aggregation=parsed.aggregation,
@@ -230,6 +283,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
         task=parsed.task,
         model=parsed.model,
         training=parsed.training,
+        cohort=parsed.cohort,
     )
 
 

@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Round, RoundStatus, Submission
+from fl_chain.run.cohorts import cohort
 from fl_chain.run.keeper import active_round, has_ended
+from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
@@ -50,6 +53,7 @@ class WorkerParts:
     outbox: Outbox
     payout: Address
     is_watching: bool = True  # challenges and objects by itself; it never trains on what it cannot verify
+    clock: Callable[[], float] = time.monotonic  # by which the time for training is measured
 
 
 class Worker:
@@ -64,7 +68,15 @@ class Worker:
         rank = 1 + int(account.address[2:6], 16) % 16
         self._patience = Patience(ledger, account, self._transactions, rank=rank)
         self._payout = Payout(ledger, account, self._transactions)
-        self._updates = UpdateSource(parts.learner, parts.policy, parts.outbox, models)
+        self._updates = UpdateSource(
+            learner=parts.learner,
+            policy=parts.policy,
+            outbox=parts.outbox,
+            models=models,
+            kept=KeptState(parts.outbox.folder),
+            chain_time=lambda: ledger.head().timestamp,
+            clock=parts.clock,
+        )
         self._publication = Publication(parts.store, self._updates)
         signer = Signer(account, self._transactions, rank_s=rank) if parts.is_watching else None
         self._watcher = Watcher(ledger, models, Sightings(reader), signer)
@@ -211,6 +223,9 @@ class Worker:
             s.participant == identity for s in history.submissions[current.id]
         ):
             return None
+        members = cohort(history, self._parts.policy, current.id)
+        if members is not None and identity not in members:
+            return None
         now = self._parts.ledger.head().timestamp
         return current if now < current.since + history.policy.submission_s else None
 
@@ -229,7 +244,7 @@ class Worker:
     def _own_submissions(self, history: History) -> list[Submission]:
         identity = self._identity(history)
         first = history.state.settled + 1
-        self._parts.outbox.drop_before(first)
+        self._updates.drop_settled(history, identity)
         return [
             submission
             for round_id in range(first, history.state.latest + 1)

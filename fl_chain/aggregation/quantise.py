@@ -146,6 +146,43 @@ def quantise_update(local: Floats, base: Floats, weight: int, quantisation: Quan
     return lanes
 
 
+def requantise_update(
+    lanes: Lanes, weight: int, new_weight: int, factor: float, quantisation: Quantisation
+) -> Lanes:
+    """Return an update for another round: the same change, scaled, at a new weight.
+
+    An update is a change, so on another base it makes ``base + factor * change``. Discounting what is stale
+    by a power of its age is the polynomial staleness of Xie, Koyejo, Gupta, "Asynchronous Federated
+    Optimization", OPT 2020, in its exponential form.
+
+    Args:
+        lanes: of the update, shape (dimension,), big-endian.
+        weight: that it was made with.
+        new_weight: that it is declared with now.
+        factor: what the change is worth, in (0, 1].
+        quantisation: the run's constants.
+
+    Raises:
+        ValueError: if the lanes are of another form, or a weight or the factor is out of range.
+    """
+    verify_weight(weight, quantisation)
+    verify_weight(new_weight, quantisation)
+    verify_lanes(lanes)
+    if not 0 < factor <= 1:
+        raise ValueError(f"the factor is {factor}; a stale change is worth more than nothing and at most all")
+    clip = float(quantisation.clip_lanes)
+    scaled = np.empty(lanes.size, dtype=LANE)
+    for block in lane_blocks(lanes.size, BLOCK_LANES):
+        change = lanes.view(SIGNED_LANE)[block].astype(np.float64)
+        change /= weight
+        change *= factor
+        np.clip(change, -clip, clip, out=change)
+        change *= new_weight
+        np.rint(change, out=change)
+        scaled[block] = change.astype(np.int32).view(np.uint32)
+    return scaled
+
+
 def verify_update(lanes: Lanes, weight: int, quantisation: Quantisation, dimension: int) -> None:
     """Check that an update is one that an honest participant can have made with its weight.
 

@@ -25,6 +25,7 @@ class CheckId(StrEnum):
     SUBMISSIONS = "submissions"
     UPDATE_BOUNDS = "update_bounds"
     EXCLUSIONS = "exclusions"
+    COHORTS = "cohorts"
     INCLUDED_WEIGHTS = "included_weights"
     PARTIAL_SUMS = "partial_sums"
     MODELS = "models"
@@ -60,7 +61,7 @@ CHECKS: tuple[Check, ...] = (
         CheckId.CODE,
         "deployed code of both contracts against this release's",
         "The rules are those of this release: whoever runs the audit can read them.",
-        "it is made before anything else",
+        "the ledger is one in memory: no machine ran the contract's code",
         (),  # an audit refuses another contract
     ),
     Check(
@@ -174,6 +175,13 @@ CHECKS: tuple[Check, ...] = (
         "No update that can be shown to be valid was left out as out of range or by the rule.",
         "no posting that was audited leaves anything out",
         (Kind.WRONGFUL_EXCLUSION, Kind.EXCLUDED_BUT_READABLE),
+    ),
+    Check(
+        CheckId.COHORTS,
+        "included submissions against their round's cohort, drawn again",
+        "Only participants who were drawn for a round are in its model.",
+        "the run has no cohorts, no posting stands, or no good copy of the policy document could be read",
+        (Kind.OUTSIDER_INCLUDED,),
     ),
     Check(
         CheckId.INCLUDED_WEIGHTS,

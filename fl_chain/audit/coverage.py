@@ -79,7 +79,7 @@ EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
             "included": (C.INCLUDED_WEIGHTS, C.CONTRACT_STATE),
             "includedWeight": (C.INCLUDED_WEIGHTS, C.CONTRACT_STATE, C.MODELS),
             "finalizableAt": (*_FIELD, C.EVENT_ORDER),
-            "exclusions": (C.EVENT_ORDER, C.EVENT_FIELDS, C.CONTRACT_STATE, C.EXCLUSIONS),
+            "exclusions": (C.EVENT_ORDER, C.EVENT_FIELDS, C.CONTRACT_STATE, C.EXCLUSIONS, C.COHORTS),
             "partialSumRoots": (C.EVENT_FIELDS, C.CONTRACT_STATE, C.PARTIAL_SUMS, C.BLOB_COPIES),
         },
         "PostingFell": {

@@ -43,7 +43,9 @@ def round_fingerprints(history: History, events: Sequence[e.Event]) -> list[Dige
     digest = Digest(hashlib.sha256(start.encode()).digest())
     found = []
     for round_id in history.rounds:
-        content = repr((own[round_id], objections.get(round_id, 0)))
+        # From whom a cohort is drawn decides who is outside it.
+        registered = history.registered_at[round_id] if history.policy.close_at else ()
+        content = repr((own[round_id], objections.get(round_id, 0), registered))
         digest = Digest(hashlib.sha256(digest + content.encode()).digest())
         found.append(digest)
     return found

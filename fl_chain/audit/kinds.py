@@ -41,6 +41,7 @@ class Kind(StrEnum):
     UPDATE_ALTERED = "update_altered"
     UPDATE_OUT_OF_RANGE = "update_out_of_range"
     WRONGFUL_EXCLUSION = "wrongful_exclusion"
+    OUTSIDER_INCLUDED = "outsider_included"
     TOTAL_WEIGHT_DIFFERS = "total_weight_differs"
     PARTIAL_SUM_DIFFERS = "partial_sum_differs"
     SUM_BLOB_MISSING = "sum_blob_missing"
@@ -112,6 +113,7 @@ _CONTRACT_STEPS = "contract.md#calls-by-status"
 _HASHES = "formats.md#hashes"
 _BLOBS = "formats.md#blobs"
 _RULES = "rules.md#what-a-kind-means"
+_COHORTS = "algorithms.md#cohorts"
 _NUMBERS = "formats.md#numbers"
 _MONEY = "contract.md#money"
 _FIGURES = "report.md#figures-of-updates"
@@ -217,6 +219,11 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             _BEYOND,
             "Ask the aggregator why it left the update out. While the round is not final, its submitters "
             "can reject the posting: `fl-chain object --round N`.",
+        ),
+        Kind.OUTSIDER_INCLUDED: _error(
+            "A posting includes only participants who were drawn for the round.",
+            _COHORTS,
+            "Object to the posting while it can fall: `fl-chain object --round N`; do not use its model.",
         ),
         Kind.TOTAL_WEIGHT_DIFFERS: _error(
             "A posting's weight and number are those of the submissions that it includes.",

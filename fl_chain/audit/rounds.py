@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.audit.checks import CheckId
+from fl_chain.audit.cohorts import CohortAudit
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
@@ -52,6 +53,7 @@ class RoundAudit:
         self._pool = pool or HashingPool(available_cores())
         self.models = ModelShelf(history, store)
         self.rules = RuleAudit(history, store)
+        self.cohorts = CohortAudit(history, store)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
 
     def audit(self, round_id: int) -> RoundResult:
@@ -92,6 +94,7 @@ class RoundAudit:
         self._history = history
         self.models.follow(history)
         self.rules.follow(history)
+        self.cohorts.follow(history)
         return not results or self._fetch_bases(results, after=results[-1].round)
 
     def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
@@ -123,8 +126,10 @@ class RoundAudit:
 
     def _audit_posting(self, current: Round, posting: Posting, result: RoundResult) -> None:
         reader = self._reader(result)
-        reader.audit_exclusions(posting, rule_chooses=self.rules.chooses)
-        self.rules.audit_selection(current, posting, result)
+        outsiders = self.cohorts.audit(posting, result)
+        by_rule_elsewhere = self.rules.chooses or not self.cohorts.is_known
+        reader.audit_exclusions(posting, rule_chooses=by_rule_elsewhere, outsiders=outsiders)
+        self.rules.audit_selection(current, posting, outsiders, result)
         posted = self.models.read_posted(result, posting)
         self.models.read_sums(result, posting)
         aggregate = self._derive(current, posting, reader, result)

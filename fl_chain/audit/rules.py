@@ -146,17 +146,27 @@ class RuleAudit:
         needed = {r.base_round for r in self._history.rounds.values() if r.id > round_id}
         self._carried = {kept: lanes for kept, lanes in self._carried.items() if kept in needed}
 
-    def audit_selection(self, current: Round, posting: Posting, notes: Collection) -> None:
-        """Compare what a posting leaves out by rule with what the rule leaves out."""
+    def audit_selection(
+        self, current: Round, posting: Posting, outsiders: frozenset[int], notes: Collection
+    ) -> None:
+        """Compare what a posting leaves out by rule with what the rule leaves out.
+
+        Args:
+            current: the round.
+            posting: of the round.
+            outsiders: the submissions, by index, from outside the round's cohort, which the rule never sees.
+            notes: takes the findings.
+        """
         if self.rule is None or not self.chooses:
             return
         history = self._history
         notes.count(CheckId.SELECTIONS)
         submissions = history.submissions[current.id]
         by_rule = {one.index for one in posting.exclusions if one.reason is ExclusionReason.BY_RULE}
+        by_rule -= outsiders
         reader = RoundReader(history, self._store, self.rule)
         quantisation, dimension = history.policy.quantisation, history.definition.dimension
-        usable = usable_submissions(submissions, posting.exclusions)
+        usable = usable_submissions(submissions, posting.exclusions, outsiders)
         try:
             expected = left_out_by_rule(self.rule, usable, reader.update, quantisation, dimension)
         except UpdateOutOfRange as error:

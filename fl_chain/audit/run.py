@@ -163,7 +163,8 @@ def _opened_report(ledger: Ledger, history: History, store: Store, from_round: i
         },
         from_round=from_round,
     )
-    report.count(CheckId.CODE, 2)
+    if ledger.is_on_chain:
+        report.count(CheckId.CODE, 2)
     return report
 
 

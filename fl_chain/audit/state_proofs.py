@@ -27,6 +27,8 @@ from fl_chain.records import ZERO_ADDRESS, Address
 MOST_FINDINGS = 20  # of words that differ; one lie can be behind them all
 MOST_REASON = 300  # characters of what a node says
 
+_IN_MEMORY = "the ledger is one in memory: it has no headers, and no state that a proof could lead to"
+
 
 def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[dict[str, Any], bool]:
     """Prove events and state at the block that a ledger is pinned to, and compare both with its history.
@@ -43,6 +45,9 @@ def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[
     Raises:
         LedgerUnavailable: no node answers.
     """
+    if not ledger.is_on_chain:
+        not_offered = {"outcome": "not_offered", "reason": _IN_MEMORY}
+        return {"events": not_offered, "state": not_offered}, False
     events = audit_event_proofs(ledger, history, report)
     is_complete = events.get("same", False)
     state = _audit_state(ledger, history, report, is_complete)

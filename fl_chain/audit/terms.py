@@ -138,11 +138,27 @@ class TermReader:
             bonus_wei=self.history.bonus_wei(current.id),
         )
         problems = list(self._money_problems(term))
-        if posting is not None and own is not None and not found.is_missing:
-            problems += _inclusion_problems(reason, found)
         if posting is not None and own is not None:
-            problems += self._selection_problems(posting, own)
+            problems += self._exclusion_problems(posting, own, found)
         return replace(term, problems=tuple(problems))
+
+    def _exclusion_problems(self, posting: Posting, own: Submission, found: _Found) -> Iterator[str]:
+        """Yield where a posting leaves out a submission that it should not, or the other way round."""
+        reason = _reason(posting, own)
+        if self._is_outsider(own):
+            if reason is None:
+                yield "the participant was not drawn for the round, and its update was included"
+            return
+        if not found.is_missing:
+            yield from _inclusion_problems(reason, found)
+        yield from self._selection_problems(posting, own)
+
+    def _is_outsider(self, own: Submission) -> bool:
+        """Return whether the participant was not drawn for the round; False where no document tells."""
+        try:
+            return own.index in self.reader.outsiders(own.round)
+        except (StoreError, VerificationError, ConfigError):
+            return False
 
     def _selection_problems(self, posting: Posting, own: Submission) -> Iterator[str]:
         """Yield where the rule decides otherwise about a submission than the posting."""
@@ -151,10 +167,7 @@ class TermReader:
             is_choosing = is_selecting(self.reader.rule)
             if not is_choosing:
                 if is_left_out:
-                    yield (
-                        "the update was excluded by the aggregation rule, "
-                        "and this run's rule leaves nothing out"
-                    )
+                    yield "the update was excluded by the aggregation rule, which does not leave it out"
                 return
             unusable = [one for one in posting.exclusions if one.reason is not ExclusionReason.BY_RULE]
             if own.index in {one.index for one in unusable}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Collection as Indices
 from dataclasses import dataclass
 from functools import partial
 
@@ -94,18 +95,22 @@ class UpdateReader:
         lanes = update.lanes[: self.history.definition.dimension]
         self.statistics.add(submission, update.opening.vector_root, self.statistics.observe(lanes))
 
-    def audit_exclusions(self, posting: Posting, *, rule_chooses: bool) -> None:
+    def audit_exclusions(self, posting: Posting, *, rule_chooses: bool, outsiders: Indices[int] = ()) -> None:
         """Look at every update that a posting leaves out, where it can be read.
 
         Args:
             posting: which leaves them out.
             rule_chooses: whether the run's rule leaves out updates; `RuleAudit.audit_selection` has those.
+            outsiders: the submissions, by index, from outside the round's cohort: rightly left out, whatever
+                their updates are.
         """
         submissions = self.history.submissions[posting.round]
         for exclusion in posting.exclusions:
             if exclusion.index >= len(submissions):
                 continue  # the check of events has it
             if exclusion.reason is ExclusionReason.BY_RULE and rule_chooses:
+                continue
+            if exclusion.index in outsiders:
                 continue
             self.notes.count(CheckId.EXCLUSIONS)
             submission = submissions[exclusion.index]

@@ -45,8 +45,7 @@ def opened_run(run: Path) -> Iterator[tuple[Ledger, Store]]:
     from fl_chain.run.folder import read_run_folder
 
     folder = read_run_folder(run)
-    with folder.open_chain() as node:
-        ledger = Ledger.open(node, folder.run_id.ledger, deployed_block=folder.deployed_block)
+    with folder.open_ledger() as ledger:
         yield ledger, Store(folder.store_urls)
 
 

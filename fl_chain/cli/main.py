@@ -20,8 +20,10 @@ from fl_chain.cli import (
     demo,
     inspection,
     participant,
+    personalise,
     report,
     setup,
+    simulate,
 )
 from fl_chain.cli.terminal import PrintableFormatter, printable
 from fl_chain.errors import FlChainError
@@ -37,10 +39,12 @@ app = typer.Typer(
 )
 for group in (
     setup,
+    simulate,
     chain,
     actors,
     challenges,
     participant,
+    personalise,
     audit,
     inspection,
     report,

@@ -1,109 +1,32 @@
-"""A run's model and one participant's training, for the floors above: NumPy vectors in and out."""
+"""One participant's training, and what federation is worth to it: NumPy vectors in and out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-from torch import nn
-
 from fl_chain.config import TrainingSettings
-from fl_chain.errors import InputDataError
+from fl_chain.learning.definition import ModelDefinition
 from fl_chain.learning.manifest import Manifest
-from fl_chain.learning.task import OwnerData, Rows, Task, joined, n_rows
-from fl_chain.learning.training import derive_seed, seeded_torch, use_one_deterministic_thread
-from fl_chain.learning.vectors import (
-    flatten,
-    float_buffers,
-    load_vector,
-    manifest_of,
-    verify_buffers_unchanged,
-)
+from fl_chain.learning.task import OwnerData, Task, joined, n_rows
+from fl_chain.learning.training import derive_seed
+from fl_chain.learning.work import LocalUpdate, RoundWork, Values
 
-Values = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class LocalUpdate:
-    """What a participant learnt in one round, before it is quantised.
-
-    Attributes:
-        values: the trained model, shape (dimension,), float32.
-        n_examples: rows that it was trained on.
-        loss: mean training loss of the last local epoch, as the task reports it.
-    """
-
-    values: Values
-    n_examples: int
-    loss: float
-
-
-class ModelDefinition:
-    """The model of a run: its manifest, its first values, its training."""
-
-    def __init__(self, task: Task, *, seed: int) -> None:
-        """Build the model once and read its manifest.
-
-        Args:
-            task: what is learnt.
-            seed: the run's seed, in [0, 2**63).
-
-        Raises:
-            UnsupportedModel: if the model cannot be aggregated.
-        """
-        use_one_deterministic_thread()
-        self._task = task
-        self._seed = seed
-        self._module = self._fresh()
-        self.manifest: Manifest = manifest_of(self._module)
-
-    def genesis_values(self) -> Values:
-        """Return the untrained model's parameters, shape (dimension,).
-
-        Raises:
-            NonFiniteValue: naming the tensor.
-        """
-        return flatten(self._fresh(), self.manifest)
-
-    def train(self, base: Values, examples: Rows, training: TrainingSettings, *, seed: int) -> LocalUpdate:
-        """Return the model after training on rows, from ``base`` on.
-
-        Raises:
-            InputDataError: if there are no rows.
-            NonFiniteValue: if training diverges, naming the tensor or the loss.
-            UnsupportedModel: if training changes a buffer that is not aggregated.
-        """
-        if n_rows(examples) == 0:
-            raise InputDataError("there are no rows to train on")
-        load_vector(self._module, self.manifest, base)
-        buffers = float_buffers(self._module)
-        with seeded_torch(seed):
-            loss = self._task.train(self._module, examples, training, seed)
-        verify_buffers_unchanged(self._module, buffers)
-        return LocalUpdate(flatten(self._module, self.manifest), n_rows(examples), float(loss))
-
-    def evaluate(self, values: Values, examples: Rows) -> dict[str, float]:
-        """Return the metrics of a model on rows, by name; those undefined there are left out.
-
-        Raises:
-            NonFiniteValue: if the model is not finite.
-        """
-        load_vector(self._module, self.manifest, values)
-        return self._task.evaluate(self._module, examples)
-
-    def _fresh(self) -> nn.Module:
-        with seeded_torch(self._seed):
-            return self._task.model(self._seed)
+__all__ = ["Comparison", "LocalLearner", "LocalUpdate", "ModelDefinition", "Values"]
 
 
 class LocalLearner:
     """One participant: its rows, and the training on them."""
 
     def __init__(
-        self, task: Task, training: TrainingSettings, *, owner: str, source: str | None = None, seed: int
+        self,
+        task: Task,
+        training: TrainingSettings,
+        *,
+        owner: str,
+        source: str | None = None,
+        seed: int,
+        device: str = "cpu",
     ) -> None:
         """Prepare; the rows are read when they are first needed.
 
@@ -113,11 +36,13 @@ class LocalLearner:
             owner: whose rows; also parts this participant's batches from the others'.
             source: the participant's own data file, or None for the task's.
             seed: the run's seed, in [0, 2**63).
+            device: what torch computes on.
 
         Raises:
             UnsupportedModel: if the model cannot be aggregated.
+            ConfigError: if torch finds no such device.
         """
-        self.definition = ModelDefinition(task, seed=seed)
+        self.definition = ModelDefinition(task, seed=seed, training=training, device=device)
         self._task = task
         self._training = training
         self._owner = owner
@@ -142,11 +67,11 @@ class LocalLearner:
         """Return the untrained model's parameters; see `ModelDefinition.genesis_values`."""
         return self.definition.genesis_values()
 
-    def train(self, base: Values, *, round_id: int) -> LocalUpdate:
+    def train(self, base: Values, *, round_id: int, work: RoundWork | None = None) -> LocalUpdate:
         """Return this participant's model of a round, trained from ``base`` on.
 
         Batches follow from run seed, round and owner alone (`derive_seed`), so the same call gives the
-        same bytes.
+        same bytes, unless it is the clock that ends it.
 
         Raises:
             InputDataError: if the rows cannot be read.
@@ -154,11 +79,29 @@ class LocalLearner:
             UnsupportedModel: if training changes a buffer that is not aggregated.
         """
         seed = derive_seed(self._seed, round_id, self._owner)
-        return self.definition.train(base, self._data.train, self._training, seed=seed)
+        return self.definition.train(base, self._data.train, self._training, seed=seed, work=work)
 
-    def evaluate(self, values: Values) -> dict[str, float]:
-        """Return a model's metrics on this participant's held-out rows."""
-        return self.definition.evaluate(values, self._data.test)
+    def evaluate(self, values: Values, *, kept: Values | None = None) -> dict[str, float]:
+        """Return a model's metrics on this participant's held-out rows; see `ModelDefinition.evaluate`."""
+        return self.definition.evaluate(values, self._data.test, kept=kept)
+
+    def personalised(self, values: Values, *, epochs: int, kept: Values | None = None) -> LocalUpdate:
+        """Return a model fine-tuned on this participant's own rows, which nobody else ever sees.
+
+        It is plain SGD from the global model on, at the run's learning rate: the baseline "FedAvg + FT" of
+        Collins, Hassani, Mokhtari, Shakkottai, "FedAvg with Fine Tuning: Local Updates Lead to Representation
+        Learning", NeurIPS 2022.
+
+        Args:
+            values: the global model, shape (dimension,).
+            epochs: over the participant's rows, at least 1.
+            kept: its local tensors.
+        """
+        training = self._training.model_copy(
+            update={"algorithm": "fedavg", "proximal_mu": 0.0, "local_epochs": epochs}
+        )
+        seed = derive_seed(self._seed, 0, f"personalised {self._owner}")
+        return self.definition.train(values, self._data.train, training, seed=seed, work=RoundWork(kept=kept))
 
     @cached_property
     def _data(self) -> OwnerData:
@@ -192,8 +135,8 @@ class Comparison:
         Raises:
             InputDataError: if an owner's rows cannot be read.
         """
-        self.definition = ModelDefinition(task, seed=seed)
-        self._training = training
+        self.definition = ModelDefinition(task, seed=seed, training=training)
+        self._training = training.model_copy(update={"algorithm": "fedavg", "proximal_mu": 0.0})
         self._seed = seed
         self._data = {owner: task.load(owner, source) for owner in owners}
         self._held_out = joined([data.test for data in self._data.values()])

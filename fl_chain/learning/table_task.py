@@ -92,7 +92,7 @@ class TableTask:
         model.eval()
         with torch.no_grad():
             logits = [model(inputs) for inputs in torch.split(examples.inputs, _EVALUATION_ROWS)]
-        return binary_metrics(examples.targets.numpy(), torch.cat(logits).numpy())
+        return binary_metrics(examples.targets.cpu().numpy(), torch.cat(logits).cpu().numpy())
 
     def _read(self, source: str | None) -> Table:
         chosen = source or self._settings.source

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import InputDataError
@@ -62,6 +64,28 @@ def joined(parts: Sequence[Rows]) -> Rows:
     if in_memory:
         raise InputDataError("some rows are in memory and some in a dataset; load all in one way")
     return ConcatDataset([part for part in parts if isinstance(part, Dataset)])
+
+
+def selected(rows: Rows, numbers: npt.NDArray[np.intp]) -> Rows:
+    """Return some of the rows, in the order given; a dataset is read when it is needed."""
+    chosen = np.asarray(numbers, dtype=np.int64)
+    if isinstance(rows, Dataset):
+        return Subset(rows, chosen.tolist())
+    picked = torch.from_numpy(chosen)
+    return Examples(rows.inputs[picked], rows.targets[picked])
+
+
+def class_labels(rows: Rows) -> npt.NDArray[np.generic] | None:
+    """Return a class for each row; None where targets are more than one number a row.
+
+    A dataset is read once for them, item by item.
+    """
+    if isinstance(rows, Dataset):
+        targets = [torch.as_tensor(rows[number][1]) for number in range(n_rows(rows))]
+        if any(target.ndim for target in targets):
+            return None
+        return np.asarray([target.item() for target in targets])
+    return rows.targets.numpy() if rows.targets.ndim == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Decentralized Data", AISTATS 2017 (ClientUpdate).
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset, default_collate
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
+from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Rows, n_rows
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -65,7 +67,7 @@ def train_sgd(
         seed: of the order of the rows, in [0, 2**64).
 
     Returns:
-        The mean loss per row over the last epoch.
+        The mean loss per row over the last epoch; where the time ran out, over what there was of it.
 
     Raises:
         NonFiniteValue: as soon as a batch's loss is NaN or infinite.
@@ -77,31 +79,39 @@ def train_sgd(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
+    device = next(model.parameters()).device
     model.train()
-    epoch_loss = 0.0
+    epoch_loss, n_seen = 0.0, 0
     for epoch in range(settings.local_epochs):
-        epoch_loss = 0.0
+        epoch_loss, n_seen = 0.0, 0
         for rows in torch.split(torch.randperm(n_rows(examples), generator=generator), settings.batch_size):
-            inputs, targets = _batch(examples, rows)
+            inputs, targets = _batch(examples, rows, device)
             optimizer.zero_grad()
             batch_loss = loss(model(inputs), targets)
-            _verify_finite(batch_loss, epoch, settings)
+            loss_value = batch_loss.item()
+            _verify_finite(loss_value, epoch, settings)
             batch_loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            epoch_loss += batch_loss.item() * len(rows)
-    return epoch_loss / n_rows(examples)
+            epoch_loss += loss_value * len(rows)
+            n_seen += len(rows)
+            try:
+                optimizer.step()
+            except TrainingStopped:  # the step itself was taken
+                return epoch_loss / n_seen
+    return epoch_loss / n_seen
 
 
-def _batch(examples: Rows, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(examples: Rows, rows: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     if isinstance(examples, Dataset):
         inputs, targets = default_collate([examples[int(row)] for row in rows])
-        return inputs, targets
-    return examples.inputs[rows], examples.targets[rows]
+    else:
+        rows = rows.to(examples.inputs.device)
+        inputs, targets = examples.inputs[rows], examples.targets[rows]
+    return inputs.to(device), targets.to(device)
 
 
-def _verify_finite(batch_loss: torch.Tensor, epoch: int, settings: TrainingSettings) -> None:
-    if not torch.isfinite(batch_loss):
+def _verify_finite(loss_value: float, epoch: int, settings: TrainingSettings) -> None:
+    if not math.isfinite(loss_value):
         raise NonFiniteValue(
-            f"the loss became {batch_loss.item()} in local epoch {epoch + 1}. Lower learning_rate (now "
+            f"the loss became {loss_value} in local epoch {epoch + 1}. Lower learning_rate (now "
             f"{settings.learning_rate:g}), standardise the inputs, or look for extreme values in the data."
         )

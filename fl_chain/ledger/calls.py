@@ -10,10 +10,11 @@ from typing import Any
 from fl_chain.commitment.proofs import Proof
 from fl_chain.errors import RequestRefused
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.account import Account, Receipt
+from fl_chain.ledger.account import Account, Receipt, send_all
 from fl_chain.ledger.gas import gas_limit
 from fl_chain.ledger.node import Node, quantity
 from fl_chain.ledger.reverts import decode_revert
+from fl_chain.ledger.signing import Call
 from fl_chain.ledger.token import Token
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -120,6 +121,19 @@ class LedgerCalls(ABC):
             weight: the declared weight, 1 to the participant's cap.
         """
         return self._send(account, "submit", round, base_model_root, sealed_root, weight)
+
+    def submit_together(self, updates: Sequence[tuple[Account, int, Digest, Digest, int]]) -> list[Receipt]:
+        """Submit several participants' updates in one go.
+
+        Args:
+            updates: account, round, base model root, sealed root and weight of each; see `submit`.
+        """
+        return self._send_together([(account, "submit", tuple(rest), 0) for account, *rest in updates])
+
+    def register_together(self, accounts: Sequence[Account]) -> list[Receipt]:
+        """Register several accounts in one go, each with its own address for rewards."""
+        deposit_wei = self.policy().deposit_wei
+        return self._send_together([(one, "register", (one.address,), deposit_wei) for one in accounts])
 
     def close_round(self, account: Account, round_id: int) -> Receipt:
         """Close a round after its deadline, or void it below the quorum."""
@@ -241,6 +255,16 @@ class LedgerCalls(ABC):
         """
         claims = [(one.round, one.index, one.weight, one.sealed_root) for one in rewards]
         return self._send(account, "claim", participant, claims, claims=len(claims))
+
+    def _send_together(self, orders: Sequence[tuple[Account, str, tuple[Any, ...], int]]) -> list[Receipt]:
+        """Send calls of several accounts, each with what native coin goes along."""
+        calls = []
+        for account, name, arguments, value_wei in orders:
+            data = ledger_abi().functions[name].encode(arguments)
+            calls.append(
+                (account, Call(self.run.ledger, data, gas_limit(name, data_bytes=len(data)), value_wei))
+            )
+        return send_all(calls)
 
     def _send(
         self, account: Account, name: str, *arguments: Any, value_wei: int = 0, **items: int

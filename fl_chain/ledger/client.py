@@ -65,6 +65,7 @@ class Ledger(LedgerCalls):
         self.verifier_code_hash: Digest = challenge_verifier().code_hash
         self._confirmations = confirmations
         self.deployed_block = deployed_block
+        self.is_on_chain = True  # False where no machine runs the contract: nothing can be proven of its code
         self._history = History(run)
         self._synced: Head | None = None
         self._blocks_per_request = BLOCKS_PER_REQUEST

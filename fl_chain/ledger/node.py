@@ -8,11 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fl_chain.commitment.encoding import U64_LIMIT
-from fl_chain.errors import ConfigError, LedgerUnavailable, MalformedResponse, RequestRefused, WrongChain
+from fl_chain.errors import (
+    ConfigError,
+    LedgerUnavailable,
+    MalformedResponse,
+    RequestRefused,
+    TransactionRejected,
+    WrongChain,
+)
 from fl_chain.ledger.keccak import use_fast_keccak
 from fl_chain.ledger.transport import Json, Request, Transport, TransportFailed, open_transport
 from fl_chain.records import Address
@@ -25,6 +33,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 4  # per request, over all URLs
 FIRST_PAUSE_S = 0.1  # doubled after each attempt
 
+_SENDING = "eth_sendRawTransaction"
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 
@@ -235,8 +244,13 @@ def connect(urls: Sequence[str], *, chain_id: int | None = None) -> Node:
     return Node([(url, open_transport(url)) for url in urls], chain_id)
 
 
-def embedded(chain: Chain, *, chain_id: int | None = None) -> Node:
+def embedded(chain: Chain, *, chain_id: int | None = None, mines_together: bool = False) -> Node:
     """Return a node for a development chain of this process; the caller closes the chain.
+
+    Args:
+        chain: is asked.
+        chain_id: what its id has to be; None takes any.
+        mines_together: whether transactions that are sent in one batch share a block.
 
     Raises:
         WrongChain: its id is another one.
@@ -251,12 +265,24 @@ def embedded(chain: Chain, *, chain_id: int | None = None) -> Node:
             return self._dispatcher.answer(_envelope(0, method, parameters))
 
         def batch(self, requests: Sequence[Request]) -> Json:
-            return self._dispatcher.answer(
-                [
-                    _envelope(number, method, parameters)
-                    for number, (method, parameters) in enumerate(requests)
-                ]
-            )
+            sent = self._mined_together(requests) if mines_together else []
+            rest = [
+                _envelope(number, method, parameters)
+                for number, (method, parameters) in enumerate(requests[len(sent) :])
+            ]
+            return sent + (self._dispatcher.answer(rest) if rest else [])
+
+        def _mined_together(self, requests: Sequence[Request]) -> list[Json]:
+            """Mine the transactions at the head of a batch in one block; return the answers to them."""
+            raws = [
+                data_bytes(parameters[0])
+                for method, parameters in takewhile(lambda one: one[0] == _SENDING, requests)
+            ]
+            try:
+                hashes = chain.send_together(raws) if len(raws) > 1 else []
+            except TransactionRejected:  # one by one, it shows which
+                return []
+            return [{"result": "0x" + one.hex()} for one in hashes]
 
         def close(self) -> None:
             pass

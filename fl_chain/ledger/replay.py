@@ -212,9 +212,20 @@ def _(event: e.RoundOpened, tables: Tables) -> None:
     )
     tables.submissions[event.round] = []
     tables.base_model_roots[event.round] = event.base_model_root
+    tables.registered_at[event.round] = _registered(tables, event.round)
     reserved_wei = policy.reward_wei + policy.aggregator_reward_wei
     pool_wei = tables.state.pool_wei - reserved_wei
     tables.update_state(latest=event.round, active=event.round, pool_wei=pool_wei)
+
+
+def _registered(tables: Tables, round_id: int) -> tuple[Address, ...]:
+    """Return who can submit to a round; the tuple of the round before where nobody came or went."""
+    members = tables.participants
+    registered = tuple(
+        sorted(who for who, one in members.items() if one.registered and round_id < one.barred_from)
+    )
+    before = tables.registered_at.get(round_id - 1)
+    return before if before == registered and before is not None else registered
 
 
 @apply_event.register

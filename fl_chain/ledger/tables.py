@@ -64,6 +64,7 @@ class Tables:
         identities: participant by the key that signs for it now.
         caps_at_submission: weight cap by round and index.
         departed: participants that left and have not come back.
+        registered_at: who could submit to a round when it opened, in order of address.
     """
 
     definition: RunDefinition
@@ -97,6 +98,7 @@ class Tables:
         self.identities: dict[Address, Address] = {}
         self.caps_at_submission: dict[tuple[int, int], int] = {}
         self.departed: set[Address] = set()
+        self.registered_at: dict[int, tuple[Address, ...]] = {}
 
     def update_state(self, **changes: Any) -> None:
         """Replace fields of the run's state."""

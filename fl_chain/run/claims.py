@@ -18,8 +18,15 @@ from fl_chain.run.postings import PostingClaim
 from fl_chain.store import Store, Update
 
 
-def posting_claim(history: History, round_id: int) -> PostingClaim:
+def posting_claim(
+    history: History, round_id: int, *, outsiders: frozenset[int] = frozenset()
+) -> PostingClaim:
     """Return what a round's standing posting says, and what the ledger stores about it.
+
+    Args:
+        history: of the run.
+        round_id: the round.
+        outsiders: the submissions, by index, whose participants are not in the round's cohort.
 
     Raises:
         KeyError: if the round has no posting that stands.
@@ -38,7 +45,9 @@ def posting_claim(history: History, round_id: int) -> PostingClaim:
         model_root=posting.model_root,
     )
     roots = (posting.result_root, posting.state_root)
-    return PostingClaim(stored, posting.partial_sum_roots, submissions, posting.exclusions, *roots)
+    return PostingClaim(
+        stored, posting.partial_sum_roots, submissions, posting.exclusions, *roots, outsiders=outsiders
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.token import Token
-from fl_chain.policy import RunPolicy, policy_document, run_policy
+from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size
 from fl_chain.records import ZERO_ADDRESS, Address, RunDefinition
 from fl_chain.store import Store
 
@@ -63,11 +63,10 @@ def deploy_run(
         ModelError: if the first model cannot be represented.
         LedgerError: if the chain refuses.
     """
-    policy = run_policy(_with_task_hash(settings))
-    _verify_caps(weight_caps, policy)
+    policy = planned_policy(settings, weight_caps)
     if token != ZERO_ADDRESS:
         _verify_token(Token(node, token), operator.address, funding_wei)
-    definition = _publish(policy, store)
+    definition = publish_run(policy, store)
     deployed = deploy(node, operator, definition, policy.ledger, aggregator=aggregator, token=token)
     ledger = Ledger.open(node, deployed.address)
     # The first payment shows whether the ledger takes the token at all.
@@ -77,6 +76,17 @@ def deploy_run(
         ledger.admit(operator, participant, weight_cap)
     log.info("deployed %s with %d participants admitted", deployed.address, len(weight_caps))
     return DeployedRun(ledger, deployed.block_number, definition, policy)
+
+
+def planned_policy(settings: RunSettings, weight_caps: Mapping[Address, int]) -> RunPolicy:
+    """Return the policy that settings describe for the participants that are to be admitted.
+
+    Raises:
+        ConfigError: if the settings are out of bounds, or do not fit so many participants.
+    """
+    policy = run_policy(with_cohort_size(_with_task_hash(settings), len(weight_caps)))
+    _verify_caps(weight_caps, policy)
+    return policy
 
 
 def _with_task_hash(settings: RunSettings) -> RunSettings:
@@ -116,8 +126,14 @@ def _verify_token(token: Token, operator: Address, funding_wei: int) -> None:
         )
 
 
-def _publish(policy: RunPolicy, store: Store) -> RunDefinition:
-    model = ModelDefinition(build_task(policy.task, policy.model), seed=policy.seed)
+def publish_run(policy: RunPolicy, store: Store) -> RunDefinition:
+    """Put policy, manifest and first model into a store, and return what a ledger is deployed with.
+
+    Raises:
+        ModelError: if the first model cannot be represented.
+        StoreError: if the store does not take them.
+    """
+    model = ModelDefinition(build_task(policy.task, policy.model), seed=policy.seed, training=policy.training)
     genesis = model_lanes(model.genesis_values(), policy.ledger.fraction_bits)
     root = vector_root(genesis)
     document, manifest = policy_document(policy), model.manifest.to_json()

@@ -1,4 +1,4 @@
-"""Whether what a posting leaves out is left out rightly: as unusable, or by the rule's own choice."""
+"""Whether a posting leaves out just what is unusable, outside the cohort, or not the rule's choice."""
 
 from __future__ import annotations
 
@@ -18,17 +18,29 @@ from fl_chain.run.verdicts import Doubt, Hidden
 def exclusion_doubts(
     claim: PostingClaim, blobs: RoundBlobs, seen_in_time: Collection[int] = (), rule: Rule = FEDAVG
 ) -> list[Doubt]:
-    """Return what is doubtful about what a posting leaves out; see `examine` for the arguments."""
+    """Return what is doubtful about what a posting leaves out or not; see `examine` for the arguments."""
+    doubts = inclusion_doubts(claim)
+    of_cohort = [one for one in claim.exclusions if one.index not in claim.outsiders]
     if not is_selecting(rule):
-        return wrongful_exclusions(claim, blobs, seen_in_time, claim.exclusions)
-    unusable = [one for one in claim.exclusions if one.reason is not ExclusionReason.BY_RULE]
-    return wrongful_exclusions(claim, blobs, seen_in_time, unusable) + selection_doubts(claim, blobs, rule)
+        return doubts + wrongful_exclusions(claim, blobs, seen_in_time, of_cohort)
+    unusable = [one for one in of_cohort if one.reason is not ExclusionReason.BY_RULE]
+    doubts += wrongful_exclusions(claim, blobs, seen_in_time, unusable)
+    return doubts + selection_doubts(claim, blobs, rule)
+
+
+def inclusion_doubts(claim: PostingClaim) -> list[Doubt]:
+    """Return a doubt for each included submission from outside the round's cohort."""
+    return [
+        Doubt(Hidden.INCLUSION, index, f"submission {index} is included, and its round's cohort has others")
+        for index in sorted(claim.outsiders - claim.stored.excluded)
+    ]
 
 
 def selection_doubts(claim: PostingClaim, blobs: RoundBlobs, rule: Rule) -> list[Doubt]:
     """Return what is doubtful about what a posting leaves out by rule; see `examine` for the arguments."""
     stored = claim.stored
     by_rule = {one.index for one in claim.exclusions if one.reason is ExclusionReason.BY_RULE}
+    by_rule -= claim.outsiders
     index: int | None = None
 
     def read(submission: Submission) -> Lanes:
@@ -38,7 +50,7 @@ def selection_doubts(claim: PostingClaim, blobs: RoundBlobs, rule: Rule) -> list
         verify_update(lanes, submission.weight, stored.quantisation, stored.dimension)
         return lanes[: stored.dimension]
 
-    usable = usable_submissions(claim.submissions, claim.exclusions)
+    usable = usable_submissions(claim.submissions, claim.exclusions, claim.outsiders)
     try:
         expected = left_out_by_rule(rule, usable, read, stored.quantisation, stored.dimension)
     except UpdateOutOfRange:

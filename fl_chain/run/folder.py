@@ -1,7 +1,8 @@
 """A run's folder: everything that an audit needs, on its own, later and on another machine.
 
 run.json      which chain and ledger, and where the two below are, relative to the folder
-chain/        the saved state of the local chain: the devnet's, or what anvil wrote when it stopped
+chain/        the saved state of the local chain: the devnet's, what anvil wrote when it stopped, or the calls
+              of an in-memory ledger
 store/        the blobs
 """
 
@@ -17,7 +18,8 @@ from typing import Any
 
 from fl_chain.commitment.canonical import verify_nesting
 from fl_chain.commitment.encoding import U64_LIMIT
-from fl_chain.errors import ConfigError, OutputExists
+from fl_chain.errors import ConfigError, OutputExists, WrongChain
+from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.node import Node, saved_chain
 from fl_chain.records import RunId, address
 
@@ -27,7 +29,7 @@ MARKER = (
 )
 FORMAT_VERSION = 1
 MOST_NESTING = 8
-CHAIN_KINDS = ("devnet", "anvil")
+CHAIN_KINDS = ("devnet", "anvil", "memory")  # the last: the calls of an in-memory ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,25 @@ class RunFolder:
     def store_urls(self) -> tuple[str, ...]:
         """The blob stores."""
         return tuple(str(self.path / name) for name in self.store)
+
+    @contextmanager
+    def open_ledger(self) -> Iterator[Ledger]:
+        """Open the run's ledger on its saved chain, for reading only.
+
+        Raises:
+            ConfigError, StateInUse, WrongChain, DigestMismatch: see `open_chain`.
+            WrongCode: the chain has no ledger there.
+        """
+        if self.chain_kind == "memory":
+            from fl_chain.ledger.memory.client import MemoryClient, open_memory_chain
+
+            chain = open_memory_chain(self.chain_path)
+            if chain.run != self.run_id:
+                raise WrongChain(f"{self.chain_path} holds the run {chain.run}, run.json says {self.run_id}")
+            yield MemoryClient(chain)
+            return
+        with self.open_chain() as node:
+            yield Ledger.open(node, self.run_id.ledger, deployed_block=self.deployed_block)
 
     @contextmanager
     def open_chain(self) -> Iterator[Node]:

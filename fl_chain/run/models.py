@@ -75,11 +75,11 @@ class ModelChain:
         if posting in self._proven:
             return self._proven[posting]
         try:
-            rule = self._reader.rule
+            rule, outsiders = self._reader.rule, self._reader.outsiders(round_id)
         except (StoreError, VerificationError, ConfigError) as error:
-            outcome = self._examined_without_rule(round_id, error)
+            outcome = self._examined_without_policy(round_id, error)
         else:
-            outcome = self._examined(round_id, rule, seen_in_time)
+            outcome = self._examined(round_id, rule, outsiders, seen_in_time)
         if isinstance(outcome, Proven):
             self._proven[posting] = outcome
         elif isinstance(outcome, Right):
@@ -87,18 +87,20 @@ class ModelChain:
             self._remember(posting, outcome.model, outcome.carried)
         return outcome
 
-    def _examined_without_rule(self, round_id: int, error: FlChainError) -> Outcome:
-        """Return a proof where there is one: that sums add up wrongly shows whatever the rule is."""
+    def _examined_without_policy(self, round_id: int, error: FlChainError) -> Outcome:
+        """Return a proof where there is one: sums that add up wrongly show whatever rule and cohort are."""
         if self._reader.history.policy.aggregation is AggregationKind.SUMS:
-            outcome = self._examined(round_id, FEDAVG, ())
+            outcome = self._examined(round_id, FEDAVG, frozenset(), ())
             if isinstance(outcome, Proven):
                 return outcome
         return Unprovable((Doubt(Hidden.POLICY, None, f"the policy document: {error}"),))
 
-    def _examined(self, round_id: int, rule: Rule, seen_in_time: Collection[int]) -> Outcome:
+    def _examined(
+        self, round_id: int, rule: Rule, outsiders: frozenset[int], seen_in_time: Collection[int]
+    ) -> Outcome:
         history, store = self._reader.history, self._reader.store
         blobs = StoredBlobs(history, store, lambda: self._base(round_id), lambda: self.carried_into(round_id))
-        claim = posting_claim(history, round_id)
+        claim = posting_claim(history, round_id, outsiders=outsiders)
         outcome: Outcome | None = None
         if rule.kind is AggregationKind.SUMS and self._striped.is_worthwhile(claim):
             outcome = self._striped.right(claim, store)

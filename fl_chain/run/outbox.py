@@ -11,6 +11,7 @@ as the chain may change its mind again.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import struct
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _HEADER = struct.Struct(">32s32sQ32s32s")
 SECRET_BYTES = 32
+_BASE_ROOT = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,16 @@ class Outbox:
             log.warning("round %d: the saved update is damaged", round_id)
             return None
         return prepared
+
+    def saved_rounds(self, first: int, last: int) -> list[tuple[int, Digest]]:
+        """Return round and base of what is saved for the rounds ``first`` to ``last``, the newest first."""
+        found = []
+        for path in self._updates.iterdir():
+            number, _, root = path.name.partition("-")
+            is_name = number.isdecimal() and _BASE_ROOT.fullmatch(root)
+            if is_name and first <= int(number) <= last:
+                found.append((int(number), Digest(bytes.fromhex(root))))
+        return sorted(found, reverse=True)
 
     def drop_before(self, round_id: int) -> None:
         """Remove the updates of rounds that are final."""

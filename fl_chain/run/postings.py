@@ -52,6 +52,7 @@ class PostingClaim:
     exclusions: Sequence[Exclusion]
     result_root: Digest = ZERO_DIGEST
     state_root: Digest = ZERO_DIGEST
+    outsiders: frozenset[int] = frozenset()  # by index: whose participants are not in the round's cohort
 
 
 def lane_out_of_range(update: Update, submission: Submission, stored: PostedRound) -> int | None:

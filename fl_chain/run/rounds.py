@@ -16,7 +16,10 @@ from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.policy import RunPolicy
 from fl_chain.records import AggregationKind, Exclusion, ExclusionReason, Submission
+from fl_chain.run.cohorts import outsiders
+from fl_chain.run.documents import read_policy
 from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
 from fl_chain.store import Store
@@ -42,6 +45,28 @@ class RoundReader:
             ConfigError: if its constants are out of bounds.
         """
         return self.known_rule or read_rule(self.history, self.store)
+
+    @cached_property
+    def policy(self) -> RunPolicy:
+        """The run's policy document.
+
+        Raises:
+            StoreError: if no copy of it can be read.
+            VerificationError: if it is another one.
+        """
+        return read_policy(self.history.definition, self.history.policy, self.store)
+
+    def outsiders(self, round_id: int) -> frozenset[int]:
+        """Return the submissions, by index, whose participants are not in the round's cohort.
+
+        They are left out by rule, whatever their updates are.
+
+        Raises:
+            As `policy`.
+        """
+        if not self.history.policy.close_at:  # a cohort has its size there
+            return frozenset()
+        return outsiders(self.history, self.policy, round_id)
 
     def update(self, submission: Submission) -> Lanes:
         """Return a submission's update, checked against its commitment and its bounds.
@@ -80,15 +105,20 @@ class RoundReader:
     def excluded_by_rule(self, round_id: int, unusable: Sequence[Exclusion]) -> list[Exclusion]:
         """Return all exclusions of a round, ascending, once it is known what nobody can use.
 
+        By rule are left out whoever is not in the round's cohort, and of the others what the aggregation rule
+        does not choose.
+
         Raises:
             StoreError: if a usable update cannot be read any more, or the policy document.
             VerificationError: if one of them is not what was committed to.
+            ConfigError: if the rule's constants are out of bounds.
         """
-        history = self.history
-        usable = usable_submissions(history.submissions[round_id], unusable)
+        history, outside = self.history, self.outsiders(round_id)
+        usable = usable_submissions(history.submissions[round_id], unusable, outside)
         dimension = history.definition.dimension
         left_out = left_out_by_rule(self.rule, usable, self.update, history.policy.quantisation, dimension)
-        by_rule = [Exclusion(index, ExclusionReason.BY_RULE) for index in left_out]
+        known = {one.index for one in unusable}
+        by_rule = [Exclusion(one, ExclusionReason.BY_RULE) for one in (left_out | outside) - known]
         return sorted([*unusable, *by_rule], key=lambda one: one.index)
 
     def aggregate(

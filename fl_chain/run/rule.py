@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from fl_chain.aggregation.rules.rule import Rule, SumRule
 from fl_chain.commitment.chunks import Lanes
@@ -59,11 +59,17 @@ def left_out_by_rule(
 
 
 def usable_submissions(
-    submissions: Sequence[Submission], exclusions: Sequence[Exclusion]
+    submissions: Sequence[Submission], exclusions: Sequence[Exclusion], outsiders: Collection[int]
 ) -> list[Submission]:
-    """Return the submissions that a rule chooses from: all but those that nobody can use."""
+    """Return the submissions that a rule chooses from: of the round's cohort, all that somebody can use.
+
+    Args:
+        submissions: all of a round.
+        exclusions: those that are left out by rule may be among them.
+        outsiders: the submissions, by index, of participants who are not in the cohort.
+    """
     unusable = {one.index for one in exclusions if one.reason is not ExclusionReason.BY_RULE}
-    return [one for one in submissions if one.index not in unusable]
+    return [one for one in submissions if one.index not in unusable and one.index not in outsiders]
 
 
 def is_selecting(rule: Rule) -> bool:

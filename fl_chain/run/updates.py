@@ -3,55 +3,65 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.aggregation.quantise import declared_weight, model_values, quantise_update
+from fl_chain.aggregation.quantise import (
+    declared_weight,
+    model_values,
+    quantise_update,
+    requantise_update,
+)
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import salt, sealed_root
 from fl_chain.commitment.tree import vector_root
+from fl_chain.learning.work import LocalUpdate, RoundWork
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
-from fl_chain.records import Address, Opening, Round, Submission
+from fl_chain.records import Address, Digest, Opening, Round, RoundStatus, RunId, Submission
+from fl_chain.run.cohorts import participation
+from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 
 log = logging.getLogger(__name__)
 
 
-class LocalUpdate(Protocol):
-    """What local training returns."""
-
-    @property
-    def values(self) -> npt.NDArray[np.float32]:
-        """The trained parameters, shape (dimension,)."""
-
-    @property
-    def n_examples(self) -> int:
-        """Training rows."""
-
-    @property
-    def loss(self) -> float:
-        """Mean training loss of the last epoch."""
-
-
 class Learner(Protocol):
     """The model and the data beside it."""
 
-    def train(self, base: npt.NDArray[np.float32], *, round_id: int) -> LocalUpdate:
-        """Train from ``base``; the same arguments give the same bytes."""
+    def train(
+        self, base: npt.NDArray[np.float32], *, round_id: int, work: RoundWork | None = None
+    ) -> LocalUpdate:
+        """Train from ``base``; the same arguments give the same bytes, unless the clock ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateSource:
-    """Trains, quantises and seals, and keeps the result in the outbox."""
+    """Trains, quantises and seals, and keeps the result in the outbox.
+
+    Attributes:
+        learner: trains.
+        policy: of the run.
+        outbox: takes every update before anyone hears of it.
+        models: the verified global models.
+        kept: takes what the participant keeps for its next round.
+        chain_time: the chain's time, in seconds.
+        clock: seconds that only grow, by which the time for training is measured.
+    """
 
     learner: Learner
     policy: RunPolicy
     outbox: Outbox
     models: ModelChain
+    kept: KeptState
+    chain_time: Callable[[], int]
+    clock: Callable[[], float] = time.monotonic
 
     def prepared(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         """Return a round's update: the one on disk, or a new one that is on disk when this returns.
@@ -65,7 +75,10 @@ class UpdateSource:
         kept = self.outbox.load(current.id, history.model_root(current.base_round))
         if kept is not None:
             return kept
-        prepared = self._trained(current, history, identity)
+        prepared = None
+        if current.status is RoundStatus.OPEN:
+            prepared = self._retargeted(current, history, identity)
+        prepared = prepared or self._trained(current, history, identity)
         self.outbox.save(prepared)
         return prepared
 
@@ -81,24 +94,130 @@ class UpdateSource:
         prepared = self.prepared(history.rounds[submission.round], history, submission.participant)
         return prepared if prepared.sealed_root == submission.sealed_root else None
 
+    def drop_settled(self, history: History, identity: Address) -> None:
+        """Remove what no round needs any more: updates of settled rounds, and what was kept before those."""
+        first = history.state.settled + 1
+        if self.policy.training.staleness_factor is not None:  # what was late may yet be submitted
+            first = min(first, history.state.latest - self.policy.training.max_staleness)
+        self.outbox.drop_before(first)
+        if self._keeps:
+            self.kept.drop_unneeded(history, identity)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether a participant has anything to remember from one round to the next."""
+        return self.policy.training.algorithm == "scaffold" or bool(self.policy.training.local)
+
     def _trained(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         quantisation = history.policy.quantisation
         base_values = model_values(self.models.model(current.base_round), quantisation.fraction_bits)
-        update = self.learner.train(base_values, round_id=current.step)
+        work = RoundWork(
+            kept=self._kept_before(current, history, identity),
+            participation=participation(history, self.policy, current.id),
+            time_s=self._time_s(current),
+            clock=self.clock,
+        )
+        update = self.learner.train(base_values, round_id=current.step, work=work)
         weight = declared_weight(
             update.n_examples,
             self.policy.examples_per_weight,
             history.participants[identity].weight_cap,
         )
         lanes = quantise_update(update.values, base_values, weight, quantisation)
-        root = vector_root(lanes)
-        round_salt = salt(self.outbox.secret, history.run, current.id)
+        if update.kept is not None:
+            self.kept.save(current.id, history.model_root(current.base_round), update.kept)
         log.info("round %d: trained on %d rows, loss %.4f", current.id, update.n_examples, update.loss)
-        return PreparedUpdate(
-            round=current.id,
-            base_model_root=history.model_root(current.base_round),
-            sealed_root=sealed_root(root, round_salt, history.run, current.id, identity),
-            weight=weight,
-            opening=Opening(root, round_salt),
-            lanes=lanes,
-        )
+        return self._sealed(current, history, identity, weight, lanes)
+
+    def _kept_before(
+        self, current: Round, history: History, identity: Address
+    ) -> npt.NDArray[np.float32] | None:
+        if not self._keeps:
+            return None
+        return self.kept.before(current.base_round, history, identity)
+
+    def _time_s(self, current: Round) -> float | None:
+        """Return how long training may take from now on; None for as long as it takes."""
+        share = self.policy.training.deadline_share
+        if share is None or current.status is not RoundStatus.OPEN:
+            return None
+        return max(0.0, current.since + share * self.policy.ledger.submission_s - self.chain_time())
+
+    def _retargeted(self, current: Round, history: History, identity: Address) -> PreparedUpdate | None:
+        """Return a late change as an update of this round; None where there is none that still counts."""
+        training = self.policy.training
+        late = self._late(current, history, identity)
+        if late is None or training.staleness_factor is None:
+            return None
+        self.models.model(current.base_round)  # as before training: only what is built on a verified model
+        age = current.step - history.rounds[late.round].step
+        weight = min(late.weight, history.participants[identity].weight_cap)
+        factor = training.staleness_factor**age
+        lanes = requantise_update(late.lanes, late.weight, weight, factor, history.policy.quantisation)
+        values = self.kept.load(late.round, late.base_model_root)
+        if values is not None:
+            self.kept.save(current.id, history.model_root(current.base_round), values)
+        log.info("round %d: takes over the late update of round %d at %.3g", current.id, late.round, factor)
+        return self._sealed(current, history, identity, weight, lanes)
+
+    def _late(self, current: Round, history: History, identity: Address) -> PreparedUpdate | None:
+        """Return the newest update that was made for an earlier round and came late, if it still counts."""
+        training = self.policy.training
+        if training.staleness_factor is None:
+            return None
+        for round_id, base in self.outbox.saved_rounds(1, current.id - 1):
+            earlier = history.rounds[round_id]
+            if any(s.participant == identity for s in history.submissions[round_id]):
+                return None  # whatever is older is older than what was submitted
+            is_built_on = base == history.model_root(earlier.base_round) and is_below(
+                history, earlier.base_round, current.base_round
+            )
+            if is_built_on and current.step - earlier.step <= training.max_staleness:
+                return self.outbox.load(round_id, base)
+        return None
+
+    def _sealed(
+        self, current: Round, history: History, identity: Address, weight: int, lanes: Lanes
+    ) -> PreparedUpdate:
+        base_root = history.model_root(current.base_round)
+        secret = self.outbox.secret
+        return sealed_update(lanes, weight, current.id, base_root, secret, run=history.run, identity=identity)
+
+
+def sealed_update(
+    lanes: Lanes,
+    weight: int,
+    round_id: int,
+    base_model_root: Digest,
+    secret: bytes,
+    *,
+    run: RunId,
+    identity: Address,
+) -> PreparedUpdate:
+    """Return an update with its commitment.
+
+    Args:
+        lanes: of the update, shape (dimension,), big-endian.
+        weight: the declared weight.
+        round_id: the round that it is for.
+        base_model_root: of the model that it starts from.
+        secret: the participant's, 32 bytes, from which the salt follows.
+        run: which chain and ledger.
+        identity: the participant.
+    """
+    root, round_salt = vector_root(lanes), salt(secret, run, round_id)
+    return PreparedUpdate(
+        round=round_id,
+        base_model_root=base_model_root,
+        sealed_root=sealed_root(root, round_salt, run, round_id, identity),
+        weight=weight,
+        opening=Opening(root, round_salt),
+        lanes=lanes,
+    )
+
+
+def is_below(history: History, ancestor: int, round_id: int) -> bool:
+    """Return whether a round's model is built on another's, or is the same; 0 stands for genesis."""
+    while round_id > ancestor:
+        round_id = history.rounds[round_id].base_round
+    return round_id == ancestor

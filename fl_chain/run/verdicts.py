@@ -17,10 +17,11 @@ class Hidden(Enum):
     SUM_HASHES = "the chunk hashes of a wrong partial sum"
     MODEL_HASHES = "the wrong model, and its chunk hashes"
     EXCLUSION = "a valid update was left out"
+    INCLUSION = "an update from outside the round's cohort was included"
     SELECTION = "the rule leaves out other updates"
     RULE = "the rule gives another result, state or model"
     CARRIED = "what the round before carried on"
-    POLICY = "the policy document"
+    POLICY = "the policy document, which names rule and cohort"
 
 
 _MAY_YET_BE_READ = (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.CARRIED, Hidden.POLICY)

@@ -69,8 +69,12 @@ class Place(Protocol):
         ...
 
 
-def open_place(url: str) -> Place:
+def open_place(url: str, *, is_durable: bool = True) -> Place:
     """Return the place that a URL or a local path names; nothing is connected yet.
+
+    Args:
+        url: an fsspec URL or a local path.
+        is_durable: see `LocalPlace`.
 
     Raises:
         ConfigError: if nothing installed can reach such a URL.
@@ -85,7 +89,7 @@ def open_place(url: str) -> Place:
     except (ImportError, ValueError, TypeError, OSError) as error:
         raise ConfigError(f"the store {_without_password(url)} cannot be opened: {error}") from error
     if isinstance(filesystem, LocalFileSystem) and protocol in ("file", "local"):
-        return LocalPlace(_without_password(url), Path(root))
+        return LocalPlace(_without_password(url), Path(root), is_durable=is_durable)
     return RemotePlace(_without_password(url), filesystem, root, protocol)
 
 
@@ -101,14 +105,36 @@ def local_file(place: Place, blob: Blob[Any]) -> Path | None:
         return None
 
 
+def move_file(source: Place, target: Place, path: str) -> bool:
+    """Move a file between two folders of this machine; return whether there was one.
+
+    Raises:
+        ConfigError: if one of the places is no such folder.
+        StoreError: if the file system refuses.
+    """
+    if not isinstance(source, LocalPlace) or not isinstance(target, LocalPlace):
+        raise ConfigError("files are moved between folders of this machine only: name local stores")
+    with _translated(f"{target.url}/{path}"):
+        try:
+            (target.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (source.root / path).replace(target.root / path)
+        except FileNotFoundError:
+            return False
+    return True
+
+
 class LocalPlace:
-    """A folder on this machine: durable once `write` returns."""
+    """A folder on this machine: durable once `write` returns, unless ``is_durable`` is False.
+
+    Then a power cut may lose what was written last; a process that is killed loses nothing.
+    """
 
     is_writable = True
 
-    def __init__(self, url: str, root: Path) -> None:
+    def __init__(self, url: str, root: Path, *, is_durable: bool = True) -> None:
         self.url = url
         self.root = root
+        self._is_durable = is_durable
 
     def read(self, blob: Blob[Any]) -> Bytes:
         """See `Place.read`."""
@@ -136,12 +162,13 @@ class LocalPlace:
                     for piece in pieces:
                         file.write(piece)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if self._is_durable:
+                        os.fsync(file.fileno())
                 unfinished.replace(target)
             except BaseException:
                 unfinished.unlink(missing_ok=True)
                 raise
-            for folder in (target.parent, *created):
+            for folder in (target.parent, *created) if self._is_durable else ():
                 _flush_folder(folder)
 
 

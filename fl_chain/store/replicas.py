@@ -19,7 +19,7 @@ from fl_chain.errors import (
 )
 from fl_chain.records import Digest
 from fl_chain.store.blobs import Blob
-from fl_chain.store.places import Place, is_held, local_file, open_place
+from fl_chain.store.places import Place, is_held, local_file, move_file, open_place
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,18 +82,21 @@ class Replicas:
     write succeeds once that one is durable; the others are tried, and what they answered is returned.
     """
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], *, is_durable: bool = True) -> None:
         """Name the places; nothing is connected yet.
 
         Args:
             urls: fsspec URLs or local paths, the caller's own first.
+            is_durable: whether a write to a folder of this machine waits for its disk.
 
         Raises:
             ConfigError: if there is none, or nothing installed can reach one of them.
         """
         if not urls:
             raise ConfigError("a store needs at least one URL or folder: set `urls` under [store]")
-        self._places: tuple[Place, ...] = tuple(open_place(url) for url in dict.fromkeys(urls))
+        self._places: tuple[Place, ...] = tuple(
+            open_place(url, is_durable=is_durable) for url in dict.fromkeys(urls)
+        )
         self._bad_copies: dict[tuple[str, str], Copy] = {}
 
     @property
@@ -166,6 +169,10 @@ class Replicas:
             if path is not None:
                 return path
         return None
+
+    def move(self, path: str, target: Replicas) -> bool:
+        """Move a file from the first place to another's first place; see `Store.move_update`."""
+        return move_file(self._places[0], target._places[0], path)
 
     def has(self, path: str) -> bool:
         """Return whether some place has anything under a name; it is not read, so not checked.

@@ -28,16 +28,18 @@ class Store:
     `Replicas`; arrays that are read are read-only.
     """
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], *, is_durable: bool = True) -> None:
         """Name the places; nothing is connected yet.
 
         Args:
             urls: fsspec URLs or local paths, the caller's own first.
+            is_durable: whether a write to a folder of this machine waits for its disk; a simulation, which
+                can be run again, need not.
 
         Raises:
             ConfigError: if there is none, or nothing installed can reach one of them.
         """
-        self._replicas = Replicas(urls)
+        self._replicas = Replicas(urls, is_durable=is_durable)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -90,6 +92,20 @@ class Store:
     ) -> tuple[Copy, ...]:
         """Check each copy of an update."""
         return self._replicas.copies(UpdateBlob(participant, sealed_root, run, round, dimension))
+
+    def move_update(self, participant: Address, sealed_root: Digest, target: Store) -> bool:
+        """Move an update's file from the first folder of this store to that of another, unread.
+
+        It is for stores of one machine and one owner: nothing is copied, and readers check it as any other.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ConfigError: if one of the stores does not begin with a folder of this machine.
+            StoreError: if the file system refuses.
+        """
+        return self._replicas.move(update_path(participant, sealed_root), target._replicas)
 
     def update_file(
         self,

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.audit import AuditReport, audit_run
-from fl_chain.config import AggregationSettings, FedAvgSettings, PolicySettings, RunSettings
+from fl_chain.config import (
+    AggregationSettings,
+    CohortSettings,
+    FedAvgSettings,
+    ModelSettings,
+    PolicySettings,
+    RunSettings,
+    TrainingSettings,
+)
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
 from fl_chain.learning import LocalLearner, build_task
 from fl_chain.ledger.account import Account
@@ -63,6 +71,9 @@ class Consortium:
     clock: Clock = field(default_factory=Clock)
     confirmations: int = 0
     aggregation: AggregationSettings = field(default_factory=FedAvgSettings)
+    training: dict[str, object] = field(default_factory=dict)  # changes of the settings
+    cohort: CohortSettings | None = None
+    task_model: ModelSettings | None = None
 
     def __post_init__(self) -> None:
         self.node, bank_key = self.start_chain()
@@ -72,6 +83,8 @@ class Consortium:
         self.aggregator_account = self.account("aggregator")
         self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
         task, model, training = logistic_regression()
+        model = self.task_model or model
+        training = TrainingSettings.model_validate({**training.model_dump(), **self.training})
         self.run: DeployedRun = deploy_run(
             RunSettings(
                 seed=5,
@@ -80,6 +93,7 @@ class Consortium:
                 training=training,
                 policy=self.policy,
                 aggregation=self.aggregation,
+                cohort=self.cohort,
             ),
             node=self.node,
             operator=self.operator,
@@ -142,6 +156,7 @@ class Consortium:
                 policy=self.run.policy,
                 outbox=Outbox(self.folder / f"worker-{owner}"),
                 payout=account.address,
+                clock=self.clock,
             )
         )
 

@@ -272,7 +272,7 @@ def post_excluding(consortium: Consortium, exclusion: Exclusion) -> Address:
     ("reason", "problem"),
     [
         (ExclusionReason.OUT_OF_RANGE, "within its bounds and was excluded"),
-        (ExclusionReason.BY_RULE, "this run's rule leaves nothing out"),
+        (ExclusionReason.BY_RULE, "which does not leave it out"),
         (ExclusionReason.UNREADABLE, None),  # it may have come late
     ],
 )

@@ -8,7 +8,7 @@ from consortium import CHALLENGE_S, POSTING_S, SUBMISSION_S, TAKEOVER_S, Consort
 
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.learning import LocalLearner
-from fl_chain.learning.participant import LocalUpdate, Values
+from fl_chain.learning.work import LocalUpdate, RoundWork, Values
 from fl_chain.ledger.history import History
 from fl_chain.records import RoundStatus, VoidReason
 
@@ -85,9 +85,11 @@ def test_who_trains_for_longer_than_the_round_lasts_sends_nothing(
     assert all(consortium.workers[owner].step() for owner in alive)  # submit
     train = LocalLearner.train
 
-    def slow_train(learner: LocalLearner, base: Values, *, round_id: int) -> LocalUpdate:
+    def slow_train(
+        learner: LocalLearner, base: Values, *, round_id: int, work: RoundWork | None = None
+    ) -> LocalUpdate:
         consortium.clock.now += SUBMISSION_S
-        return train(learner, base, round_id=round_id)
+        return train(learner, base, round_id=round_id, work=work)
 
     nonce = consortium.node.nonce(consortium.address(slow))
     with monkeypatch.context() as patched:

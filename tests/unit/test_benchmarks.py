@@ -18,6 +18,7 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
     "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),
     "masking": ({"DIMENSION": 100_000}, 0),
     "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
+    "round_pipeline": ({"PARTICIPANTS": 1, "ROWS": 20, "RUNS": 1}, 0),
     "verify_round": ({"DIMENSION": 5000, "PARTICIPANTS": 3}, 0),
 }
 

@@ -33,6 +33,12 @@ EXAMPLES = {
     "payout",
     "source",
     "owner_column",
+    "proximal_mu",
+    "local",
+    "deadline_share",
+    "staleness_factor",
+    "size",
+    "randomness",
 }
 
 
@@ -59,7 +65,7 @@ def test_the_template_shows_the_real_defaults() -> None:
         default = getattr(settings, key)
         assert (str(default) if isinstance(default, Path) else default) == shown, f"[{section}] {key}"
         checked += 1
-    assert checked == 39
+    assert checked == 41
 
 
 @pytest.mark.parametrize(
@@ -112,3 +118,49 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment("FL_CHAIN_PASSWORD") is None
     monkeypatch.setenv("FL_CHAIN_PASSWORD", "x")
     assert environment("FL_CHAIN_PASSWORD") == "x"
+
+
+@pytest.mark.parametrize(
+    ("training", "says"),
+    [
+        ('algorithm = "fedprox"', "proximal_mu"),
+        ("proximal_mu = 0.1", "proximal_mu"),
+        ('algorithm = "scaffold"\nmomentum = 0.9', "momentum"),
+        ('algorithm = "scaffold"\nstaleness_factor = 0.5', "staleness_factor"),
+        ('algorithm = "fedsgd"', "algorithm"),
+        ('local = [""]', "local"),
+        ("deadline_share = 0.0", "deadline_share"),
+        ("deadline_share = 1.0", "deadline_share"),
+        ("staleness_factor = 0.0", "staleness_factor"),
+        ("staleness_factor = 1.1", "staleness_factor"),
+        ("max_staleness = 0", "max_staleness"),
+        ("max_staleness = 65", "max_staleness"),
+    ],
+)
+def test_training_that_contradicts_itself_is_refused(training: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_settings(f"[run.training]\n{training}\n", origin="here")
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        'algorithm = "fedprox"\nproximal_mu = 1e-9',
+        'algorithm = "scaffold"',
+        "deadline_share = 0.999",
+        "staleness_factor = 1.0\nmax_staleness = 64",
+        'local = ["output.*", "norm.running_mean"]',
+    ],
+)
+def test_training_within_its_bounds_is_taken(training: str) -> None:
+    assert parse_settings(f"[run.training]\n{training}\n", origin="here").run.training.batch_size == 32
+
+
+@pytest.mark.parametrize(
+    "cohort", ["", "size = 3\nfraction = 0.5", "size = 0", "size = 65536", "fraction = 0.0", "fraction = 1.1"]
+)
+def test_a_cohort_has_one_measure_within_its_bounds(cohort: str) -> None:
+    with pytest.raises(ConfigError, match="cohort"):
+        parse_settings(f"[run.cohort]\n{cohort}\n", origin="here")
+    parse_settings("[run.cohort]\nsize = 65535\n", origin="here")
+    parse_settings("[run.cohort]\nfraction = 1.0\n", origin="here")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fl_chain.config import (
     CategoricalColumn,
+    CohortSettings,
     NumericColumn,
     PolicySettings,
     RunSettings,
@@ -14,7 +15,13 @@ from fl_chain.config import (
     TrainingSettings,
 )
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
-from fl_chain.policy import finest_scale_bits, parse_policy_document, policy_document, run_policy
+from fl_chain.policy import (
+    finest_scale_bits,
+    parse_policy_document,
+    policy_document,
+    run_policy,
+    with_cohort_size,
+)
 from fl_chain.records import Digest
 
 TASK = TableTaskSettings(
@@ -121,3 +128,85 @@ def test_the_ledger_constants_stand_in_the_document() -> None:
     ledger = json.loads(policy_document(policy))["ledger"]
     assert ledger["clip_lanes"] == policy.ledger.clip_lanes
     assert len(ledger) == 21
+
+
+def with_cohort(cohort: CohortSettings, **policy: int) -> RunSettings:
+    return RunSettings(task=TASK, cohort=cohort, policy=PolicySettings(**{"quorum": 2, **policy}))
+
+
+@pytest.mark.parametrize(("n_participants", "size"), [(10, 3), (11, 3), (12, 3), (13, 4), (1, 1)])
+def test_a_fraction_of_the_participants_is_rounded_up(n_participants: int, size: int) -> None:
+    settings = with_cohort_size(with_cohort(CohortSettings(fraction=0.25)), n_participants)
+    assert settings.cohort == CohortSettings(size=size)
+
+
+def test_a_cohort_closes_the_round_and_stands_in_the_document() -> None:
+    policy = run_policy(with_cohort(CohortSettings(size=5, randomness="seed")))
+    document = policy_document(policy)
+    assert policy.ledger.close_at == 5
+    assert json.loads(document)["cohort"] == {"randomness": "seed", "size": 5}
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert b"cohort" not in policy_document(run_policy(RunSettings(task=TASK)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (with_cohort(CohortSettings(fraction=0.5)), "fraction of nobody"),
+        (with_cohort(CohortSettings(size=5), close_at=4), "close_at"),
+        (with_cohort(CohortSettings(size=5), quorum=6), "quorum"),
+    ],
+)
+def test_a_cohort_that_does_not_fit_is_refused(settings: RunSettings, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run_policy(settings)
+
+
+def test_a_document_whose_cohort_does_not_close_its_rounds_is_refused() -> None:
+    document = policy_document(run_policy(with_cohort(CohortSettings(size=5))))
+    altered = document.replace(b'"close_at":5', b'"close_at":4')
+    with pytest.raises(MalformedBlob, match="close_at"):
+        parse_policy_document(altered, digest_of(altered))
+
+
+SCAFFOLD = TrainingSettings(algorithm="scaffold")
+
+
+@pytest.mark.parametrize(
+    "aggregation",
+    [
+        {"rule": "fedavgm", "momentum": 0.5},
+        {"rule": "fedadam", "learning_rate": 0.01},
+        {"rule": "median"},
+        {"rule": "centred_clipping", "radius": 1.0},
+    ],
+)
+def test_scaffold_under_a_rule_that_does_not_average_is_refused(aggregation: dict[str, object]) -> None:
+    chosen = RunSettings.model_validate({"task": TASK, "aggregation": aggregation})
+    run_policy(chosen)
+    with pytest.raises(ConfigError, match="SCAFFOLD"):
+        run_policy(chosen.model_copy(update={"training": SCAFFOLD}))
+
+
+@pytest.mark.parametrize(
+    "aggregation", [{"rule": "norm_bound", "max_norm": 1.0}, {"rule": "multi_krum", "byzantine": 0}]
+)
+def test_scaffold_under_a_rule_that_averages_is_taken(aggregation: dict[str, object]) -> None:
+    content = {"task": TASK, "aggregation": aggregation, "training": SCAFFOLD}
+    policy = run_policy(RunSettings.model_validate(content))
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)) == policy
+
+
+def test_every_algorithm_reads_back_from_the_document() -> None:
+    training = TrainingSettings(
+        algorithm="fedprox",
+        proximal_mu=0.1,
+        local=("a.*", "b"),
+        deadline_share=0.3,
+        staleness_factor=0.5,
+        max_staleness=3,
+    )
+    policy = run_policy(RunSettings(task=TASK, training=training))
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)).training == training

@@ -89,14 +89,22 @@ class Chain:
         Raises:
             TransactionRejected: it cannot be mined.
         """
-        transaction = self.decode(raw_transaction)
-        if transaction.chain_id != self.chain_id:
-            raise TransactionRejected(
-                f"the transaction is signed for chain {transaction.chain_id}, this is {self.chain_id}"
-            )
-        self._mine([transaction])
-        transaction_hash: bytes = transaction.hash
-        return transaction_hash
+        return self.send_together([raw_transaction])[0]
+
+    def send_together(self, raw_transactions: Sequence[bytes]) -> list[bytes]:
+        """Mine signed transactions in one block, in their order; see `send`.
+
+        Raises:
+            TransactionRejected: one of them cannot be mined; then none is.
+        """
+        transactions = [self.decode(raw) for raw in raw_transactions]
+        for transaction in transactions:
+            if transaction.chain_id != self.chain_id:
+                raise TransactionRejected(
+                    f"the transaction is signed for chain {transaction.chain_id}, this is {self.chain_id}"
+                )
+        self._mine(transactions)
+        return [transaction.hash for transaction in transactions]
 
     def catch_up(self) -> None:
         """Mine an empty block if the newest one has fallen behind the wall; see the module's clock."""

@@ -12,6 +12,7 @@ from fl_chain.aggregation.quantise import (
     model_lanes,
     model_values,
     quantise_update,
+    requantise_update,
     verify_update,
 )
 from fl_chain.commitment.chunks import LANE, lanes_from_native
@@ -186,3 +187,43 @@ def test_native_lanes_are_refused() -> None:
         verify_update(native, 1, USUAL, 4)
     with pytest.raises(ValueError, match="big-endian"):
         model_values(native, 22)
+
+
+@given(
+    changes=hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-0.375, 0.375, width=32)),
+    weight=st.integers(1, 2000),
+    new_weight=st.integers(1, 2000),
+    factor=st.floats(0.01, 1.0),
+)
+def test_a_late_update_is_the_same_change_scaled(
+    changes: np.ndarray, weight: int, new_weight: int, factor: float
+) -> None:
+    lanes = quantise_update(changes, np.zeros_like(changes), weight, USUAL)
+
+    later = requantise_update(lanes, weight, new_weight, factor, USUAL)
+
+    verify_update(later, new_weight, USUAL, changes.size)
+    scale, clip = 2.0**USUAL.scale_bits, USUAL.clip_lanes
+    kept = np.clip(changes.astype(np.float64) * scale, -clip, clip)
+    wanted = kept * factor * new_weight
+    error = np.abs(later.view(">i4") - wanted)
+    # Half a lane of the first rounding, at the new weight; half a lane of the second.
+    assert (error <= 0.5 / weight * factor * new_weight + 0.5 + 1e-6).all()
+
+
+def test_a_late_update_at_full_value_and_the_same_weight_is_itself() -> None:
+    changes = np.random.default_rng(0).uniform(-0.3, 0.3, BLOCK_LANES + 3).astype(np.float32)
+    lanes = quantise_update(changes, np.zeros_like(changes), 700, USUAL)
+    assert requantise_update(lanes, 700, 700, 1.0, USUAL).tobytes() == lanes.tobytes()
+
+
+@pytest.mark.parametrize("factor", [0.0, -0.5, 1.5, float("nan")])
+def test_a_late_update_is_worth_something_and_at_most_all(factor: float) -> None:
+    with pytest.raises(ValueError, match="factor"):
+        requantise_update(np.zeros(3, LANE), 1, 1, factor, USUAL)
+
+
+@pytest.mark.parametrize(("weight", "new_weight"), [(0, 1), (1, 0), (2001, 1), (1, 2001)])
+def test_a_late_update_has_weights_that_a_round_can_have(weight: int, new_weight: int) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        requantise_update(np.zeros(3, LANE), weight, new_weight, 0.5, USUAL)

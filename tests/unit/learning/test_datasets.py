@@ -13,9 +13,10 @@ from torch.utils.data import Dataset, IterableDataset
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import InputDataError
+from fl_chain.learning.definition import ModelDefinition
 from fl_chain.learning.loading import load_task_file
 from fl_chain.learning.participant import Comparison, LocalLearner
-from fl_chain.learning.task import Examples, joined, n_rows
+from fl_chain.learning.task import Examples, OwnerData, Rows, class_labels, joined, n_rows, selected
 from fl_chain.learning.training import train_sgd
 
 OWN_MODEL_AND_DATASET = """
@@ -107,6 +108,51 @@ def test_a_task_of_ones_own_with_module_and_dataset(tmp_path: Path) -> None:
     assert np.array_equal(learner.train(start, round_id=1).values, update.values)
     comparison = Comparison(task, training, owners=["left", "right"], seed=1)
     assert comparison.evaluate(comparison.train_alone(["left", "right"], rounds=1))["mse"] < 0.1
+
+
+class Line:
+    """One weight and a bias, learnt from whatever rows it is given."""
+
+    def model(self, seed: int) -> nn.Module:
+        return nn.Linear(1, 1)
+
+    def load(self, owner: str, source: str | None) -> OwnerData:
+        raise NotImplementedError
+
+    def train(self, model: nn.Module, examples: Rows, settings: TrainingSettings, seed: int) -> float:
+        return train_sgd(model, examples, nn.functional.mse_loss, settings, seed=seed)
+
+    def evaluate(self, model: nn.Module, examples: Rows) -> dict[str, float]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "algorithm", [{"algorithm": "fedprox", "proximal_mu": 0.5}, {"algorithm": "scaffold"}], ids=str
+)
+def test_an_algorithm_gives_the_same_bytes_from_a_dataset_as_from_memory(
+    algorithm: dict[str, object],
+) -> None:
+    training = TrainingSettings.model_validate({"local_epochs": 2, "batch_size": 8, **algorithm})
+    definition = ModelDefinition(Line(), seed=1, training=training)
+    base = definition.genesis_values()
+    made = [definition.train(base, rows, training, seed=3) for rows in (examples(), Pairs(examples()))]
+
+    assert made[0].n_examples == made[1].n_examples == 33
+    assert np.array_equal(made[0].values, made[1].values)
+    plain = definition.train(base, examples(), TrainingSettings(local_epochs=2, batch_size=8), seed=3)
+    assert algorithm["algorithm"] == "scaffold" or not np.array_equal(plain.values, made[0].values)
+
+
+def test_rows_are_selected_and_have_classes_in_memory_and_in_a_dataset() -> None:
+    rows = Examples(torch.arange(4.0)[:, None], torch.tensor([0, 1, 1, 2]))
+    for given in (rows, Pairs(rows)):
+        chosen = selected(given, np.array([3, 1]))
+        assert n_rows(chosen) == 2
+        labels = class_labels(chosen)
+        assert labels is not None
+        assert labels.tolist() == [2, 1]
+    for without in (examples(), Pairs(examples())):
+        assert class_labels(without) is None
 
 
 def test_rows_are_joined_in_one_way() -> None:

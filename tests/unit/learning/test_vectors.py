@@ -4,11 +4,15 @@ import torch
 from torch import nn
 
 from fl_chain.errors import NonFiniteValue, UnsupportedModel
+from fl_chain.learning.manifest import is_finite
 from fl_chain.learning.vectors import (
     flatten,
     float_buffers,
+    load_local,
     load_vector,
+    local_tensors,
     manifest_of,
+    read_local,
     verify_buffers_unchanged,
 )
 
@@ -113,3 +117,54 @@ def test_a_buffer_that_changed_is_found_and_one_that_did_not_is_not() -> None:
     module.ema += 1
     with pytest.raises(UnsupportedModel, match="ema"):
         verify_buffers_unchanged(module, before)
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+
+def test_local_tensors_are_in_no_manifest_and_keep_their_values() -> None:
+    module, local = normalised(), ("1.*", "2.bias")
+    manifest = manifest_of(module, local)
+    assert [tensor.name for tensor in manifest.tensors] == ["0.bias", "0.weight", "2.weight"]
+    tensors = local_tensors(module, local)
+    assert list(tensors) == ["1.bias", "1.running_mean", "1.running_var", "1.weight", "2.bias"]
+    before = read_local(tensors)
+    load_vector(module, manifest, np.zeros(manifest.dimension, np.float32), local)
+    assert read_local(tensors).tobytes() == before.tobytes()
+    load_local(tensors, np.arange(before.size, dtype=np.float32))
+    assert module[1].running_var.tolist() == [6, 7, 8]
+    assert flatten(module, manifest, local).tolist() == [0] * manifest.dimension
+    with pytest.raises(ValueError, match="elements"):
+        load_local(tensors, np.zeros(before.size + 1, np.float32))
+
+
+def test_running_statistics_may_change_where_they_stay_local() -> None:
+    module, local = normalised(), ("1.*",)
+    before = float_buffers(module, local)
+    module(torch.randn(8, 2))
+    verify_buffers_unchanged(module, before, local)
+    with pytest.raises(UnsupportedModel, match="local"):
+        manifest_of(module, ("1.running_mean",))  # its variance would be nobody's
+
+
+def test_a_pattern_that_names_nothing_or_everything_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="no such tensor"):
+        local_tensors(normalised(), ("3.*",))
+    with pytest.raises(UnsupportedModel, match="no parameters"):
+        manifest_of(normalised(), ("*",))
+
+
+def test_a_local_tensor_of_another_type_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
+    with pytest.raises(UnsupportedModel, match="float32"):
+        local_tensors(module, ("1.*",))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(bad: float) -> None:
+    for place in (0, 511, 1023):
+        values = np.ones(1024, np.float32)
+        values[place] = bad
+        assert not is_finite(values)
+    assert is_finite(np.full(1024, 3e38, np.float32))  # whose squares are not

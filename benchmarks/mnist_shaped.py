@@ -1,0 +1,84 @@
+"""A task of MNIST's shape without its data: ten blurred prototypes with noise, drawn by owner.
+
+``Logistic`` has 7,850 parameters. ``Cnn`` is the network of McMahan et al. 2017 for MNIST: two 5x5
+convolutions with 32 and 64 channels, each with 2x2 max pooling, 512 units: 1,663,370 parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+
+from fl_chain.config import TrainingSettings
+from fl_chain.learning.task import Examples, OwnerData
+from fl_chain.learning.training import train_sgd
+
+HELD_OUT, CLASSES = 20, 10
+
+
+class Logistic:
+    """Softmax regression on 600 rows a participant."""
+
+    rows = 600
+
+    def model(self, seed: int) -> nn.Module:
+        """Return the untrained model."""
+        layer = nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES))
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+        return layer
+
+    def load(self, owner: str, source: str | None) -> OwnerData:
+        """Draw an owner's rows."""
+        prototypes = torch.randn((CLASSES, 1, 28, 28), generator=torch.Generator().manual_seed(0))
+        seed = int.from_bytes(hashlib.sha256(owner.encode()).digest()[:7], "big")
+        generator = torch.Generator().manual_seed(seed)
+
+        def rows(count: int) -> Examples:
+            labels = torch.randint(CLASSES, (count,), generator=generator)
+            noise = torch.randn((count, 1, 28, 28), generator=generator)
+            return Examples(prototypes[labels] + 4.0 * noise, labels)
+
+        return OwnerData(rows(self.rows), rows(HELD_OUT))
+
+    def train(self, model: nn.Module, examples: Examples, settings: TrainingSettings, seed: int) -> float:
+        """Train by SGD on cross entropy."""
+        return train_sgd(model, examples, nn.functional.cross_entropy, settings, seed=seed)
+
+    def evaluate(self, model: nn.Module, examples: Examples) -> dict[str, float]:
+        """Return accuracy and loss."""
+        model.eval()
+        with torch.no_grad():
+            outputs = torch.cat([model(part) for part in torch.split(examples.inputs, 1024)])
+            loss = nn.functional.cross_entropy(outputs, examples.targets)
+            return {
+                "accuracy": float((outputs.argmax(1) == examples.targets).float().mean()),
+                "loss": float(loss),
+            }
+
+
+class SmallLogistic(Logistic):
+    """Softmax regression on 60 rows a participant, for runs of many."""
+
+    rows = 60
+
+
+class Cnn(Logistic):
+    """The convolutional network."""
+
+    def model(self, seed: int) -> nn.Module:
+        """Return the untrained model."""
+        return nn.Sequential(
+            nn.Conv2d(1, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(3136, 512),
+            nn.ReLU(),
+            nn.Linear(512, CLASSES),
+        )
