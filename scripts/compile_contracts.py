@@ -140,15 +140,25 @@ def compile_artifacts() -> dict[str, dict[str, Any]]:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
     sources = read_sources()
-    output = compile_sources(sources, SETTINGS["outputSelection"])
-    version = output["version"]
+    return artifacts_of(compile_sources(sources, SETTINGS["outputSelection"]), sources)
+
+
+def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the artifacts of the ledger and its verifier from what the compiler says of both.
+
+    Args:
+        output: what `compile_sources` returned for the settings' own selection, or for more.
+        sources: of the source units.
+    """
     names = {
         str(node["id"]): node["name"]
         for unit in CONTRACTS_BY_UNIT
         for node in variable_declarations(output["sources"][unit]["ast"])
     }
     return {
-        contract: artifact_of(contract, output["contracts"][unit][contract], names, version, sources)
+        contract: artifact_of(
+            contract, output["contracts"][unit][contract], names, output["version"], sources
+        )
         for unit, contract in CONTRACTS_BY_UNIT.items()
     }
 

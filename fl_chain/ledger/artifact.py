@@ -93,7 +93,11 @@ def challenge_verifier() -> Artifact:
 
 def _artifact(contract: str) -> Artifact:
     folder = resources.files("fl_chain.ledger") / "artifacts"
-    content = json.loads((folder / f"{contract}.json").read_text(encoding="utf-8"))
+    return parse_artifact(json.loads((folder / f"{contract}.json").read_text(encoding="utf-8")))
+
+
+def parse_artifact(content: dict[str, Any]) -> Artifact:
+    """Return an artifact from the content of its file."""
     template = bytes.fromhex(content["deployedBytecode"].removeprefix("0x"))
     return Artifact(
         abi=content["abi"],

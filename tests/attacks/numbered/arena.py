@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -36,12 +36,16 @@ from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
+from fl_chain.ledger.devnet import methods
 from fl_chain.ledger.devnet.chain import Chain, _opened, open_chain
 from fl_chain.ledger.devnet.database import open_database
 from fl_chain.ledger.devnet.evm import chain_class
+from fl_chain.ledger.devnet.execution import Call, Reverted
 from fl_chain.ledger.devnet.keys import dev_keys
+from fl_chain.ledger.expected_storage import ExpectedWord, Subject, expected_storage
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, embedded
+from fl_chain.ledger.storage_layout import StorageLayout
 from fl_chain.policy import RunPolicy, policy_document, run_policy
 from fl_chain.records import (
     ZERO_ADDRESS,
@@ -125,8 +129,13 @@ def findings_of(report: AuditReport) -> list[str]:
 
 
 def warnings_of(report: AuditReport) -> list[str]:
-    """Return what an audit warns of, in words."""
-    return [f"{warning.kind.value}: {warning.detail}" for warning in report.warnings]
+    """Return the kinds of everything that an audit warns of."""
+    return [warning.kind.value for warning in report.warnings]
+
+
+def noticed(report: AuditReport) -> tuple[str, ...]:
+    """Return the kinds of everything that an audit says, each once and in its order."""
+    return tuple(dict.fromkeys((*findings_of(report), *warnings_of(report))))
 
 
 @dataclass
@@ -408,6 +417,68 @@ def encoded(signature: str, *values: Any) -> bytes:
 def ledger_call(name: str, *values: Any) -> bytes:
     """Return the data of a call of the ledger."""
     return ledger_abi().functions[name].encode(values)
+
+
+# ---------------------------------------------------------------------- the instrumented contract
+
+
+@contextmanager
+def shipped_instead(rules_off: int) -> Iterator[None]:
+    """Let proofs of the state expect the instrumented contracts, as if the release had shipped them.
+
+    What a proof finds is then about what happened to a run, not about the instrument.
+    """
+    ledger, verifier = (switchable.artifact(one) for one in ("TrainingLedger", "ChallengeVerifier"))
+    layout = StorageLayout(ledger.storage_layout)
+    switches = layout.words("rulesOff", value=rules_off)
+
+    def with_switches(history: History) -> dict[int, ExpectedWord]:
+        own = {slot: ExpectedWord(word, Subject("switches")) for slot, word in switches.items()}
+        return {**expected_storage(history), **own}
+
+    with (
+        patch("fl_chain.audit.state_proofs.training_ledger", lambda: ledger),
+        patch("fl_chain.audit.state_proofs.challenge_verifier", lambda: verifier),
+        patch("fl_chain.ledger.expected_storage.ledger_layout", lambda: layout),
+        patch("fl_chain.audit.state_proofs.expected_storage", with_switches),
+    ):
+        yield
+
+
+# ---------------------------------------------------------------------- what calls return
+
+
+def remembering(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a way to run a call that runs none twice.
+
+    What a call returns follows from the block in whose context it runs, whose hash covers the whole state,
+    and from the call. Trials of one attack with more and more rules off make the same blocks again.
+    """
+    known: dict[tuple[bytes, Call], tuple[Any, Reverted | None]] = {}
+
+    def remembered(chain: Chain, header: Any, request: Call) -> Any:
+        key = (header.hash, request)
+        if key not in known:
+            try:
+                known[key] = run(chain, header, request), None
+            except Reverted as error:
+                known[key] = None, error
+        output, error = known[key]
+        if error is not None:
+            raise Reverted(str(error), error.data)
+        return output
+
+    return remembered
+
+
+_CALLS = {name: remembering(getattr(methods, name)) for name in ("call", "estimate_gas")}
+
+
+@contextmanager
+def calls_remembered() -> Iterator[None]:
+    """Let the chains of this process run no call twice that they have run in the same state before."""
+    with patch.multiple(methods, **_CALLS):
+        yield
 
 
 # ---------------------------------------------------------------------- runs brought to a phase

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from arena import COUNT, POSTING_S, PUBLICATION_S, WEIGHT, Arena, Drift, findings_of, warnings_of
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
+from arena import COUNT, POSTING_S, PUBLICATION_S, WEIGHT, Arena, Drift
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, audited
 from rules import (
     AVAILABLE,
     CHALLENGES,
@@ -17,7 +17,9 @@ from rules import (
     DERIVES,
     EXCLUSIONS,
     LEFT_OUT,
+    OBJECTED,
     OBJECTIONS,
+    ORDER,
     OWN_PAYOUT,
     VECTOR_ROOT,
     contract,
@@ -45,8 +47,7 @@ def stands(a: Arena, gain: str, *, round_id: int = 1, watchers: Sequence[int] = 
     if fallen is not None:
         return Stopped((fallen,))
     a.finalise()
-    found = findings_of(a.audit())
-    return Stopped(tuple(found)) if found else Succeeded(gain)
+    return audited(a.audit(), gain)
 
 
 def added(lanes: Lanes, lane: int, change: int) -> Lanes:
@@ -177,6 +178,8 @@ def doubled(a: Arena) -> Result:
     "excludes a competitor's valid update as out of range",
     (OBJECTIONS, "objections"),
     (EXCLUSIONS, "wrongful_exclusion"),
+    (ORDER, "out_of_order"),
+    (OBJECTED, "posting_objected"),
     outcome=Outcome.CHALLENGEABLE,
     phase="published",
 )
@@ -192,7 +195,9 @@ def left_out(a: Arena) -> Result:
     BY,
     "excludes an update as unreadable although everybody has read it in time",
     (OBJECTIONS, "objections"),
-    (LEFT_OUT, "excluded as unreadable"),
+    (LEFT_OUT, "excluded_but_readable"),
+    (ORDER, "out_of_order"),
+    (OBJECTED, "posting_objected"),
     outcome=Outcome.CHALLENGEABLE,
     phase="published",
 )
@@ -207,8 +212,7 @@ def called_unreadable(a: Arena) -> Result:
         watch.step()
     if a.ledger.round(1).posting_number:
         return Stopped(("objections",))
-    seen = [text for text in warnings_of(a.audit()) if "excluded as unreadable" in text]
-    return Stopped(("excluded as unreadable",)) if seen else Succeeded("a competitor is out")
+    return audited(a.audit(), "a competitor is out")
 
 
 @attack(
@@ -373,6 +377,8 @@ def withheld_model(a: Arena) -> Result:
     (OBJECTIONS, "objections"),
     (DERIVED, "sum_blob_missing"),
     (AVAILABLE, "sum_blob_missing"),
+    (ORDER, "out_of_order"),
+    (OBJECTED, "posting_objected"),
     outcome=Outcome.CHALLENGEABLE,
     phase="published",
 )

@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stderr
+from dataclasses import replace
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,34 +21,46 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from arena import Arena, findings_of, warnings_of
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
+from arena import Arena
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, attempt_audit, audited
 from rich.console import Console
 from rules import (
     AUDITOR_KEY,
+    CLOSING,
+    DERIVED,
     ESCAPED,
-    FITTING,
+    FIELDS,
+    FINGERPRINTS,
     INSIDE,
     MARKUP,
+    MEMORY_BOUND,
+    MEMORY_WHOLE,
     NESTING,
     PRINTABLE,
+    PROVEN_EVENTS,
+    PROVEN_STATE,
     SAVED_CHAIN,
     SCRIPT_BY_HASH,
     SIGNED,
+    STATE,
+    TOTALS,
     VISIBLE,
 )
 
-from fl_chain.audit import audit_run
+from fl_chain.audit import AuditReport, audit_run
 from fl_chain.audit.attestation import Attestation, attest, parse_attestation, verify_attestation
 from fl_chain.audit.findings import Finding, Kind
+from fl_chain.audit.resumption import AuditMemory
 from fl_chain.cli.audit_screen import print_finding
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet.database import open_database
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.keys import address_of
+from fl_chain.records import Digest
 from fl_chain.report import parse_report, render_page
 from fl_chain.run.folder import MARKER, RunFolder, read_run_folder
+from fl_chain.store import Store
 
 BY = Who.INPUT
 SCRIPT = "<script>document.title = 'PASS'</script>"
@@ -72,7 +86,13 @@ def saved(a: Arena) -> Path:
     BY,
     "alters a weight in the saved chain of a run's folder",
     (SAVED_CHAIN, "ConfigError"),
-    (FITTING, "state_differs"),
+    (CLOSING, "MalformedResponse"),
+    (FIELDS, "event_differs"),
+    (TOTALS, "total_weight_differs"),
+    (DERIVED, "model_differs"),
+    (STATE, "state_differs"),
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
     phase="posted",
 )
 def forged_folder(a: Arena) -> Result:
@@ -84,12 +104,12 @@ def forged_folder(a: Arena) -> Result:
         ).fetchall()
         forged = data[:32] + (99).to_bytes(32, "big") + data[64:]
         connection.execute("UPDATE logs SET data = ? WHERE block = ? AND topic0 = ?", (forged, block, topic))
-    try:
+
+    def audit() -> AuditReport:
         with read_run_folder(folder).open_chain() as node:
-            found = findings_of(audit_run(Ledger.open(node, a.address), a.store))
-    except FlChainError as error:
-        return Stopped((type(error).__name__,))
-    return Stopped(tuple(found)) if found else Succeeded("the auditor sees weights that nobody declared")
+            return audit_run(Ledger.open(node, a.address), a.store)
+
+    return attempt_audit(audit, "the auditor sees weights that nobody declared")
 
 
 def hashlib_keccak(text: bytes) -> bytes:
@@ -151,8 +171,105 @@ def nested(a: Arena) -> Result:
 def made_up(a: Arena) -> Result:
     with read_run_folder(saved(a)).open_chain() as node:
         report = audit_run(Ledger.open(node, a.address), a.store)
-    noticed = (*findings_of(report), *warnings_of(report))
-    return Stopped(noticed) if noticed else Succeeded("a consortium that never was passes its audit")
+    return audited(report, "a consortium that never was passes its audit")
+
+
+# ---------------------------------------------------------------------- what an audit remembers
+
+
+def remembered(a: Arena, store: Store | None = None) -> Path:
+    """Audit, and return the file of what that is to be resumed from."""
+    file = a.folder / "audit.resume"
+    audit_run(a.opened(), store or a.store, memory=AuditMemory.opened(file))
+    return file
+
+
+def resumed(a: Arena, file: Path, gain: str) -> Result:
+    """Resume an audit from a file."""
+    return attempt_audit(lambda: a.audit(memory=AuditMemory.opened(file)), gain)
+
+
+def altered_sum(a: Arena) -> None:
+    """Flip a bit of what is stored of a partial sum, for the audit to find; no later round needs it."""
+    [file] = (a.folder / "store" / "sums").iterdir()
+    body = bytearray(file.read_bytes())
+    body[3] ^= 1
+    file.write_bytes(body)
+
+
+@attack(
+    163,
+    "damaged memory of an audit",
+    BY,
+    "takes the findings out of the file that an audit is resumed from",
+    (MEMORY_WHOLE, "InputDataError"),
+    phase="posted",
+)
+def damaged_memory(a: Arena) -> Result:
+    altered_sum(a)
+    file = remembered(a)
+    header, entry, *rest = file.read_bytes().splitlines(keepends=True)
+    digest, _, body = entry.partition(b" ")
+    content = json.loads(body)
+    assert content["findings"]
+    content["findings"] = []
+    forged = json.dumps(content, separators=(",", ":")).encode()
+    file.write_bytes(header + digest + b" " + forged + b"\n" + b"".join(rest))
+    return resumed(a, file, "what an audit had found is forgotten")
+
+
+@attack(
+    164,
+    "memory of another audit",
+    BY,
+    "resumes an audit of one store from a file that was made of another, better one",
+    (MEMORY_BOUND, "InputDataError"),
+    phase="posted",
+)
+def other_memory(a: Arena) -> Result:
+    shutil.copytree(a.folder / "store", a.folder / "better")
+    file = remembered(a, Store([str(a.folder / "better")]))
+    altered_sum(a)
+    return resumed(a, file, "nobody looks at the store that is audited")
+
+
+@attack(
+    165,
+    "memory of another ledger's rounds",
+    BY,
+    "puts results about the rounds of another ledger into the file that an audit is resumed from",
+    (FINGERPRINTS, "sum_blob_altered"),
+    outcome=Outcome.DETECTED,
+    phase="posted",
+)
+def foreign_results(a: Arena) -> Result:
+    file = remembered(a)
+    memory = AuditMemory.opened(file)
+    memory.rounds[:] = [replace(one, fingerprint=Digest(bytes(32))) for one in memory.rounds]
+    file.write_bytes(memory.content())
+    altered_sum(a)
+    return resumed(a, file, "a round passes by another's result")
+
+
+@attack(
+    166,
+    "memory that was made up",
+    BY,
+    "writes the file that an audit is resumed from by itself, without findings and with digests that fit",
+    outcome=Outcome.UNDETECTED,
+    phase="posted",
+    why="the file's digests show damage, not forgery: it is the auditor's own, and is worth as much as the "
+    "folder that it lies in. Take none from others, and audit without `--resume` before signing.",
+)
+def made_up_memory(a: Arena) -> Result:
+    altered_sum(a)
+    file = remembered(a)
+    memory = AuditMemory.opened(file)
+    one = memory.rounds[0]
+    assert [finding.kind for finding in one.result.findings] == [Kind.SUM_BLOB_ALTERED]
+    one.result.findings.clear()
+    file.write_bytes(memory.content())
+    return resumed(a, file, "what an audit had found is forgotten")
 
 
 # ---------------------------------------------------------------------- reports

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
 from arena import (
+    CAP,
     CHALLENGE_S,
     POSTING_S,
     UNBONDING_S,
@@ -14,15 +16,28 @@ from arena import (
     findings_of,
     forked,
     ledger_call,
-    warnings_of,
 )
 from eth_hash.auto import keccak
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
-from rules import BALANCE, CHAIN_ID, OTHER_NODE, OWN_PAYOUT, REORGANISED, STATE, contract
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, attempt_audit, audited
+from rules import (
+    BALANCE,
+    CHAIN_ID,
+    CLOSING,
+    FIELDS,
+    OTHER_NODE,
+    OWN_PAYOUT,
+    PROVEN_EVENTS,
+    PROVEN_STATE,
+    REORGANISED,
+    STATE,
+    contract,
+)
 
+from fl_chain.audit import audit_run
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet.rpc import Dispatcher
+from fl_chain.ledger.events import RoundClosed
 from fl_chain.ledger.node import Node
 from fl_chain.records import ZERO_DIGEST, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
@@ -37,11 +52,15 @@ Lie = Callable[[str, Sequence[Any], Any], Any]
 class LyingTransport:
     """A node that answers as it likes: what a chain says, changed on the way."""
 
-    def __init__(self, chain: Any, lie: Lie) -> None:
+    def __init__(self, chain: Any, lie: Lie, refused: Collection[str] = ()) -> None:
         self.dispatcher = Dispatcher(chain)
         self._lie = lie
+        self._refused = refused
 
     def request(self, method: str, parameters: Sequence[Any]) -> Any:
+        if method in self._refused:
+            error = {"code": -32601, "message": f"the method {method} does not exist"}
+            return {"jsonrpc": "2.0", "id": 0, "error": error}
         answer = self.dispatcher.answer(
             {"jsonrpc": "2.0", "id": 0, "method": method, "params": list(parameters)}
         )
@@ -56,20 +75,31 @@ class LyingTransport:
         pass
 
 
-def lying(a: Arena, lie: Lie) -> Node:
-    """Return a node that lies."""
-    return Node([("a node that lies", LyingTransport(a.chain, lie))], None)
+def lying(a: Arena, lie: Lie, refused: Collection[str] = ()) -> Node:
+    """Return a node that lies, and refuses some methods."""
+    return Node([("a node that lies", LyingTransport(a.chain, lie, refused))], None)
 
 
-def audited(a: Arena, node: Node, gain: str) -> Result:
+def topic_of(event: str) -> str:
+    """Return the topic of an event."""
+    return "0x" + keccak(event.encode()).hex()
+
+
+def replaced(words: str, old: int, new: int) -> str:
+    """Return ABI-encoded words, as hexadecimal digits, with another value in the place of one."""
+    body = words.removeprefix("0x")
+    parts = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return "0x" + "".join(f"{new:064x}" if part == f"{old:064x}" else part for part in parts)
+
+
+def audited_by(a: Arena, node: Node, gain: str) -> Result:
     """Audit against a node."""
-    from fl_chain.audit import audit_run
-
-    found = findings_of(audit_run(a.opened(node), a.store))
-    return Stopped(tuple(found)) if found else Succeeded(gain)
+    return attempt_audit(lambda: audit_run(a.opened(node), a.store), gain)
 
 
 # ---------------------------------------------------------------------- nodes that lie
+
+PROOF_METHODS = ("eth_getProof", "eth_getBlockReceipts", "eth_getRawTransactionByHash")
 
 
 @attack(
@@ -77,8 +107,11 @@ def audited(a: Arena, node: Node, gain: str) -> Result:
     "false answer about an event",
     BY,
     "a node shows a submission with another weight than the ledger has",
+    (CLOSING, "MalformedResponse"),
+    (FIELDS, "event_differs"),
     (STATE, "state_differs"),
-    outcome=Outcome.DETECTED,
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
     phase="closed",
 )
 def false_event(a: Arena) -> Result:
@@ -90,7 +123,7 @@ def false_event(a: Arena) -> Result:
                 log["data"] = log["data"][:66] + f"{99:064x}" + log["data"][130:]
         return result
 
-    return audited(a, lying(a, lie), "the auditor sees weights that nobody declared")
+    return audited_by(a, lying(a, lie), "the auditor sees weights that nobody declared")
 
 
 @attack(
@@ -98,7 +131,10 @@ def false_event(a: Arena) -> Result:
     "withheld event",
     BY,
     "a node shows nobody that a reward was paid",
-    (STATE, "balance_short"),
+    (STATE, "state_differs"),
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
+    (BALANCE, "balance_short"),
     outcome=Outcome.DETECTED,
     phase="final",
 )
@@ -109,14 +145,14 @@ def withheld_event(a: Arena) -> Result:
     def lie(method: str, parameters: Sequence[Any], result: Any) -> Any:
         return [log for log in result if log["topics"][0] != topic] if method == "eth_getLogs" else result
 
-    return audited(a, lying(a, lie), "a payment is not in the report")
+    return audited_by(a, lying(a, lie), "a payment is not in the report")
 
 
 @attack(
     113,
     "false answer about the state",
     BY,
-    "a node says of the contract's state what does not follow from its events",
+    "a node that offers no proofs says of the contract's state what does not follow from its events",
     (STATE, "state_differs"),
     outcome=Outcome.DETECTED,
     phase="posted",
@@ -128,7 +164,8 @@ def false_state(a: Arena) -> Result:
         is_asked = method == "eth_call" and str(parameters[0].get("data", "")).startswith(selector)
         return "0x" + f"{10**18:064x}" if is_asked else result
 
-    return audited(a, lying(a, lie), "the auditor believes in money that is not there")
+    report = audit_run(a.opened(lying(a, lie, PROOF_METHODS)), a.store)
+    return audited(report, "the auditor believes in money that is not there")
 
 
 @attack(
@@ -148,12 +185,10 @@ def false_chain(a: Arena) -> Result:
     a.wait(1)
     branch.catch_up()
     branch.catch_up()
-    from fl_chain.audit import audit_run
-
     alone = audit_run(a.opened(false_node), a.store)
     assert findings_of(alone) == []
-    found = findings_of(audit_run(a.opened(false_node), a.store, others=[a.node]))
-    return Stopped(tuple(found)) if found else Succeeded("the auditor signs for a chain that nobody has")
+    report = audit_run(a.opened(false_node), a.store, others=[a.node])
+    return audited(report, "the auditor signs for a chain that nobody has")
 
 
 @attack(
@@ -171,7 +206,121 @@ def one_node(a: Arena) -> Result:
     a.resources.callback(branch.close)
     a.post()
     node = Node([("a node that lies", LyingTransport(branch, lambda _m, _p, result: result))], None)
-    return audited(a, node, "the auditor signs for a chain that nobody has")
+    return audited_by(a, node, "the auditor signs for a chain that nobody has")
+
+
+def other_caps(method: str, parameters: Sequence[Any], result: Any) -> Any:
+    """Say of every participant, in event and state, that it may weigh five times as much."""
+    topic = topic_of("ParticipantAdmitted(address,uint32)")
+    selector = "0x" + keccak(b"participantOf(address)")[:4].hex()
+    for log in result if method == "eth_getLogs" else ():
+        if log["topics"][0] == topic:
+            log["data"] = replaced(log["data"], CAP, 5 * CAP)
+    is_asked = method == "eth_call" and str(parameters[0].get("data", "")).startswith(selector)
+    return replaced(result, CAP, 5 * CAP) if is_asked else result
+
+
+@attack(
+    126,
+    "false caps, in events and state alike",
+    BY,
+    "the one node that is asked shows other weight caps, and makes the contract's answers fit",
+    (PROVEN_EVENTS, "proven_events_differ"),
+    (PROVEN_STATE, "proven_state_differs"),
+    outcome=Outcome.DETECTED,
+    phase="posted",
+)
+def false_caps(a: Arena) -> Result:
+    return audited_by(a, lying(a, other_caps), "weights look small beside what was allowed")
+
+
+@attack(
+    127,
+    "false funder",
+    BY,
+    "the one node that is asked shows another account as the one that funded the run",
+    (PROVEN_EVENTS, "proven_events_differ"),
+    outcome=Outcome.DETECTED,
+    phase="posted",
+)
+def false_funder(a: Arena) -> Result:
+    topic, other = topic_of("PoolFunded(address,uint256)"), f"0x{int(a.stranger.address, 16):064x}"
+
+    def lie(method: str, parameters: Sequence[Any], result: Any) -> Any:
+        for log in result if method == "eth_getLogs" else ():
+            if log["topics"][0] == topic:
+                log["topics"][1] = other
+        return result
+
+    return audited_by(a, lying(a, lie), "others have the credit for the money")
+
+
+@attack(
+    128,
+    "false recipient",
+    BY,
+    "the one node that is asked shows another account as the one that a payment went to",
+    (FIELDS, "event_differs"),
+    (PROVEN_EVENTS, "proven_events_differ"),
+    outcome=Outcome.DETECTED,
+    phase="final",
+)
+def false_recipient(a: Arena) -> Result:
+    a.ledger.claim(a.stranger, a.who(0), [a.submission(0)])
+    topic = topic_of("RewardClaimed(uint32,address,address,uint256)")
+    paid, other = int(a.who(0), 16), int(a.stranger.address, 16)
+
+    def lie(method: str, parameters: Sequence[Any], result: Any) -> Any:
+        for log in result if method == "eth_getLogs" else ():
+            if log["topics"][0] == topic:
+                log["data"] = replaced(log["data"], paid, other)
+        return result
+
+    return audited_by(a, lying(a, lie), "who was paid does not stand in the report")
+
+
+@attack(
+    129,
+    "false seed, and a block to fit",
+    BY,
+    "the one node that is asked shows another seed of a round, and randomness of its block that gives it",
+    (PROVEN_EVENTS, "event_proof_fails"),
+    outcome=Outcome.DETECTED,
+    phase="posted",
+)
+def false_seed(a: Arena) -> Result:
+    topic = topic_of("RoundClosed(uint32,bytes32,bytes32,uint16,uint32,uint16)")
+    digest, own = a.ledger.round(1).digest.hex(), a.history.seeds[1].hex()
+    randomness = bytes(31) + b"\x01"
+    seed = hashlib.sha256(randomness + bytes.fromhex(digest)).hexdigest()
+    number = next(log.place.block_number for log in a.ledger.all_events() if isinstance(log, RoundClosed))
+
+    def lie(method: str, parameters: Sequence[Any], result: Any) -> Any:
+        for log in result if method == "eth_getLogs" else ():
+            if log["topics"][0] == topic:
+                log["data"] = log["data"].replace(own, seed)
+        if method == "eth_getBlockByNumber" and result["number"] == hex(number):
+            result["mixHash"] = "0x" + randomness.hex()
+        return result
+
+    return audited_by(a, lying(a, lie), "a seed that somebody chose looks like chance")
+
+
+@attack(
+    130,
+    "refused proofs",
+    BY,
+    "the one node that is asked lies about caps as in 126, and has no method that a proof could come from",
+    outcome=Outcome.UNDETECTED,
+    phase="posted",
+    why="many honest nodes refuse proofs as well, so a refusal shows nothing. The report says under "
+    "`proofs` that none was offered: ask a node that offers them, or compare two with `--compare-rpc`.",
+)
+def refused_proofs(a: Arena) -> Result:
+    report = audit_run(a.opened(lying(a, other_caps, PROOF_METHODS)), a.store)
+    assert report.proofs is not None
+    assert {part["outcome"] for part in report.proofs.values()} == {"not_offered"}
+    return audited(report, "weights look small beside what was allowed")
 
 
 @attack(
@@ -271,8 +420,7 @@ def challenge_ahead(a: Arena) -> Result:
         a.ledger.challenge(a.second, 1, outcome.proof)
     reward_wei = a.ledger.account(a.stranger.address).credit_wei
     assert reward_wei == a.policy.ledger.challenge_reward_wei <= a.policy.ledger.bond_wei // 10
-    noticed = (*findings_of(a.audit()), *warnings_of(a.audit()))
-    return Stopped(noticed) if noticed else Succeeded("the challenge reward is the front-runner's")
+    return audited(a.audit(), "the challenge reward is the front-runner's")
 
 
 # ---------------------------------------------------------------------- money
@@ -328,7 +476,7 @@ def sulking_token(a: Arena) -> Result:
 )
 def burning_token(a: Arena) -> Result:
     a.call(a.ledger.token(), "burn(address,uint256)", a.address, 10**17)
-    return audited(a, a.node, "rewards are promised that nobody can pay")
+    return audited_by(a, a.node, "rewards are promised that nobody can pay")
 
 
 @attack(

@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import replace
 
-from arena import COUNT, Arena, deploy_switchable, findings_of, warnings_of
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
+from arena import COUNT, Arena, deploy_switchable, noticed
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, audited
 from rules import CODE, CONSTANTS, DOCUMENT_HASH, POLICY_DIFFERS, POLICY_HASH, TASK_HASH, contract
 
 from fl_chain.audit import audit_run
@@ -132,8 +132,7 @@ def other_constants(a: Arena) -> Result:
     result = attempt(lambda: read_policy(ledger.definition(), ledger.policy(), a.store), "")
     if isinstance(result, Stopped):
         return result
-    found = findings_of(audit_run(ledger, a.store))
-    return Stopped(tuple(found)) if found else Succeeded("a hundredth of the promised reward is paid")
+    return audited(audit_run(ledger, a.store), "a hundredth of the promised reward is paid")
 
 
 @attack(
@@ -217,11 +216,10 @@ def cohort_of_one(a: Arena) -> Result:
     a.publish(0)
     a.post()
     report = a.audit()
-    noticed = (*findings_of(report), *warnings_of(report))
     base, model = (a.model(one).view(">i4").astype(int) for one in (0, 1))
     update = a.updates(1)[0].view(">i4").astype(int)
     assert abs(_correlation(model - base, update) - 1) < 1e-9
-    return Stopped(noticed) if noticed else Succeeded("the model minus its base is one participant's update")
+    return audited(report, "the model minus its base is one participant's update")
 
 
 def _correlation(one, other) -> float:
@@ -246,6 +244,6 @@ def two_ledgers(a: Arena) -> Result:
     a.play_round(1)
     a.post()
     reports = [a.audit(), audit_run(other, a.store)]
-    noticed = tuple(one for report in reports for one in (*findings_of(report), *warnings_of(report)))
     assert vector_root(a.model(0)) == other.model_root(0)
-    return Stopped(noticed) if noticed else Succeeded("participants believe in a consortium that is none")
+    seen = tuple(one for report in reports for one in noticed(report))
+    return Stopped(seen) if seen else Succeeded("participants believe in a consortium that is none")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
-from arena import COUNT, PUBLICATION_S, SUBMISSION_S, WEIGHT, Arena, findings_of, warnings_of
-from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt
+from arena import COUNT, PUBLICATION_S, SUBMISSION_S, WEIGHT, Arena, findings_of
+from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, audited
 from rules import (
     BOUNDS,
     CHALLENGES,
@@ -14,9 +14,11 @@ from rules import (
     EQUAL,
     IN_TIME,
     NEAR,
+    NORMS,
     OPENING,
     RANGE,
     READABLE,
+    REJECTED,
     SECRET_SALT,
     SIZE,
     VECTOR_ROOT,
@@ -73,21 +75,11 @@ def included(a: Arena, gain: str, *, round_id: int = 1) -> Result:
     return Succeeded(gain) if reason is None else Stopped((reason,))
 
 
-def seen(a: Arena, words: str, gain: str) -> Result:
-    """Audit, and look for a warning with these words."""
+def suspected(a: Arena, gain: str) -> Result:
+    """Audit; no rule is broken, so all that it may have is warnings."""
     report = a.audit()
     assert findings_of(report) == []
-    warnings = warnings_of(report)
-    if any(words in text for text in warnings):
-        return Stopped((words,))
-    return Stopped(tuple(warnings)) if warnings else Succeeded(gain)
-
-
-def unseen(a: Arena, gain: str) -> Result:
-    """Audit, and let nothing that it says count for the attacker."""
-    report = a.audit()
-    noticed = (*findings_of(report), *warnings_of(report))
-    return Stopped(noticed) if noticed else Succeeded(gain)
+    return audited(report, gain)
 
 
 # ---------------------------------------------------------------------- weights
@@ -109,8 +101,7 @@ def inflated(a: Arena) -> Result:
         return result
     a.publish(ODD, lanes=lanes)
     a.post()
-    found = findings_of(a.audit())
-    return Stopped(tuple(found)) if found else Succeeded("its update counts ten times")
+    return audited(a.audit(), "its update counts ten times")
 
 
 @attack(
@@ -148,7 +139,7 @@ def claimed_samples(a: Arena) -> Result:
     with_odd(a, lanes, weight=1000)
     a.publish(ODD, lanes=lanes)
     a.post()
-    return unseen(a, "its update counts ten times")
+    return suspected(a, "its update counts ten times")
 
 
 # ---------------------------------------------------------------------- copies
@@ -179,9 +170,8 @@ def copied_commitment(a: Arena) -> Result:
     "copied update",
     BY,
     "submits in the next round what another published in this one",
-    (EQUAL, "is the same vector as that of"),
-    (NEAR, "has the same direction as that of"),
-    (DIRECTIONS, "points away from the others"),
+    (EQUAL, "update_copied"),
+    (DIRECTIONS, "direction_outlier"),
     outcome=Outcome.DETECTED,
     phase="posted",
 )
@@ -190,7 +180,7 @@ def copied_update(a: Arena) -> Result:
     with_odd(a, lanes, round_id=2)
     a.publish(ODD, 2, lanes=lanes)
     a.post(round_id=2)
-    return copied(a, "it is paid for another's work")
+    return suspected(a, "it is paid for another's work")
 
 
 @attack(
@@ -198,9 +188,8 @@ def copied_update(a: Arena) -> Result:
     "replayed update",
     BY,
     "submits its update of the last round again, without training",
-    (EQUAL, "is the same vector as its own"),
-    (NEAR, "has the same direction as its own"),
-    (DIRECTIONS, "points away from the others"),
+    (EQUAL, "update_repeated"),
+    (DIRECTIONS, "direction_outlier"),
     outcome=Outcome.DETECTED,
     phase="posted",
 )
@@ -209,19 +198,26 @@ def replayed_update(a: Arena) -> Result:
     with_odd(a, lanes, round_id=2)
     a.publish(ODD, 2, lanes=lanes)
     a.post(round_id=2)
-    return copied(a, "it is paid for work that it has not done")
+    return suspected(a, "it is paid for work that it has not done")
 
 
-def copied(a: Arena, gain: str) -> Result:
-    """Audit, and return by which warning the copy is seen."""
-    report = a.audit()
-    assert findings_of(report) == []
-    phrases = ("is the same vector as its own", "is the same vector as that of")
-    phrases += ("has the same direction as its own", "has the same direction as that of")
-    phrases += ("points away from the others",)
-    said = tuple(words for words in phrases if any(words in text for text in warnings_of(report)))
-    assert said or not warnings_of(report)
-    return Stopped(said) if said else Succeeded(gain)
+@attack(
+    68,
+    "copied update in another length",
+    BY,
+    "submits in the next round what another published in this one, half as long",
+    (NEAR, "update_nearly_copied"),
+    (DIRECTIONS, "direction_outlier"),
+    outcome=Outcome.DETECTED,
+    phase="posted",
+)
+def rescaled_update(a: Arena) -> Result:
+    halves = np.rint(a.updates(1)[0].view(">i4").astype(np.int64) / 2).astype(np.int32)
+    lanes = halves.view(np.uint32).astype(LANE)
+    with_odd(a, lanes, round_id=2)
+    a.publish(ODD, 2, lanes=lanes)
+    a.post(round_id=2)
+    return suspected(a, "it is paid for another's work")
 
 
 @attack(
@@ -357,6 +353,7 @@ def oversized(a: Arena) -> Result:
     (BOUNDS, "out_of_range"),
     (CHALLENGES, "range"),
     (RANGE, "update_out_of_range"),
+    (NORMS, "norm_outlier"),
     phase="waiting",
 )
 def nan_blob(a: Arena) -> Result:
@@ -372,6 +369,7 @@ def nan_blob(a: Arena) -> Result:
     (BOUNDS, "out_of_range"),
     (CHALLENGES, "range"),
     (RANGE, "update_out_of_range"),
+    (DIRECTIONS, "direction_outlier"),
     phase="waiting",
 )
 def over_norm(a: Arena) -> Result:
@@ -411,8 +409,7 @@ def out_of_range(a: Arena, lanes: Lanes, gain: str) -> Result:
     if fallen is not None:
         return Stopped((fallen,))
     a.finalise()
-    found = findings_of(a.audit())
-    return Stopped(tuple(found)) if found else Succeeded(gain)
+    return audited(a.audit(), gain)
 
 
 # ---------------------------------------------------------------------- updates that are none
@@ -423,7 +420,7 @@ def out_of_range(a: Arena, lanes: Lanes, gain: str) -> Result:
     "zero update",
     BY,
     "submits zeros, and is rewarded like any other",
-    (EQUAL, "is zero in every lane"),
+    (EQUAL, "update_zero"),
     outcome=Outcome.DETECTED,
     phase="waiting",
 )
@@ -432,7 +429,7 @@ def zero_update(a: Arena) -> Result:
     with_odd(a, lanes)
     a.publish(ODD, lanes=lanes)
     a.post()
-    return seen(a, "is zero in every lane", "it is paid for nothing")
+    return suspected(a, "it is paid for nothing")
 
 
 @attack(
@@ -440,7 +437,7 @@ def zero_update(a: Arena) -> Result:
     "pure noise",
     BY,
     "submits random lanes of the usual size",
-    (DIRECTIONS, "points away from the others"),
+    (DIRECTIONS, "direction_outlier"),
     outcome=Outcome.DETECTED,
     phase="waiting",
 )
@@ -451,7 +448,7 @@ def pure_noise(a: Arena) -> Result:
     with_odd(a, lanes)
     a.publish(ODD, lanes=lanes)
     a.post()
-    return seen(a, "points away from the others", "it is paid for noise")
+    return suspected(a, "it is paid for noise")
 
 
 @attack(
@@ -471,7 +468,7 @@ def noisy(a: Arena) -> Result:
     with_odd(a, lanes)
     a.publish(ODD, lanes=lanes)
     a.post()
-    return unseen(a, "the model is worse than it would be")
+    return suspected(a, "the model is worse than it would be")
 
 
 @attack(
@@ -490,7 +487,7 @@ def poisoned(a: Arena) -> Result:
     with_odd(a, lanes)
     a.publish(ODD, lanes=lanes)
     a.post()
-    return unseen(a, "the model has a backdoor")
+    return suspected(a, "the model has a backdoor")
 
 
 # ---------------------------------------------------------------------- who takes part
@@ -794,10 +791,9 @@ def framed(a: Arena) -> Result:
     "majority against an honest posting",
     BY,
     "more than half of the submitters object to a posting that is right",
-    outcome=Outcome.UNDETECTED,
+    (REJECTED, "rejected_though_right"),
+    outcome=Outcome.DETECTED,
     phase="posted",
-    why="objection exists for what arithmetic cannot show, so nothing can show that it is wrong. It takes "
-    "more than half, costs the aggregator its turn but no bond, and who objected stands on the ledger.",
 )
 def majority(a: Arena) -> Result:
     for number in range(3):
@@ -807,4 +803,4 @@ def majority(a: Arena) -> Result:
     [fallen] = a.history.fallen
     assert fallen.reason is FallReason.OBJECTIONS
     assert a.ledger.round(1).status is RoundStatus.CLOSED
-    return unseen(a, "an honest posting falls")
+    return suspected(a, "an honest posting falls")

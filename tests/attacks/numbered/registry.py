@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from arena import Arena, arena_at
+from arena import Arena, arena_at, calls_remembered, noticed, shipped_instead
 from contract_rules import mask
 
+from fl_chain.audit import AuditReport
 from fl_chain.errors import FlChainError, LedgerReverted
 
 
@@ -136,6 +137,7 @@ class Attack:
         """
         switches = [name for rule in off for name in rule.switches]
         with ExitStack() as stack:
+            stack.enter_context(calls_remembered())
             arena = arena_at(
                 self.phase,
                 folder,
@@ -145,6 +147,8 @@ class Attack:
                 token=self.token,
             )
             stack.callback(arena.chain.close)
+            if arena.is_switchable:
+                stack.enter_context(shipped_instead(arena.rules_off))
             for rule in off:
                 stack.enter_context(rule.off())
             stack.enter_context(arena.resources)
@@ -207,6 +211,21 @@ def attempt(call: Callable[[], object], gain: str, *, holds: Callable[[], bool] 
         return Stopped((type(error).__name__,))
     assert holds(), "the attack went through, but its author has nothing from it"
     return Succeeded(gain)
+
+
+def audited(report: AuditReport, gain: str) -> Result:
+    """Say what an audit makes of an attack: whatever it says of it, a warning too, is no success."""
+    kinds = noticed(report)
+    return Stopped(kinds) if kinds else Succeeded(gain)
+
+
+def attempt_audit(audit: Callable[[], AuditReport], gain: str) -> Result:
+    """Let somebody audit; an audit that refuses what it is given names itself."""
+    try:
+        report = audit()
+    except FlChainError as error:
+        return Stopped((type(error).__name__,))
+    return audited(report, gain)
 
 
 def attacks() -> list[Attack]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from registry import Patch, Rule
 
-from fl_chain.audit.findings import Collection
+from fl_chain.audit.findings import Collection, Finding
+from fl_chain.audit.kinds import RULES, Kind, Severity
+from fl_chain.audit.resumption import AuditMemory
 from fl_chain.commitment.chunks import LANE
+from fl_chain.ledger import events as e
 from fl_chain.ledger.keys import address_of
-from fl_chain.records import Digest, Opening
+from fl_chain.ledger.tables import Tables
+from fl_chain.records import Digest, Opening, RoundStatus
 from fl_chain.run.verdicts import Doubt, Hidden, Unprovable
 from fl_chain.store.blobs import Update
 
@@ -24,33 +28,46 @@ def contract(switch: str, text: str, where: str) -> Rule:
     return Rule(text, where, switches=(switch,))
 
 
+def _without(kinds: Sequence[str], findings: list[Finding]) -> None:
+    findings[:] = [one for one in findings if one.kind.value not in kinds]
+
+
 def silenced(*kinds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return what makes of a report's ``add`` one that adds no findings of some kinds."""
+    """Return what makes of a report's ``take`` one that takes no findings of some kinds."""
 
-    def wrapped(add: Callable[..., None]) -> Callable[..., None]:
-        def added(self: Collection, kind: Any, detail: str, **where: Any) -> None:
-            if kind.value not in kinds:
-                add(self, kind, detail, **where)
+    def wrapped(take: Callable[..., None]) -> Callable[..., None]:
+        def taken(self: Collection, finding: Finding) -> None:
+            if finding.kind.value not in kinds:
+                take(self, finding)
 
-        return added
+        return taken
+
+    return wrapped
+
+
+def silenced_round(*kinds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what makes of a report's ``absorb`` one that lets findings of some kinds fall."""
+
+    def wrapped(absorb: Callable[..., None]) -> Callable[..., None]:
+        def absorbed(self: Collection, other: Collection) -> None:
+            _without(kinds, other.findings)
+            _without(kinds, other.warnings)
+            absorb(self, other)
+
+        return absorbed
 
     return wrapped
 
 
 def audit_check(text: str, *kinds: str) -> Rule:
     """Return a check of the audit, by the kinds of findings that it has."""
-    patched = Patch("fl_chain.audit.findings", "Collection.add", wrap=silenced(*kinds))
-    return Rule(text, f"audit: `{'`, `'.join(kinds)}`", patches=(patched,))
-
-
-def statistics_check(text: str, *methods: str) -> Rule:
-    """Return a check of the audit that looks at the updates themselves, and warns."""
-    patches = tuple(Patch("fl_chain.audit.statistics", name, _no_warnings) for name in methods)
-    return Rule(text, f"audit: warnings, `{methods[0].split('.')[-1].strip('_')}`", patches=patches)
-
-
-def _no_warnings(*_: Any) -> Iterable[str]:
-    return iter(())
+    severities = {RULES[Kind(kind)].severity for kind in kinds}
+    patches = (
+        Patch("fl_chain.audit.findings", "Collection.take", wrap=silenced(*kinds)),
+        Patch("fl_chain.audit.findings", "Collection.absorb", wrap=silenced_round(*kinds)),
+    )
+    what = "audit, as a warning" if severities == {Severity.WARNING} else "audit"
+    return Rule(text, f"{what}: `{'`, `'.join(kinds)}`", patches=patches)
 
 
 # ---------------------------------------------------------------------- blobs
@@ -187,6 +204,25 @@ REORGANISED = Rule(
     "`ledger.client.Ledger._confirmed_head`",
     patches=(Patch("fl_chain.ledger.client", "Ledger._forget", nothing),),
 )
+
+
+def _closing_with_anything(apply: Callable[..., None]) -> Callable[..., None]:
+    def applied(event: e.Event, tables: Tables) -> None:
+        if not isinstance(event, e.RoundClosed):
+            apply(event, tables)
+            return
+        tables.seeds[event.round] = event.seed
+        tables.update_round(event.round, status=RoundStatus.CLOSED, since=event.place.timestamp)
+        tables.update_state(last_closed=event.round)
+
+    return applied
+
+
+CLOSING = Rule(
+    "a round closes with the digest and the weights of what was submitted to it",
+    "`ledger.replay.apply_event`",
+    patches=(Patch("fl_chain.ledger.history", "apply_event", wrap=_closing_with_anything),),
+)
 OTHER_NODE = Rule(
     "another node says the same of blocks, code, events and state",
     "`audit.nodes.audit_other_node`",
@@ -251,26 +287,66 @@ MARKUP = Rule(
     patches=(Patch("fl_chain.cli.audit_screen", "escape", str),),
 )
 
+# ---------------------------------------------------------------------- what an audit remembers
+
+
+def _parsed_whatever_its_digest(self: AuditMemory, line: bytes, form: Any) -> Any:
+    _, _, body = line.partition(b" ")
+    return form.model_validate_json(body, strict=True)
+
+
+def _bound_to_anything(bind: Callable[..., None]) -> Callable[..., None]:
+    return lambda self, header: bind(self, header) if self.header is None else None
+
+
+MEMORY_WHOLE = Rule(
+    "each line of an audit's memory has the digest of all lines up to it",
+    "`audit.resumption.AuditMemory`",
+    patches=(Patch("fl_chain.audit.resumption", "AuditMemory._parsed", _parsed_whatever_its_digest),),
+)
+MEMORY_BOUND = Rule(
+    "an audit's memory is of the same chain, ledger, first round and stores",
+    "`audit.resumption.AuditMemory.bind`",
+    patches=(Patch("fl_chain.audit.resumption", "AuditMemory.bind", wrap=_bound_to_anything),),
+)
+FINGERPRINTS = Rule(
+    "a remembered result is of rounds of which the ledger still says the same",
+    "`audit.fingerprints.round_fingerprints`",
+    patches=(
+        Patch(
+            "fl_chain.audit.run",
+            "round_fingerprints",
+            lambda history, events: [Digest(bytes(32)) for _ in history.rounds],
+        ),
+    ),
+)
+
 # ---------------------------------------------------------------------- the audit
 
 DERIVED = audit_check(
     "every partial sum and every model is derived again and compared", "partial_sum_differs", "model_differs"
 )
 ALTERED = audit_check("every copy of every blob is what was committed to", "update_altered")
-STATE = audit_check(
-    "the contract's state is what follows from its events", "state_differs", "digest_differs", "balance_short"
-)
-FITTING = audit_check(
-    "events, state and blobs fit together",
-    "state_differs",
-    "digest_differs",
-    "total_weight_differs",
-    "model_differs",
-)
+STATE = audit_check("the contract's state is what follows from its events", "state_differs")
+FIELDS = audit_check("every field of an event is what the events before it give", "event_differs")
+ORDER = audit_check("every step comes in its place, from whom may take it", "out_of_order")
+TOTALS = audit_check("a posting's weight is that of what it includes", "total_weight_differs")
 BALANCE = audit_check("the contract holds at least what it owes", "balance_short")
+PROVEN_EVENTS = audit_check(
+    "the events are those that the receipts of the blocks hold, proven against the audited block's hash",
+    "event_proof_fails",
+    "proven_events_differ",
+)
+PROVEN_STATE = audit_check(
+    "the contract's storage, proven against the audited block's hash, is what its events give",
+    "state_proof_fails",
+    "proven_state_differs",
+)
 WEIGHTS = audit_check("no weight is over its participant's cap", "weight_over_cap")
 RANGE = audit_check("no included update is out of range", "update_out_of_range")
 EXCLUSIONS = audit_check("no valid update is left out as something else", "wrongful_exclusion")
+OBJECTED = audit_check("a posting that stands has nobody's objection", "posting_objected")
+REJECTED = audit_check("a posting that fell by objections was not right", "rejected_though_right")
 AVAILABLE = audit_check(
     "every blob that is wanted is there",
     "sum_blob_missing",
@@ -283,14 +359,14 @@ POLICY_DIFFERS = Rule(
     "audit: `policy_differs`",
     patches=(Patch("fl_chain.audit.documents", "differing_constants", lambda *_: []),),
 )
-EQUAL = statistics_check("no two updates are the same, and none is zero", "UpdateStatistics._equal_ones")
-NEAR = statistics_check("no two updates have the same direction", "UpdateStatistics._near_ones")
-NORMS = statistics_check("no update is far longer or shorter than the others", "_unusual_norms")
-DIRECTIONS = statistics_check("no update points away from the others", "_unusual_directions")
-LEFT_OUT = Rule(
-    "an update that was left out as unreadable and is there now is named",
-    "audit: warnings, exclusions",
-    patches=(Patch("fl_chain.audit.updates", "UpdateReader.audit_exclusions", nothing),),
+EQUAL = audit_check(
+    "no two updates are the same, and none is zero", "update_zero", "update_copied", "update_repeated"
+)
+NEAR = audit_check("no two updates have the same direction", "update_nearly_copied")
+NORMS = audit_check("no update is far longer or shorter than the others", "norm_outlier")
+DIRECTIONS = audit_check("no update points away from the others", "direction_outlier")
+LEFT_OUT = audit_check(
+    "an update that was left out as unreadable and is there now is named", "excluded_but_readable"
 )
 
 # ---------------------------------------------------------------------- the contract

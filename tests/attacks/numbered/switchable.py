@@ -15,11 +15,14 @@ from typing import Any
 
 from contract_rules import instrumented
 
+from fl_chain.ledger.artifact import Artifact, parse_artifact
+
 ROOT = Path(__file__).resolve().parents[3]
 COMPILED = Path(__file__).with_name("switchable.json")
 HOSTILE = Path(__file__).parent / "contracts" / "Hostile.sol"
 UNIT = "Hostile.sol"
 LEDGER = "TrainingLedger.sol"
+ARTIFACT_PARTS = ("bytecode", "deployedBytecode", "immutableReferences", "storageLayout")
 
 
 def sources() -> dict[str, str]:
@@ -41,22 +44,41 @@ def compiled(units: dict[str, str]) -> dict[str, Any]:
     """Compile, in one run of the compiler."""
     import compile_contracts as compiler
 
-    wanted = {
-        LEDGER: {"TrainingLedger": ["evm.bytecode"]},
-        UNIT: {"HostileAccount": ["evm.bytecode"], "HostileToken": ["evm.bytecode"]},
+    wanted = compiler.SETTINGS["outputSelection"] | {
+        UNIT: {"HostileAccount": ["evm.bytecode"], "HostileToken": ["evm.bytecode"]}
     }
-    output = compiler.compile_sources(units, wanted)["contracts"]
-    codes = {
-        name: output[unit][name]["evm"]["bytecode"]["object"] for unit in wanted for name in wanted[unit]
+    output = compiler.compile_sources(units, wanted)
+    contracts = output["contracts"]
+    codes = {name: contracts[UNIT][name]["evm"]["bytecode"]["object"] for name in wanted[UNIT]}
+    return {
+        "sources": source_hash(units),
+        "bytecode": codes,
+        "artifacts": {
+            name: {part: one[part] for part in ARTIFACT_PARTS}
+            for name, one in compiler.artifacts_of(output, {}).items()
+        },
     }
-    return {"sources": source_hash(units), "bytecode": codes}
+
+
+@cache
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(COMPILED.read_text(encoding="utf-8"))
+    return content
 
 
 @cache
 def creation_code(contract: str) -> bytes:
     """Return what deploys one of the contracts, before its constructor's arguments."""
-    content = json.loads(COMPILED.read_text(encoding="utf-8"))
-    return bytes.fromhex(content["bytecode"][contract])
+    artifacts = _content()["artifacts"]
+    if contract in artifacts:
+        return bytes.fromhex(artifacts[contract]["bytecode"].removeprefix("0x"))
+    return bytes.fromhex(_content()["bytecode"][contract])
+
+
+@cache
+def artifact(contract: str) -> Artifact:
+    """Return what the package would carry of a contract, were the instrumented one what it ships."""
+    return parse_artifact({"abi": [], **_content()["artifacts"][contract]})
 
 
 def main() -> int:
