@@ -127,8 +127,10 @@ class RoundAudit:
     def _audit_posting(self, current: Round, posting: Posting, result: RoundResult) -> None:
         reader = self._reader(result)
         outsiders = self.cohorts.audit(posting, result)
-        by_rule_elsewhere = self.rules.chooses or not self.cohorts.is_known
-        reader.audit_exclusions(posting, rule_chooses=by_rule_elsewhere, outsiders=outsiders)
+        # Where the policy document does not say, nobody is accused of having left out by rule.
+        is_known = self.rules.rule is not None and self.cohorts.is_known
+        rule_chooses = self.rules.chooses or not is_known
+        reader.audit_exclusions(posting, rule_chooses=rule_chooses, outsiders=outsiders)
         self.rules.audit_selection(current, posting, outsiders, result)
         posted = self.models.read_posted(result, posting)
         self.models.read_sums(result, posting)

@@ -9,8 +9,9 @@ import pytest
 from consortium import Consortium, policy
 from test_algorithm_runs import intrude, members, posted
 
-from fl_chain.audit import explain_rewards
+from fl_chain.audit import AuditMemory, audit_run, explain_rewards
 from fl_chain.audit.checks import CheckId
+from fl_chain.audit.fingerprints import round_fingerprints
 from fl_chain.config import CohortSettings, NormBoundSettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.ledger.history import History
@@ -61,6 +62,33 @@ def test_the_rule_chooses_among_the_members_alone(bounded: Consortium) -> None:
         (term, *_) = explain_rewards(bounded.ledger(), bounded.store, who).terms
         assert term.problems == ()
         assert (term.share > 0) == (index == kept)
+
+
+def test_without_the_policy_document_nobody_is_accused_of_leaving_out_by_rule(bounded: Consortium) -> None:
+    intrude(bounded)
+    history = bounded.work_until(posted(1))
+    policy_hash = "0x" + history.definition.policy_hash.hex()
+    next((bounded.folder / "store" / "documents").glob(f"{policy_hash}*")).unlink()
+
+    outcome = ModelChain(RoundReader(history, bounded.store)).outcome(1)
+    assert isinstance(outcome, Unprovable)
+    assert [doubt.hidden for doubt in outcome.doubts] == [Hidden.POLICY]
+    assert not outcome.is_certain
+    assert {one.kind.value for one in bounded.audit().findings} == {"policy_missing"}
+
+
+def test_an_audit_is_resumed_only_where_cohorts_are_drawn_from_the_same_participants(
+    bounded: Consortium,
+) -> None:
+    bounded.work_until(posted(1))
+    memory = AuditMemory()
+    first = audit_run(bounded.ledger(), bounded.store, memory=memory)
+    assert audit_run(bounded.ledger(), bounded.store, memory=memory).to_json() == first.to_json()
+
+    history, events = bounded.history, bounded.ledger().all_events()
+    before = round_fingerprints(history, events)
+    history.registered_at[1] = history.registered_at[1][1:]
+    assert round_fingerprints(history, events)[0] != before[0]
 
 
 LIES = {
