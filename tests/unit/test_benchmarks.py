@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from fl_chain.errors import ConfigError
+
 ROOT = Path(__file__).parents[2]
 # What makes each benchmark small, and the least ratio that stands then; 0 where small figures say nothing.
 SMALL: dict[str, tuple[dict[str, object], float]] = {
@@ -18,6 +20,7 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
     "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),
     "masking": ({"DIMENSION": 100_000}, 0),
     "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
+    "mnist_2nn": ({"TARGET": 0.1}, 0),
     "round_pipeline": ({"PARTICIPANTS": 1, "ROWS": 20, "RUNS": 1}, 0),
     "verify_round": ({"DIMENSION": 5000, "PARTICIPANTS": 3}, 0),
 }
@@ -70,7 +73,12 @@ def test_each_benchmark_runs_and_keeps_its_least_ratio(
     constants, least_ratio = SMALL[name]
     for constant, value in constants.items():
         monkeypatch.setattr(benchmark, constant, value)
-    results = benchmark.results()
+    try:
+        results = benchmark.results()
+    except ConfigError as error:
+        if name != "mnist_2nn":
+            raise
+        pytest.skip(f"the data set is not on this machine: {error}")
     assert results[0].name == name
     assert {f"{result.name}.json" for result in results} <= {path.name for path in harness.RESULTS.iterdir()}
     assert all(result.ours > 0 and result.theirs > 0 for result in results)
