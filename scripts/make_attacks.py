@@ -52,7 +52,7 @@ def registered() -> Sequence[Any]:
 def page() -> str:
     """Return the page."""
     found = registered()
-    from contract_rules import NAMES
+    from contract_switches import NAMES
     from registry import Outcome, Who
 
     parts = [HEAD.format(counts=_counts(found, list(Outcome)), switches=len(NAMES))]

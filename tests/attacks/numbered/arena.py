@@ -2,7 +2,7 @@
 
 A run is brought to a phase once; each attack gets a copy of its own, chain and stores, to break. Where
 rules of the contract are switched off, the copy is one of a run on the instrumented contract (see
-`contract_rules`).
+`contract_switches`).
 """
 
 from __future__ import annotations
@@ -607,7 +607,7 @@ def arena_at(
     Args:
         phase: one of `PHASES`.
         folder: an empty one, for stores and actors' state.
-        rules_off: switches of the instrumented contract; see `contract_rules.mask`.
+        rules_off: switches of the instrumented contract; see `contract_switches.mask`.
         is_switchable: take the instrumented contract, whatever is off.
         rules: changes to the run's policy.
         token: a hostile token that amounts are in.

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from arena import Arena, arena_at, calls_remembered, noticed, shipped_instead
-from contract_rules import mask
+from contract_switches import mask
 
 from fl_chain.audit import AuditReport
 from fl_chain.errors import FlChainError, LedgerReverted

@@ -1,4 +1,4 @@
-"""The instrumented contract and the hostile ones, compiled; see `contract_rules` for what can be switched.
+"""The instrumented contract and the hostile ones, compiled; see `contract_switches` for what can be switched.
 
 ``python tests/attacks/numbered/switchable.py`` compiles them anew (half a minute); ``--check`` compares.
 """
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from contract_rules import instrumented
+from contract_switches import instrumented
 
 from fl_chain.ledger.artifact import Artifact, parse_artifact
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import switchable
-from contract_rules import NAMES, instrumented, mask
+from contract_switches import NAMES, instrumented, mask
 from proofs_of_rules import trial
 from registry import Attack, Outcome, Stopped, Succeeded, Who, attacks
 
