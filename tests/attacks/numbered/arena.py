@@ -93,6 +93,7 @@ class Trained:
     values: np.ndarray
     n_examples: int = WEIGHT
     loss: float = 0.0
+    kept: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Drift:
 
     number: int
 
-    def train(self, base: np.ndarray, *, round_id: int) -> Trained:
+    def train(self, base: np.ndarray, *, round_id: int, work: object = None) -> Trained:
         common = np.random.default_rng([7, round_id]).normal(size=base.size)
         own = np.random.default_rng([8, round_id, self.number]).normal(size=base.size)
         return Trained((base + 0.01 * (common + 0.7 * own)).astype(np.float32))

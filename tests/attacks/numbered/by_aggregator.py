@@ -340,7 +340,7 @@ def two_models(a: Arena) -> Result:
     trained_on: list[np.ndarray] = []
 
     class Recorder(Drift):
-        def train(self, base: np.ndarray, *, round_id: int) -> object:
+        def train(self, base: np.ndarray, *, round_id: int, work: object = None) -> object:
             trained_on.append(base)
             return super().train(base, round_id=round_id)
 
