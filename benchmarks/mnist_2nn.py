@@ -3,8 +3,8 @@
 One hundred clients of 600 rows each, ten of them a round: the perceptron of two hidden layers of 200 units,
 199,210 parameters. Every update is quantised and sealed, every round is aggregated in integers and then
 examined as each worker does, from the sealed updates alone. As the paper's figures are, ours is the best
-accuracy up to a round on the test set, at the learning rate that needs the fewest rounds of those that were
-tried. Beside it runs FedAvg in float64 on the same seeds, cohorts and batches. The data set is one of the
+accuracy up to a round on the test set, at a learning rate of 0.2 (IID) and 0.1 (two classes each). Beside it
+runs FedAvg in float64 on the same seeds, cohorts and batches. The data set is one of the
 catalogue's; without it nothing is measured.
 """
 
@@ -42,7 +42,7 @@ from fl_chain.run.verdicts import Right
 from fl_chain.store import Update
 
 PAPER_ROUNDS = {"iid": 87, "non_iid": 664}
-LEARNING_RATES = {"iid": 0.1, "non_iid": 0.05}  # the best of 0.03, 0.05, 0.1 and 0.2 for each
+LEARNING_RATES = {"iid": 0.2, "non_iid": 0.1}
 CLIENTS = 100
 COHORT = 10
 TARGET = 0.97
