@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_blocks, verify_lanes
+from fl_chain.commitment.native import kernels_for
 from fl_chain.commitment.partial_sums import FAN_IN
 
 BLOCK_LANES = 1 << 16  # a block of the sum and one of the summand stay in a core's own cache
@@ -42,6 +43,13 @@ class _Accumulator:
         return self.children == FAN_IN
 
     def add(self, lanes: Lanes | None) -> None:
+        native = None if lanes is None else kernels_for(lanes.nbytes)
+        if native is not None and lanes is not None:
+            if not self.children:
+                self._native[:] = 0
+            native.add_stream(lanes.view(np.uint8), self._native, False)
+            self.children += 1
+            return
         for block in lane_blocks(self.wire.size, BLOCK_LANES):
             if self.children:
                 if lanes is not None:

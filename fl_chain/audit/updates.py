@@ -56,13 +56,17 @@ class UpdateReader:
             update = self._read(submission)
         except (StoreError, VerificationError) as error:
             return Prepared(None, error, None, None)
-        out_of_range = None
-        try:
-            self._verify_bounds(submission, update)
-        except UpdateOutOfRange as error:
-            out_of_range = error
-        lanes = update.lanes[: self.history.definition.dimension]
-        return Prepared(update, None, out_of_range, self.statistics.observe(lanes))
+        out_of_range, dimension = None, self.history.definition.dimension
+        observation = self.statistics.observe(update.lanes[:dimension])
+        bound = self.history.policy.quantisation.clip_lanes * submission.weight
+        if (
+            observation.largest > bound or update.lanes.size != dimension
+        ):  # looked at again for which lane it is
+            try:
+                self._verify_bounds(submission, update)
+            except UpdateOutOfRange as error:
+                out_of_range = error
+        return Prepared(update, None, out_of_range, observation)
 
     def included(self, submission: Submission, posting: Posting, prepared: Prepared) -> Lanes | None:
         """Return an included update after checking all its copies; None where none is good."""

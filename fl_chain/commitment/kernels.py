@@ -148,7 +148,7 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     return bool(highest <= bound and lowest >= -bound)
 
 
-@compiled("void(uint8[::1], uint32[::1], boolean)")
+@compiled("void(Array(uint8, 1, 'C', readonly=True), uint32[::1], boolean)")
 def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
     """Add big-endian lanes to a sum modulo 2^32, or take them off.
 

@@ -123,7 +123,7 @@ def test_a_wrongful_exclusion_names_the_round_to_object_to(run: BlobRun) -> None
     for number, lanes in enumerate(given):
         run.submit(number, lanes)
     run.clock.now += run.ledger.policy().publication_s
-    run.post(given, excluded=[(0, ExclusionReason.BY_RULE)])
+    run.post(given, excluded=[(0, ExclusionReason.OUT_OF_RANGE)])
     report = run.audit()
     assert kinds(report) == [Kind.WRONGFUL_EXCLUSION]
     (finding,) = (one for one in report.findings if one.kind is Kind.WRONGFUL_EXCLUSION)
