@@ -21,8 +21,7 @@ import torch
 from torch import nn
 
 from fl_chain.config import TrainingSettings, data_places
-from fl_chain.data.catalogue import dataset
-from fl_chain.data.places import located
+from fl_chain.data.online_retail import sales
 from fl_chain.errors import InputDataError
 from fl_chain.learning.task import Examples, OwnerData
 from fl_chain.learning.training import train_sgd
@@ -129,37 +128,9 @@ class Demand:
         return read_series()
 
 
-def sales() -> pl.DataFrame:
-    """Return the sales, one row an order line.
-
-    Left out are cancellations (invoices that begin with C, and quantities below 1), lines without a price,
-    and codes that are no product (postage, fees, gift vouchers: products begin with five digits).
-
-    Returns:
-        Columns ``invoice``, ``item``, ``quantity``, ``time``, ``customer`` (null where unknown), ``country``.
-
-    Raises:
-        DatasetUnavailable: if the set is not on this machine.
-    """
-    lines = pl.read_parquet(located(dataset("online_retail"), data_places())[0])
-    return lines.filter(
-        ~pl.col("InvoiceNo").str.starts_with("C"),
-        pl.col("Quantity") > 0,
-        pl.col("UnitPrice") > 0,
-        pl.col("StockCode").str.contains(r"^\d{5}"),
-    ).select(
-        invoice="InvoiceNo",
-        item=pl.col("StockCode").str.to_uppercase(),
-        quantity="Quantity",
-        time="InvoiceDate",
-        customer="CustomerID",
-        country="Country",
-    )
-
-
 def read_series() -> tuple[npt.NDArray[np.datetime64], dict[str, npt.NDArray[np.float32]]]:
     """Return the trading days, and for each country the demand of its items, shape (items, days)."""
-    lines = sales().with_columns(day=pl.col("time").dt.date())
+    lines = sales(data_places()).with_columns(day=pl.col("time").dt.date())
     days = lines["day"].unique().sort()
     place = {day: i for i, day in enumerate(days)}
     series = {}

@@ -25,8 +25,7 @@ import torch
 from torch import nn
 
 from fl_chain.config import TrainingSettings, data_places
-from fl_chain.data.catalogue import dataset
-from fl_chain.data.places import located
+from fl_chain.data.online_retail import sales
 from fl_chain.errors import InputDataError, NonFiniteValue
 from fl_chain.learning.task import Examples, OwnerData
 
@@ -198,37 +197,9 @@ class Baskets:
     groups: npt.NDArray[np.str_]
 
 
-def sales() -> pl.DataFrame:
-    """Return the sales, one row an order line.
-
-    Left out are cancellations (invoices that begin with C, and quantities below 1), lines without a price,
-    and codes that are no product (postage, fees, gift vouchers: products begin with five digits).
-
-    Returns:
-        Columns ``invoice``, ``item``, ``quantity``, ``time``, ``customer`` (null where unknown), ``country``.
-
-    Raises:
-        DatasetUnavailable: if the set is not on this machine.
-    """
-    lines = pl.read_parquet(located(dataset("online_retail"), data_places())[0])
-    return lines.filter(
-        ~pl.col("InvoiceNo").str.starts_with("C"),
-        pl.col("Quantity") > 0,
-        pl.col("UnitPrice") > 0,
-        pl.col("StockCode").str.contains(r"^\d{5}"),
-    ).select(
-        invoice="InvoiceNo",
-        item=pl.col("StockCode").str.to_uppercase(),
-        quantity="Quantity",
-        time="InvoiceDate",
-        customer="CustomerID",
-        country="Country",
-    )
-
-
 def read_baskets() -> Baskets:
     """Return all baskets of known customers that ordered before."""
-    lines = sales().filter(pl.col("customer").is_not_null())
+    lines = sales(data_places()).filter(pl.col("customer").is_not_null())
     sold = (lines.filter(pl.col("time") < SPLIT).group_by("item").agg(n=pl.col("invoice").n_unique())).filter(
         pl.col("n") >= ITEM_BASKETS
     )
