@@ -8,7 +8,7 @@ import numpy as np
 
 from fl_chain.audit.observation import CROSSED
 from fl_chain.audit.sketches import BUCKETS, ROWS
-from fl_chain.commitment.kernels import compiled
+from fl_chain.commitment.kernels import compiled, turned
 
 
 @compiled(
@@ -45,12 +45,7 @@ def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any)
         row_set = 0
         for lane in range(count):  # from 0 up: only then is this loop made one of vector instructions
             word = own_words[lane]
-            value = np.int32(
-                (word >> np.uint32(24))
-                | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-                | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-                | (word << np.uint32(24))
-            )
+            value = np.int32(turned(word))
             wide = np.int64(value)
             square = wide * wide
             high += square >> 32
@@ -66,12 +61,7 @@ def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any)
                 crossing = sketches[2]
                 for lane in range(count):
                     word = own_words[lane]
-                    value = np.int32(
-                        (word >> np.uint32(24))
-                        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-                        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-                        | (word << np.uint32(24))
-                    )
+                    value = np.int32(turned(word))
                     crossing[lane] += np.int64(np.int32(np.int64(value) * own_earlier[lane]))
     figures[0] = high
     figures[1] = low

@@ -58,6 +58,17 @@ _update: Any = types.ExternalFunction("SHA256_Update", types.int32(types.voidptr
 _final: Any = types.ExternalFunction("SHA256_Final", types.int32(types.voidptr, types.voidptr))
 
 
+@numba.njit(inline="always")
+def turned(word: Any) -> Any:
+    """Return a big-endian 32-bit word in this machine's order, which is the other one."""
+    return (
+        (word >> np.uint32(24))
+        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+        | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+        | (word << np.uint32(24))
+    )
+
+
 @compiled("void(Array(uint8, 1, 'C', readonly=True), uint8[:, ::1])")
 def hash_chunks(content: Any, hashes: Any) -> None:
     """Hash chunk by chunk.
@@ -135,12 +146,7 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
         totals = sums[number * lanes : (number + 1) * lanes]
         for lane in range(lanes):  # from 0 up: only then is this loop made one of vector instructions
             word = summands[lane]
-            value = (
-                (word >> np.uint32(24))
-                | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-                | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-                | (word << np.uint32(24))
-            )
+            value = turned(word)
             totals[lane] += value
             signed = np.int32(value)
             highest = max(highest, signed)
@@ -161,10 +167,5 @@ def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
     sign = np.uint32(0xFFFFFFFF) if is_negative else np.uint32(1)
     for lane in range(words.size):
         word = words[lane]
-        value = (
-            (word >> np.uint32(24))
-            | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-            | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-            | (word << np.uint32(24))
-        )
+        value = turned(word)
         sums[lane] += value * sign

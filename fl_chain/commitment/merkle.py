@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.native import kernels_for, kernels_in_use
 
 CHUNK_BYTES = 4096
 HASH_BYTES = 32
@@ -102,7 +102,7 @@ def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
         level: how far above the chunks they stand.
         height: the level of the root.
     """
-    native = kernels_for(0) if len(nodes) > _FEW * HASH_BYTES else None
+    native = kernels_in_use() if len(nodes) > _FEW * HASH_BYTES else None
     if native is not None:
         found = np.frombuffer(bytearray(nodes), dtype=np.uint8).reshape(-1, HASH_BYTES)
         native.reduce_nodes(found, _ZERO_ROOTS, level, height)

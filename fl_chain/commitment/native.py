@@ -53,11 +53,14 @@ def kernels() -> Kernels | None:
     return found if _is_right(found) else None
 
 
+def kernels_in_use() -> Kernels | None:
+    """Return the compiled loops if they are loaded."""
+    return kernels() if kernels.cache_info().currsize else None
+
+
 def kernels_for(size_bytes: int) -> Kernels | None:
     """Return the compiled loops if they are loaded, or if so much is to be hashed that loading them pays."""
-    if size_bytes < WORTHWHILE_BYTES and not kernels.cache_info().currsize:
-        return None
-    return kernels()
+    return kernels() if size_bytes >= WORTHWHILE_BYTES else kernels_in_use()
 
 
 def _is_right(found: Kernels) -> bool:

@@ -70,7 +70,7 @@ def vector_tree(lanes: Lanes, *, pool: HashingPool | None = None) -> VectorTree:
     if height <= BLOCK_LEVEL:
         hashes = hash_chunks(view)
         return VectorTree(lanes.size, hashes, Digest(subtree_root(hashes, 0, height)))
-    kernels_for(len(view))
+    kernels_for(len(view))  # loads them where the whole vector is worth it: a single block never is
     if pool is not None and pool.is_worthwhile(len(view)):
         blocks = pool.hash_blocks(view)
     else:

@@ -40,6 +40,7 @@ REASONS = {
     "fl_chain.cli.connection": "arguments and environment of the user's own process",
     "fl_chain.cli.setup": "writes the template that the package carries",
     "fl_chain.data.catalogue": "files of the package, each pinned by its digest",
+    "fl_chain.data.online_retail": "a file whose digest was checked",
     "fl_chain.data.places": "compares files with their digests",
     "fl_chain.data.reading": "files whose digests were checked; tests/unit/data reads malformed ones",
     "fl_chain.demo": "the output of processes that it started itself",

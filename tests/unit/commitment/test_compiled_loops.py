@@ -32,6 +32,7 @@ def unloaded() -> Iterator[None]:
 
 def by_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merkle, "kernels_for", lambda size_bytes: None)
+    monkeypatch.setattr(merkle, "kernels_in_use", lambda: None)
 
 
 @pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 16 * 4096, 17 * 4096, 17 * 4096 + 1, 100 * 4096 - 1])
