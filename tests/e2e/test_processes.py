@@ -18,7 +18,7 @@ from fl_chain.records import RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SUBMISSION_S = 8
 
@@ -30,7 +30,7 @@ def settings(*, rounds: int) -> RunSettings:
     )
 
 
-def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 240.0) -> History:
+def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 120.0) -> History:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
