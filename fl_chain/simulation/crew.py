@@ -137,6 +137,8 @@ def _serve(ground: Ground, pipe: Connection, foreign: Sequence[Connection]) -> N
         try:
             trainer = trainer or Trainer(ground)
             answer: Trained | str = trainer.train(job)
+        except FlChainError as error:
+            answer = str(error)
         except Exception as error:  # whatever it is, the process that asked has to hear of it
             answer = f"{type(error).__name__}: {error}"
         try:

@@ -81,7 +81,9 @@ def shares_of(task: Task, choices: SimulationChoices, seed: int) -> Shares:
         names = owners[:wanted] or tuple(f"{number:04d}" for number in range(wanted))
         if not names:
             raise InputDataError("the data name no owners: say how many participants there are")
-        return Shares(task, names, choices.source)
+        shares = Shares(task, names, choices.source)
+        shares.of(names[0])  # what is wrong with the table or the settings shows before anything is deployed
+        return shares
     loaded = [task.load(owner, choices.source) for owner in owners or ("",)]
     pooled = OwnerData(joined([one.train for one in loaded]), joined([one.test for one in loaded]))
     drawing = Drawing(

@@ -376,6 +376,17 @@ def test_a_participant_that_cannot_train_ends_the_simulation_with_its_name(tmp_p
         simulation.run()
 
 
+def test_what_is_wrong_with_the_data_shows_before_anything_is_deployed(tmp_path: Path) -> None:
+    task = TASK.model_copy(update={"source": None})
+    choices = SimulationChoices(n_participants=4, ledger="memory", jobs=2)
+    with (
+        pytest.raises(InputDataError, match=r"`source` in \[run.task\]"),
+        open_simulation(tmp_path / "run", settings(task=task), choices),
+    ):
+        pass
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
     choices = SimulationChoices(n_participants=6, division="iid", ledger="memory", jobs=2)
 
