@@ -24,7 +24,7 @@ contract ChallengeVerifier is IChallengeVerifier {
     uint256 private constant HEAD_BYTES = 4 + 2 * 32;
 
     /// @dev Of the deployment, as the ledger's own, whatever a fork of the chain calls itself later.
-    uint64 private immutable CHAIN_ID = uint64(block.chainid);
+    uint64 internal immutable CHAIN_ID = uint64(block.chainid);
 
     // ------------------------------------------------------------------ challenges
 
@@ -45,7 +45,7 @@ contract ChallengeVerifier is IChallengeVerifier {
     }
 
     /// @inheritdoc IChallengeVerifier
-    function challengeRange(uint32 round, RangeProof calldata proof) external view {
+    function challengeRange(uint32 round, RangeProof calldata proof) external view virtual {
         uint16 submissions = _ledger().roundOf(round).submissions;
         if (proof.index >= submissions) revert ITrainingLedger.IndexOutOfBounds(proof.index, submissions);
         if (_ledger().isExcluded(round, proof.index)) revert ITrainingLedger.NotIncluded(round, proof.index);
@@ -85,7 +85,7 @@ contract ChallengeVerifier is IChallengeVerifier {
     // ------------------------------------------------------------------ inside: what is added and applied
 
     /// @dev The vector roots of what a listed sum adds up, without the excluded.
-    function _summands(uint32 round, SumProof calldata proof) private view returns (bytes32[] memory roots) {
+    function _summands(uint32 round, SumProof calldata proof) internal view virtual returns (bytes32[] memory roots) {
         uint256 listed = proof.partialSumRoots.length;
         if (proof.index >= listed) revert ITrainingLedger.IndexOutOfBounds(proof.index, uint16(listed));
         (bool isFirstLevel, uint256 first, uint256 last) =
@@ -100,7 +100,7 @@ contract ChallengeVerifier is IChallengeVerifier {
     }
 
     function _openedRoots(uint32 round, Opening[] calldata openings, uint256 first, uint256 last)
-        private
+        internal
         view
         returns (bytes32[] memory roots)
     {
@@ -126,24 +126,24 @@ contract ChallengeVerifier is IChallengeVerifier {
 
     // ------------------------------------------------------------------ inside: checks
 
-    function _ledger() private view returns (ITrainingLedger) {
+    function _ledger() internal view returns (ITrainingLedger) {
         return ITrainingLedger(msg.sender);
     }
 
-    function _checkList(uint32 round, bytes32[] calldata partialSumRoots) private view {
+    function _checkList(uint32 round, bytes32[] calldata partialSumRoots) internal view {
         bytes32 given = Seals.sumsHash(partialSumRoots);
         bytes32 expected = _ledger().sumsHashOf(round);
         if (given != expected) revert ITrainingLedger.WrongPartialSums(given, expected);
     }
 
-    function _checkOpening(uint32 round, uint16 index, Opening calldata opening) private view {
+    function _checkOpening(uint32 round, uint16 index, Opening calldata opening) internal view {
         bytes32 sealedRoot = Seals.sealedRoot(opening, CHAIN_ID, msg.sender, round);
         bytes32 leaf = Seals.leaf(sealedRoot, opening.weight, opening.participant);
         if (leaf != _ledger().leafOf(round, index)) revert ITrainingLedger.LeafMismatch(round, index);
     }
 
     /// @dev The length of every path, if there is such a chunk.
-    function _depthFor(uint64 chunk) private view returns (uint256 depth) {
+    function _depthFor(uint64 chunk) internal view returns (uint256 depth) {
         depth = Chunks.depthOf(_ledger().definition().dimension);
         if (chunk >> depth != 0) revert ITrainingLedger.ChunkOutOfBounds(chunk, 1 << depth);
     }
@@ -166,7 +166,7 @@ contract ChallengeVerifier is IChallengeVerifier {
         _checkLength("calldata", msg.data.length, HEAD_BYTES + 32 * words + 2 * Chunks.BYTES);
     }
 
-    function _checkLength(string memory field, uint256 given, uint256 expected) private pure {
+    function _checkLength(string memory field, uint256 given, uint256 expected) internal pure {
         if (given != expected) revert ITrainingLedger.WrongLength(field, given, expected);
     }
 
@@ -176,7 +176,7 @@ contract ChallengeVerifier is IChallengeVerifier {
         uint256 chunk,
         bytes32[] calldata path,
         bytes32 expected
-    ) private pure {
+    ) internal pure {
         bytes32 given = Chunks.rootOf(chunkHash, chunk, path);
         if (given != expected) revert ITrainingLedger.PathMismatch(field, given, expected);
     }

@@ -29,10 +29,10 @@ import {
 import { PartialSums } from "./libraries/PartialSums.sol";
 import { Seals } from "./libraries/Seals.sol";
 
-/// @title TrainingLedger
-/// @notice The ledger of one training run.
+/// @title LedgerBase
+/// @notice The ledger of one training run, but for what decides its challenges.
 /// @dev Every hash is SHA-256 over the bytes that the protocol lists, big-endian.
-contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
+abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @dev A signing key's hot slot: all that a submission reads or writes of its participant, in one word.
@@ -130,7 +130,14 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @param runPolicy the rules; every bound in its documentation is checked.
     /// @param aggregator who may post first.
     /// @param runToken the ERC-20 token that all amounts are in; zero for the native coin.
-    constructor(RunDefinition memory runDefinition, Policy memory runPolicy, address aggregator, address runToken) {
+    /// @param judge what decides challenges.
+    constructor(
+        RunDefinition memory runDefinition,
+        Policy memory runPolicy,
+        address aggregator,
+        address runToken,
+        address judge
+    ) {
         if (aggregator == address(0)) revert ZeroAddress();
         _checkDefinition(runDefinition);
         _checkArithmetic(runPolicy);
@@ -142,7 +149,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
         operator = msg.sender;
         token = runToken;
-        verifier = address(new ChallengeVerifier());
+        verifier = judge;
         CHAIN_ID = uint64(block.chainid);
 
         POLICY_HASH = runDefinition.policyHash;
@@ -391,6 +398,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         if (weight == 0 || weight > seated.weightCap) revert WeightOutOfBounds(weight, seated.weightCap);
         uint256 totalWeight = uint256(current.totalWeight) + weight;
         if (totalWeight > MAX_TOTAL_WEIGHT) revert TotalWeightExceeded(totalWeight, MAX_TOTAL_WEIGHT);
+        _beforeSubmission(round, seated.participant);
 
         uint16 index = current.submissions;
         bytes32 leaf = Seals.leaf(sealedRoot, weight, seated.participant);
@@ -440,7 +448,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
         _checkPostable(round, current, digest, exclusions.length);
         AggregationKind kind = AGGREGATION;
         bool hasResult = kind == AggregationKind.Result;
-        uint256 expectedSums = hasResult ? 0 : PartialSums.count(current.submissions);
+        uint256 expectedSums = hasResult ? 0 : _beforePosting(round, current.submissions, exclusions);
         if (partialSumRoots.length != expectedSums) revert WrongPartialSumCount(partialSumRoots.length, expectedSums);
         if (hasResult == (resultRoot == 0) || (kind == AggregationKind.SumsWithState) == (stateRoot == 0)) {
             revert WrongRoots(kind, resultRoot, stateRoot);
@@ -513,7 +521,8 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function challengeApply(uint32 round, ApplyProof calldata) external {
-        if (AGGREGATION != AggregationKind.Sums) revert NoSuchChallenge(AGGREGATION);
+        bool isSum = AGGREGATION == AggregationKind.Sums || AGGREGATION == AggregationKind.MaskedSums;
+        if (!isSum) revert NoSuchChallenge(AGGREGATION);
 
         _challenge(round, FallReason.Apply);
     }
@@ -716,6 +725,16 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     /// @inheritdoc ITrainingLedger
     function accountOf(address account) external view returns (Account memory) {
         return _accounts[account];
+    }
+
+    // ------------------------------------------------------------------ inside: what a masked ledger does otherwise
+
+    /// @dev Reverts where a participant may not submit.
+    function _beforeSubmission(uint32 round, address participant) internal virtual { }
+
+    /// @dev How many roots a posting lists.
+    function _beforePosting(uint32, uint16 submissions, Exclusion[] calldata) internal view virtual returns (uint256) {
+        return PartialSums.count(submissions);
     }
 
     // ------------------------------------------------------------------ inside: who is expected
@@ -966,7 +985,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
     }
 
     /// @dev The verifier reads the proof from this very call's data, and the rest from this contract.
-    function _challenge(uint32 round, FallReason reason) private {
+    function _challenge(uint32 round, FallReason reason) internal {
         Round memory current = _challengeable(round);
         address judge = verifier;
         assembly ("memory-safe") {
@@ -1133,7 +1152,7 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------ inside: bounds at deployment
 
-    function _checkBound(bool isWithin, string memory field, uint256 value) private pure {
+    function _checkBound(bool isWithin, string memory field, uint256 value) internal pure {
         if (!isWithin) revert PolicyOutOfBounds(field, value);
     }
 
@@ -1176,5 +1195,19 @@ contract TrainingLedger is ITrainingLedger, ReentrancyGuardTransient {
 
     function _checkPeriod(string memory field, uint32 periodSeconds) private pure {
         _checkBound(periodSeconds != 0 && periodSeconds <= 365 days, field, periodSeconds);
+    }
+}
+
+/// @title TrainingLedger
+/// @notice The ledger of a run in which everybody can read the updates.
+contract TrainingLedger is LedgerBase {
+    /// @param runDefinition what is trained.
+    /// @param runPolicy the rules; every bound in its documentation is checked.
+    /// @param aggregator who may post first.
+    /// @param runToken the ERC-20 token that all amounts are in; zero for the native coin.
+    constructor(RunDefinition memory runDefinition, Policy memory runPolicy, address aggregator, address runToken)
+        LedgerBase(runDefinition, runPolicy, aggregator, runToken, address(new ChallengeVerifier()))
+    {
+        _checkBound(runPolicy.aggregation != AggregationKind.MaskedSums, "aggregation", uint256(runPolicy.aggregation));
     }
 }

@@ -22,10 +22,12 @@ enum RewardSplit {
 /// @notice What a posting says of how its model was made, and so which challenges exist.
 /// @dev `Sums`: the model follows from the partial sums alone. `SumsWithState`: from them and from what the rule carries
 /// from round to round. `Result`: from all updates at once; there are no partial sums, and every weight is 1.
+/// `MaskedSums`: from the partial sums, which add up masked updates and the terms that take the masks off.
 enum AggregationKind {
     Sums,
     SumsWithState,
-    Result
+    Result,
+    MaskedSums
 }
 
 /// @notice Why a round counts for nothing.
@@ -42,7 +44,9 @@ enum FallReason {
     Sum,
     Range,
     Apply,
-    Objections
+    Objections,
+    Seed,
+    Mask
 }
 
 /// @notice What is trained.

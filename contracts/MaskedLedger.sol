@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { LedgerBase } from "./TrainingLedger.sol";
+import { IMaskedLedger } from "./interfaces/IMaskedLedger.sol";
+import { ISecureAggregation, MaskProof, SeedProof } from "./interfaces/ISecureAggregation.sol";
+import { AggregationKind, Exclusion, FallReason, Policy, RunDefinition } from "./interfaces/ITrainingLedger.sol";
+
+/// @title MaskedLedger
+/// @notice The ledger of a run in which nobody sees an update: the same ledger, with masks between participants.
+contract MaskedLedger is LedgerBase, IMaskedLedger {
+    /// @dev Below it a sum gives its summands away.
+    uint16 private constant LEAST_QUORUM = 3;
+
+    /// @param runDefinition what is trained.
+    /// @param runPolicy the rules; `aggregation` is `MaskedSums`, the quorum at least 3.
+    /// @param aggregator who may post first.
+    /// @param runToken the ERC-20 token that all amounts are in; zero for the native coin.
+    /// @param masks the `SecureAggregation` of this ledger, which was deployed for its address.
+    constructor(
+        RunDefinition memory runDefinition,
+        Policy memory runPolicy,
+        address aggregator,
+        address runToken,
+        address masks
+    ) LedgerBase(runDefinition, runPolicy, aggregator, runToken, masks) {
+        bool isMasked = runPolicy.aggregation == AggregationKind.MaskedSums;
+        _checkBound(isMasked, "aggregation", uint256(runPolicy.aggregation));
+        _checkBound(runPolicy.quorum >= LEAST_QUORUM, "quorum", runPolicy.quorum);
+        if (ISecureAggregation(masks).ledger() != address(this)) revert MasksOfAnother(masks);
+    }
+
+    /// @inheritdoc IMaskedLedger
+    function challengeSeed(uint32 round, SeedProof calldata) external {
+        _challenge(round, FallReason.Seed);
+    }
+
+    /// @inheritdoc IMaskedLedger
+    function challengeMask(uint32 round, MaskProof calldata) external {
+        _challenge(round, FallReason.Mask);
+    }
+
+    function _beforeSubmission(uint32 round, address participant) internal override {
+        ISecureAggregation(verifier).checkMember(round, participant);
+    }
+
+    function _beforePosting(uint32 round, uint16, Exclusion[] calldata exclusions)
+        internal
+        view
+        override
+        returns (uint256)
+    {
+        return ISecureAggregation(verifier).beforePosting(round, msg.sender, exclusions);
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { Exclusion } from "./ITrainingLedger.sol";
+
+/// @notice What a participant publishes before a round's updates are masked.
+struct SetUp {
+    address participant;
+    /// @notice Its X25519 key of the round.
+    bytes32 roundKey;
+    /// @notice Commitment to the seed that gives the round's private key.
+    bytes32 keyCommitment;
+    /// @notice Commitment to the seed of the mask on the own update.
+    bytes32 maskCommitment;
+    /// @notice SHA-256 of the shares of both seeds, each sealed to one peer; they are in the store.
+    bytes32 sharesHash;
+}
+
+/// @notice The set-ups of a round, while and after they are made.
+struct KeyRing {
+    /// @notice Participants whose set-up counts: only they may submit.
+    uint16 members;
+    /// @notice Those of them that the round expected.
+    uint16 joined;
+    /// @notice Everybody expected has joined: nobody else does.
+    bool isComplete;
+    /// @notice From then on nobody joins either; zero before the first one.
+    uint40 closeAt;
+}
+
+/// @notice Who stays in a round's sum. Fixed once, for every posting of the round.
+struct Survivors {
+    /// @notice Hash of the list of excluded submissions; zero until the survivors are fixed.
+    bytes32 exclusionsHash;
+    /// @notice Hash of the list of members that did not submit.
+    bytes32 absenteesHash;
+    uint16 members;
+    uint16 submissions;
+    uint16 survivors;
+    /// @notice Vectors that take the masks off, which a posting lists before its partial sums.
+    uint16 terms;
+}
+
+/// @notice Who left a round after the set-up, as the survivors were fixed.
+struct Departed {
+    /// @notice Whose submissions are left out.
+    Exclusion[] exclusions;
+    /// @notice Members that never submitted, ascending.
+    address[] absentees;
+}
+
+/// @notice What opens a stored leaf.
+struct LeafOpening {
+    bytes32 sealedRoot;
+    uint32 weight;
+    address participant;
+}
+
+/// @notice Shows that a seed of a posting is not the one that was committed to.
+struct SeedProof {
+    /// @notice Of the seed in the published list: survivors in the order of their submissions, then the departed.
+    uint16 number;
+    bytes16[] seeds;
+    Departed departed;
+    /// @notice Digests of all set-ups of the round, in their order; the ring's digest is stored.
+    bytes32[] setUps;
+    /// @notice Whose seed it is.
+    SetUp owner;
+    /// @notice Of the owner's submission, where it survived.
+    LeafOpening leaf;
+}
+
+/// @notice Shows that a term of a posting is not the mask that its seed gives, in one chunk.
+struct MaskProof {
+    /// @notice Of the term: each survivor's own mask, then for each of the departed one for each survivor.
+    uint16 term;
+    uint64 chunk;
+    /// @notice Hash of the term's own chunk, and its siblings up to the listed root, lowest first.
+    bytes32 chunkHash;
+    bytes32[] path;
+    /// @notice The posted list: the terms, then the partial sums.
+    bytes32[] partialSumRoots;
+    bytes16[] seeds;
+    Departed departed;
+    bytes32[] setUps;
+    /// @notice Whose seed gives the mask; and the survivor that it was shared with, the same one for an own mask.
+    SetUp owner;
+    SetUp peer;
+    /// @notice Of the survivor's submission.
+    LeafOpening leaf;
+}
+
+/// @title The masks of one training run
+/// @notice Keys before a round's updates are masked, who stays in its sum, and the seeds that take the masks off.
+/// @dev It is the verifier of its ledger, which asks it at every submission and posting.
+interface ISecureAggregation {
+    event IdentityKeySet(address indexed participant, bytes32 key);
+    event KeysSetUp(
+        uint32 indexed round,
+        address indexed participant,
+        uint16 index,
+        bytes32 roundKey,
+        bytes32 keyCommitment,
+        bytes32 maskCommitment,
+        bytes32 sharesHash
+    );
+    event SurvivorsFixed(
+        uint32 indexed round,
+        address indexed by,
+        uint16 survivors,
+        uint16 terms,
+        Exclusion[] exclusions,
+        address[] absentees
+    );
+    event SeedsPublished(uint32 indexed round, address indexed by, bytes16[] seeds);
+
+    error NotTheLedger(address caller);
+    error IdentityKeyFixed(address participant);
+    error NoIdentityKey(address participant);
+    error NoKey();
+    error KeysClosed(uint32 round);
+    error KeysNotClosed(uint32 round, uint40 closedAt);
+    error KeysAlreadySetUp(uint32 round, address participant);
+    error NoKeysInRound(uint32 round, address participant);
+    error SurvivorsAlreadyFixed(uint32 round);
+    error SurvivorsNotFixed(uint32 round);
+    error TooFewSurvivors(uint256 survivors, uint16 quorum);
+    error TooManyTerms(uint256 terms);
+    error NotAbsent(address participant);
+    error NoSeeds(uint32 round, address poster);
+    error WrongSeedCount(uint256 given, uint256 expected);
+    error WrongDeparted(bytes32 given, bytes32 expected);
+    error WrongSeeds(bytes32 given, bytes32 expected);
+    error WrongRing(bytes32 given, bytes32 expected);
+    error WrongMember(address given, address expected);
+
+    // ------------------------------------------------------------------ participants
+
+    /// @notice Sets the caller's identity key (X25519), for ever: it seals what peers send one another.
+    function setIdentityKey(bytes32 key) external;
+
+    /// @notice Joins an open round's masks. In the first quarter of the submission period, or until every expected
+    /// participant has; submissions begin then.
+    function setUpKeys(
+        uint32 round,
+        bytes32 roundKey,
+        bytes32 keyCommitment,
+        bytes32 maskCommitment,
+        bytes32 sharesHash
+    ) external;
+
+    // ------------------------------------------------------------------ aggregators
+
+    /// @notice Fixes who stays in a closed round's sum: once for ever, so that nobody ever learns both seeds of one peer.
+    /// @dev First the named aggregator, after `postingSeconds` any account with a free bond. Reason 2 does not exist:
+    /// nobody sees a lane.
+    /// @param exclusions ascending by index; none before `publicationSeconds` are over.
+    /// @param absentees members that did not submit, ascending: all of them.
+    function fixSurvivors(uint32 round, bytes32 digest, Exclusion[] calldata exclusions, address[] calldata absentees)
+        external;
+
+    /// @notice Publishes the seeds that the caller's posting takes the masks off with; before it posts, and again if it
+    /// has to.
+    /// @param seeds of each survivor its mask seed, in the order of submissions; then of each of the departed its key seed.
+    function publishSeeds(uint32 round, bytes16[] calldata seeds) external;
+
+    // ------------------------------------------------------------------ the ledger
+
+    /// @notice Reverts where a participant may not submit to a round.
+    function checkMember(uint32 round, address participant) external;
+
+    /// @notice How many roots a posting lists, terms included; reverts where its exclusions are not the fixed ones, or its
+    /// poster has published no seeds.
+    function beforePosting(uint32 round, address poster, Exclusion[] calldata exclusions)
+        external
+        view
+        returns (uint256);
+
+    // ------------------------------------------------------------------ challenges, asked by the ledger
+
+    function challengeSeed(uint32 round, SeedProof calldata proof) external view;
+    function challengeMask(uint32 round, MaskProof calldata proof) external view;
+
+    // ------------------------------------------------------------------ reading
+
+    function ledger() external view returns (address);
+    function identityKeyOf(address participant) external view returns (bytes32);
+    function keyRingOf(uint32 round) external view returns (KeyRing memory);
+    function ringDigestOf(uint32 round) external view returns (bytes32);
+    function survivorsOf(uint32 round) external view returns (Survivors memory);
+    function seedsHashOf(uint32 round, address poster) external view returns (bytes32);
+}
