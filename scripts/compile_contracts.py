@@ -17,9 +17,14 @@ SOLC_VERSION = "0.8.37"
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / "contracts"
 ARTIFACTS = ROOT / "fl_chain" / "ledger" / "artifacts"
-SOURCE_UNIT = "TrainingLedger.sol"
-# The ledger's constructor creates the verifier: both come from one compilation.
-CONTRACTS_BY_UNIT = {"TrainingLedger.sol": "TrainingLedger", "ChallengeVerifier.sol": "ChallengeVerifier"}
+SOURCE_UNITS = ("MaskedLedger.sol", "SecureAggregation.sol", "TrainingLedger.sol")
+# All come from one compilation: ledgers and what decides their challenges fit together.
+CONTRACTS_BY_UNIT = {
+    "TrainingLedger.sol": "TrainingLedger",
+    "ChallengeVerifier.sol": "ChallengeVerifier",
+    "MaskedLedger.sol": "MaskedLedger",
+    "SecureAggregation.sol": "SecureAggregation",
+}
 IMPORTED = re.compile(r'^(?:import\b[^;]*?|\}\s*from\s*)["\']([^"\']+)["\']', re.MULTILINE)
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
@@ -40,14 +45,14 @@ def path_of(unit: str) -> Path:
     return CONTRACTS / ("node_modules" if unit.startswith("@") else "") / unit
 
 
-def read_sources(root: str = SOURCE_UNIT) -> dict[str, str]:
-    """Return every source unit that one reaches through its imports, itself included, by relative name.
+def read_sources(*roots: str) -> dict[str, str]:
+    """Return every source unit that some reach through its imports, itself included, by relative name.
 
     Raises:
         SystemExit: if a file is missing.
     """
     sources: dict[str, str] = {}
-    pending = [root]
+    pending = list(roots or SOURCE_UNITS)
     while pending:
         unit = pending.pop()
         if unit in sources:

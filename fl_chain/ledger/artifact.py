@@ -91,6 +91,18 @@ def challenge_verifier() -> Artifact:
     return _artifact("ChallengeVerifier")
 
 
+@cache
+def masked_ledger() -> Artifact:
+    """Return the artifact of ``contracts/MaskedLedger.sol``, the ledger of masked updates."""
+    return _artifact("MaskedLedger")
+
+
+@cache
+def secure_aggregation() -> Artifact:
+    """Return the artifact of ``contracts/SecureAggregation.sol``, which decides a masked ledger's challenges."""
+    return _artifact("SecureAggregation")
+
+
 def _artifact(contract: str) -> Artifact:
     folder = resources.files("fl_chain.ledger") / "artifacts"
     return parse_artifact(json.loads((folder / f"{contract}.json").read_text(encoding="utf-8")))

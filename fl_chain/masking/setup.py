@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fl_chain.commitment.encoding import address_bytes, bytes32
@@ -13,7 +13,9 @@ from fl_chain.masking.keys import SEED_BYTES, public_key, round_private_key
 from fl_chain.masking.shares import opened_shares, sealed_shares, seed_commitment, split, threshold
 from fl_chain.records import Address, Digest
 
-_TAG = b"fl_chain/masking/set-up\x00"
+_SHARES_TAG = b"fl_chain/masking/shares\x00"
+_RING_TAG = b"\x08"
+_SET_UP_TAG = b"\x09"
 _SEALED_BYTES = 2 * 17 + 16  # two shares and the authentication tag
 
 
@@ -62,17 +64,32 @@ class KeySetUp:
     sealed: Mapping[Address, bytes]  # for each neighbour, sorted: its shares of both seeds
 
     def digest(self) -> Digest:
-        """Return what the ledger's root of the round's keys is made over: SHA-256 of all fields in order."""
+        """Return what stands for the set-up in the ledger's ring: SHA-256 over fields of fixed length."""
         content = [
-            _TAG,
+            _SET_UP_TAG,
             address_bytes(self.participant, "the participant"),
             bytes32(self.round_key, "the round key"),
             self.key_commitment,
             self.mask_commitment,
+            shares_hash(self.sealed),
         ]
-        for receiver, shares in sorted(self.sealed.items()):
-            content += [address_bytes(receiver, "a neighbour"), shares]
         return Digest(hashlib.sha256(b"".join(content)).digest())
+
+
+def shares_hash(sealed: Mapping[Address, bytes]) -> Digest:
+    """Return what the ledger records of sealed shares: SHA-256 over receivers and shares, by receiver."""
+    content = [_SHARES_TAG]
+    for receiver, shares in sorted(sealed.items()):
+        content += [address_bytes(receiver, "a neighbour"), shares]
+    return Digest(hashlib.sha256(b"".join(content)).digest())
+
+
+def ring_digest(set_ups: Iterable[Digest]) -> Digest:
+    """Return the one root of a round's set-ups that the ledger keeps: their digests, folded in their order."""
+    ring = bytes(32)
+    for one in set_ups:
+        ring = hashlib.sha256(_RING_TAG + ring + one).digest()
+    return Digest(ring)
 
 
 def key_set_up(

@@ -8,7 +8,7 @@ that neighbour put it on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -101,13 +101,19 @@ class UnmaskingTerm:
 
 
 def unmasking_terms(
-    set_ups: Mapping[Address, KeySetUp], survivors: frozenset[Address]
+    set_ups: Mapping[Address, KeySetUp], survivors: Sequence[Address], departed: Sequence[Address]
 ) -> list[UnmaskingTerm]:
-    """Return the terms of a round, in the order of the summands."""
-    terms = [UnmaskingTerm(owner, None) for owner in sorted(survivors)]
-    for owner, set_up in sorted(set_ups.items()):
-        if owner not in survivors:
-            terms += [UnmaskingTerm(owner, peer) for peer in sorted(set_up.sealed) if peer in survivors]
+    """Return the terms of a round, in the order of the summands.
+
+    Args:
+        set_ups: of everyone in the round's ring.
+        survivors: in the order of their submissions.
+        departed: the others: whose submissions are left out, in their order, then who never submitted,
+            ascending.
+    """
+    terms = [UnmaskingTerm(owner, None) for owner in survivors]
+    for owner in departed:
+        terms += [UnmaskingTerm(owner, peer) for peer in survivors if peer in set_ups[owner].sealed]
     return terms
 
 

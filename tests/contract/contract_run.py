@@ -67,6 +67,10 @@ class Run:
         self.w3 = Web3(EthereumTesterProvider(self.tester))
         self.bank = self.w3.eth.accounts[0]
         self.operator, self.aggregator = self.account("operator"), self.account("aggregator")
+        self.deploy()
+
+    def deploy(self) -> None:
+        """Deploy the ledger."""
         artifact = training_ledger()
         contract = self.w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
         deployment = contract.constructor(

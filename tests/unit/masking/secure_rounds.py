@@ -91,7 +91,7 @@ class SecureRound:
         total = np.zeros(self.dimension, dtype=np.uint32)
         for who in survivors:
             total += self.masked(who).astype(np.uint32)
-        for term in unmasking_terms(self.set_ups, survivors):
+        for term in unmasking_terms(self.set_ups, sorted(survivors), sorted(self.set_ups.keys() - survivors)):
             lanes = term_lanes(term, seeds[term.owner], self.context, self.set_ups, self.dimension)
             total += lanes.astype(np.uint32)
         return [int(lane) for lane in total]

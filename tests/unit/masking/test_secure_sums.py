@@ -69,7 +69,7 @@ def test_a_worker_that_was_shown_another_base_gives_noise_and_not_its_update() -
     total = fooled.masked(victim).astype(np.uint32)
     for who in survivors - {victim}:
         total = total + round_.masked(who).astype(np.uint32)
-    for term in unmasking_terms(round_.set_ups, survivors):
+    for term in unmasking_terms(round_.set_ups, sorted(survivors), sorted(round_.set_ups.keys() - survivors)):
         total = total + term_lanes(term, seeds[term.owner], CONTEXT, round_.set_ups, 64).astype(np.uint32)
     difference = (total - np.array(round_.plain_sum(survivors), dtype=np.uint32)).view(np.int32)
     assert np.median(np.abs(difference.astype(np.int64))) > 2**26

@@ -1,0 +1,89 @@
+"""Masked rounds on the contract, with the masks that participants make."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from eth_hash.auto import keccak
+from masked_run import DIMENSION, MaskedRound, MaskedRun
+
+from fl_chain.commitment.chunks import LANE
+from fl_chain.commitment.tree import vector_root
+
+NOTHING_WRONG = re.escape(str(keccak(b"NothingWrong()")[:4])[1:])
+
+
+@pytest.fixture
+def run() -> MaskedRun:
+    run = MaskedRun()
+    run.participants(5)
+    return run
+
+
+def played(run: MaskedRun, *, submitting: int, excluded: tuple[int, ...] = ()) -> MaskedRound:
+    """Play a round of five up to its survivors."""
+    current = MaskedRound(run, 5)
+    for index in range(5):
+        current.set_up(index)
+    for index in range(submitting):
+        current.submit(index)
+    if submitting < 5:
+        run.pass_time(run.policy["submissionSeconds"])
+        run.send(run.aggregator, "closeRound", 1)
+    if excluded:
+        run.pass_time(run.policy["publicationSeconds"])
+    current.fix(excluded)
+    return current
+
+
+@pytest.mark.parametrize(("submitting", "excluded"), [(5, ()), (4, ()), (5, (1,)), (4, (2,))])
+def test_the_sum_of_masked_updates_is_the_plain_sum(
+    run: MaskedRun, submitting: int, excluded: tuple[int, ...]
+) -> None:
+    current = played(run, submitting=submitting, excluded=excluded)
+    listed, total, _ = current.posting()
+    expected = sum(
+        current.plain[index].astype(np.uint32)
+        for at, index in enumerate(current.submitted)
+        if at not in excluded
+    )
+    assert np.array_equal(total.astype(np.uint32), expected)
+    run.mask(run.aggregator, "publishSeeds", 1, current.seeds())
+    current.post(listed, vector_root(current.model(total)))
+    assert run.ledger.functions.roundOf(1).call()[0] == 4
+    # Nothing of it can be proven wrong.
+    for number in range(len(current.terms())):
+        lanes = current.term_lanes(current.terms()[number])
+        for chunk in (0, 1):
+            with pytest.raises(Exception, match=NOTHING_WRONG):
+                run.ledger.functions.challengeMask(1, current.mask_proof(number, chunk, listed, lanes)).call()
+
+
+def test_a_wrong_term_falls(run: MaskedRun) -> None:
+    current = played(run, submitting=4)
+    listed, total, terms = current.posting()
+    wrong = terms[-1].copy()
+    wrong[DIMENSION - 1] += 1
+    listed[len(terms) - 1] = vector_root(wrong)
+    run.mask(run.aggregator, "publishSeeds", 1, current.seeds())
+    current.post(listed, vector_root(current.model(total)))
+    gas = run.send(run.operator, "challengeMask", 1, current.mask_proof(len(terms) - 1, 1, listed, wrong))
+    print("challengeMask", gas)
+    assert run.ledger.functions.roundOf(1).call()[0] == 2
+
+
+def test_a_wrong_seed_falls(run: MaskedRun) -> None:
+    current = played(run, submitting=4)
+    listed, total, _ = current.posting()
+    seeds = current.seeds()
+    seeds[4] = bytes(16)
+    run.mask(run.aggregator, "publishSeeds", 1, seeds)
+    current.post(listed, vector_root(current.model(total)))
+    for number in range(4):
+        with pytest.raises(Exception, match=NOTHING_WRONG):
+            run.ledger.functions.challengeSeed(1, current.seed_proof(number, seeds)).call()
+    gas = run.send(run.operator, "challengeSeed", 1, current.seed_proof(4, seeds))
+    print("challengeSeed", gas)
+    assert run.ledger.functions.roundOf(1).call()[0] == 2
