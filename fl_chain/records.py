@@ -68,6 +68,8 @@ class FallReason(IntEnum):
     RANGE = 2
     APPLY = 3
     OBJECTIONS = 4
+    SEED = 5  # not the one that was committed to; masked runs alone
+    MASK = 6  # a term is not what its seed gives; masked runs alone
 
 
 class ExclusionReason(IntEnum):
@@ -91,6 +93,7 @@ class AggregationKind(IntEnum):
     SUMS = 0  # partial sums, from which alone the model follows: sum, range and apply
     SUMS_WITH_STATE = 1  # partial sums and what the rule carries from round to round: sum and range
     RESULT = 2  # what the rule made of all updates at once, every weight 1: range
+    MASKED_SUMS = 3  # partial sums of masked updates and of what takes the masks off: sum, apply, seed, mask
 
 
 @dataclass(frozen=True, slots=True)

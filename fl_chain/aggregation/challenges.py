@@ -30,6 +30,9 @@ _CHALLENGES = {
     AggregationKind.SUMS: frozenset({FallReason.SUM, FallReason.RANGE, FallReason.APPLY}),
     AggregationKind.SUMS_WITH_STATE: frozenset({FallReason.SUM, FallReason.RANGE}),
     AggregationKind.RESULT: frozenset({FallReason.RANGE}),
+    AggregationKind.MASKED_SUMS: frozenset(
+        {FallReason.SUM, FallReason.APPLY, FallReason.SEED, FallReason.MASK}
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from eth_hash.auto import keccak
 
 from fl_chain.errors import MalformedResponse
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import masked_ledger, secure_aggregation, training_ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,18 @@ def parse_abi(description: Sequence[Mapping[str, Any]]) -> ContractAbi:
 def ledger_abi() -> ContractAbi:
     """Return the training ledger's description."""
     return parse_abi(training_ledger().abi)
+
+
+@cache
+def masked_ledger_abi() -> ContractAbi:
+    """Return the masked ledger's description, which has all of the training ledger's but the constructor."""
+    return parse_abi(masked_ledger().abi)
+
+
+@cache
+def masks_abi() -> ContractAbi:
+    """Return the description of what holds a masked ledger's keys and decides its challenges."""
+    return parse_abi(secure_aggregation().abi)
 
 
 def _canonical_type(field: Mapping[str, Any]) -> str:
