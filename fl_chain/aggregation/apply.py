@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fl_chain.aggregation.bounds import verify_weight
+from fl_chain.aggregation.native import arithmetic_for
 from fl_chain.aggregation.quantise import BLOCK_LANES, SIGNED_LANE
 from fl_chain.commitment.chunks import LANE, Lanes, lane_blocks, verify_lanes
 from fl_chain.records import Quantisation
@@ -40,6 +41,11 @@ def apply_sum(base: Lanes, total: Lanes, total_weight: int, quantisation: Quanti
     divisor = total_weight << quantisation.scale_bits
     factor = 2 << quantisation.fraction_bits
     model = np.empty(base.size, dtype=LANE)
+    compiled = arithmetic_for(base.nbytes)
+    if compiled is not None:
+        base_words, total_words, words = (lanes.view(np.uint32) for lanes in (base, total, model))
+        bits = quantisation.scale_bits
+        return model, compiled.apply(base_words, total_words, factor, total_weight, bits, words)
     clamped = 0
     for block in lane_blocks(base.size, BLOCK_LANES):
         lanes = total.view(SIGNED_LANE)[block].astype(np.int64)

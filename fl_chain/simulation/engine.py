@@ -29,7 +29,7 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
-from fl_chain.simulation.ledgers import TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.ledgers import ALLOWANCE_WEI, TOGETHER, Recorded, recorded_run
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
@@ -64,7 +64,14 @@ class Simulation:
         self._reader = RoundReader(self.ledger.sync(), self.store)
         self._models = ModelChain(self._reader)
         self._aggregator = Aggregator(
-            AggregatorParts(self.ledger, recorded.aggregator, self.store, folder / "aggregator")
+            AggregatorParts(
+                self.ledger,
+                recorded.aggregator,
+                self.store,
+                folder / "aggregator",
+                models=self._models,
+                is_durable=False,
+            )
         )
         self._evaluator: Trainer | None = None
         self._published: set[Submission] = set()
@@ -109,6 +116,15 @@ class Simulation:
         ]
         for start in range(0, len(waiting), TOGETHER):
             self.ledger.register_together(waiting[start : start + TOGETHER])
+        if waiting and not history.rounds:
+            self._deposit_bonds(history)
+
+    def _deposit_bonds(self, history: History) -> None:
+        """Deposit the aggregator's bonds for all rounds that can be unfinished at once."""
+        policy = history.policy
+        bonds_wei = policy.bond_wei * min(policy.max_rounds, policy.max_unfinal_rounds)
+        if 0 < bonds_wei <= ALLOWANCE_WEI // 2:
+            self.ledger.deposit_bond(self._recorded.aggregator, bonds_wei)
 
     def _train(self, history: History, current: Round, say: Callable[[Progress], None]) -> bool:
         """Train and submit for everybody whose turn it is, in the order of their names."""
@@ -123,10 +139,12 @@ class Simulation:
         self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
+        # In several parts, so that the ledger takes some while others still train; the last one is small.
+        together = min(TOGETHER, -(-len(due) // 3))
         finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
-            if len(finished) == TOGETHER or who == due[-1]:
+            if len(finished) == together or who == due[-1]:
                 self._submit(history, current, finished)
                 finished.clear()
             done, loss = done + 1, loss + trained.loss

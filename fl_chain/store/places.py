@@ -34,6 +34,7 @@ _ATOMIC_PROTOCOLS = (
 _CONNECT_TIMEOUT_S = 10.0
 _SILENCE_TIMEOUT_S = 30.0
 _READ_BYTES = 1 << 20
+_WRITE_BYTES = 1 << 20  # the page cache takes some megabytes in one call seven times more slowly
 
 
 class Place(Protocol):
@@ -160,7 +161,8 @@ class LocalPlace:
             try:
                 with unfinished.open("xb") as file:
                     for piece in pieces:
-                        file.write(piece)
+                        for start in range(0, piece.nbytes, _WRITE_BYTES):
+                            file.write(piece[start : start + _WRITE_BYTES])
                     file.flush()
                     if self._is_durable:
                         os.fsync(file.fileno())
