@@ -38,7 +38,13 @@ def compared(name: str, kind: str, *, clients: int, rounds: int, installs: bool)
     our_s, their_s = statistics.median(ours), statistics.median(theirs)
     peer = peer_name(f"simulation, {clients} clients of {rows} rows, no ledger")
     return Result(
-        name, round(their_s / our_s, 4), peer, round(1 / our_s, 4), round(1 / their_s, 4), "rounds/s", machine()
+        name,
+        round(their_s / our_s, 4),
+        peer,
+        round(1 / our_s, 4),
+        round(1 / their_s, 4),
+        "rounds/s",
+        machine(),
     )
 
 

@@ -44,8 +44,8 @@ def interpreter(*, installs: bool = True) -> Path:
     if not named and not python.is_file():
         if not installs:
             raise ConfigError(
-                f"there is no environment with Flower in {_folder()}: `python -m benchmarks` makes it, or name "
-                f"one by {PYTHON_VARIABLE}"
+                f"there is no environment with Flower in {_folder()}: `python -m benchmarks` makes it, or "
+                f"{PYTHON_VARIABLE} names one"
             )
         _install(_folder())
     asked = "import flwr, ray, importlib.metadata as m; print(m.version('flwr'))"

@@ -88,3 +88,9 @@ class SmallCnn(Cnn):
     """The convolutional network on 60 rows a participant."""
 
     rows = 60
+
+
+class OneBatchCnn(Cnn):
+    """The convolutional network on one batch a participant."""
+
+    rows = 10

@@ -45,7 +45,7 @@ class TimedFedAvg(FedAvg):
 def main() -> None:
     """Run as many rounds as are asked for."""
     parser = argparse.ArgumentParser(description="Rounds of Flower's simulation, one for each line of input.")
-    parser.add_argument("kind", choices=["Logistic", "SmallLogistic", "Cnn", "SmallCnn"])
+    parser.add_argument("kind", choices=["Logistic", "SmallLogistic", "Cnn", "SmallCnn", "OneBatchCnn"])
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True)

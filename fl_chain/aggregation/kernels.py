@@ -50,38 +50,33 @@ def quantise(  # noqa: PLR0917 - compiled functions take no keywords
 
 @compiled(
     "int64(Array(uint32, 1, 'C', readonly=True), Array(uint32, 1, 'C', readonly=True), "
-    "int64, int64, int64, uint32[::1])"
+    "float64, float64, float64, uint32[::1])"
 )
 def apply(  # noqa: PLR0917
-    base: Any, total: Any, factor: int, divisor: int, weight_bits: int, model: Any
+    base: Any, total: Any, factor: float, half: float, divisor: float, model: Any
 ) -> int:
-    """Write ``clamp(base + floor((total * factor + divisor * 2**bits) / (2 * divisor * 2**bits)))``.
+    """Write ``clamp(base + floor((total * factor + half) / divisor))`` as big-endian lanes.
 
-    A floor of a floor is the floor of the whole, so the power of two is shifted out before the division.
+    All numbers are integers in float64. Where the dividend is below 2^53, its quotient by an integer is never
+    rounded up to the next whole number, so that its floor is exact.
 
     Args:
         base: shape (n,), big-endian lanes.
         total: shape (n,), big-endian lanes.
         factor: what the total is multiplied by.
-        divisor: the total weight, above 0.
-        weight_bits: bits of the power of two that the weight is multiplied by.
+        half: half the divisor.
+        divisor: above 0.
         model: shape (n,), uint32; takes the lanes in wire order.
 
     Returns:
         How many lanes were clamped.
     """
-    half = divisor << weight_bits
-    inverse = 1.0 / np.float64(divisor)
     clamped = 0
     for lane in range(model.size):
-        shifted = (np.int64(np.int32(turned(total[lane]))) * factor + half) >> (weight_bits + 1)
-        # A division takes ten times as long. Below 2^33 the product is off by less than one, which the
-        # remainder shows; above, by less than 2^5, and the lane is clamped either way.
-        quotient = np.int64(np.floor(np.float64(shifted) * inverse))
-        remainder = shifted - quotient * divisor
-        quotient += np.int64(remainder >= divisor) - np.int64(remainder < 0)
-        value = quotient + np.int64(np.int32(turned(base[lane])))
-        inside: Any = min(max(value, -(2**31)), 2**31 - 1)
+        base_word, word = base[lane], total[lane]
+        quotient = np.floor((np.float64(np.int32(turned(word))) * factor + half) / divisor)
+        value = quotient + np.float64(np.int32(turned(base_word)))
+        inside: Any = min(max(value, -2147483648.0), 2147483647.0)
         clamped += inside != value
         model[lane] = turned(np.uint32(np.int32(inside)))
     return clamped

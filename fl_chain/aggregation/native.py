@@ -25,7 +25,7 @@ class Kernels(Protocol):
         ...
 
     def apply(  # noqa: PLR0917
-        self, base: Words, total: Words, factor: int, divisor: int, weight_bits: int, model: Words
+        self, base: Words, total: Words, factor: float, half: float, divisor: float, model: Words
     ) -> int:
         """Apply a sum to a model."""
         ...

@@ -58,9 +58,9 @@ class Simulation:
         self.metrics: dict[int, dict[str, float]] = {}  # of each round's model, on the rows held out
         self.losses: dict[int, float] = {}  # mean training loss of each round's participants
         self._recorded = recorded
-        self._ground = ground
+        self.ground = ground
         self._crew = crew
-        self._names = {account.address: name for name, account in recorded.participants.items()}
+        self.names = {account.address: name for name, account in recorded.participants.items()}
         self._reader = RoundReader(self.ledger.sync(), self.store)
         self._models = ModelChain(self._reader)
         self._aggregator = Aggregator(
@@ -133,7 +133,7 @@ class Simulation:
         drawn = cohort(history, self.policy, current.id)
         submitted = {submission.participant for submission in history.submissions[current.id]}
         registered = set(history.registered_at[current.id]) if drawn is None else drawn
-        due = [who for who in self._names if who in registered and who not in submitted]
+        due = [who for who in self.names if who in registered and who not in submitted]
         if not due:
             return False
         self._models.model(current.base_round)  # nobody trains on what was not verified
@@ -162,7 +162,7 @@ class Simulation:
             jobs.append(
                 Job(
                     participant=who,
-                    name=self._names[who],
+                    name=self.names[who],
                     round=current.id,
                     step=current.step,
                     base_model_root=base_root,
@@ -178,7 +178,7 @@ class Simulation:
         self.ledger.submit_together(
             [
                 (
-                    self._recorded.participants[self._names[who]],
+                    self._recorded.participants[self.names[who]],
                     current.id,
                     base_root,
                     trained.sealed_root,
@@ -195,7 +195,7 @@ class Simulation:
         for submission in due:
             if self.store.has_update(submission.participant, submission.sealed_root):
                 continue
-            if not self._ground.private.move_update(
+            if not self.ground.private.move_update(
                 submission.participant, submission.sealed_root, self.store
             ):
                 lost.append(submission)
@@ -213,15 +213,15 @@ class Simulation:
                     f"the update of {submission.participant} in round {current.id} is lost, and training "
                     "again does not give the same one: start the simulation anew"
                 )
-            self._ground.private.move_update(submission.participant, submission.sealed_root, self.store)
+            self.ground.private.move_update(submission.participant, submission.sealed_root, self.store)
 
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
         for round_id in sorted(history.postings.keys() - self.metrics.keys()):
             lanes = self._models.model(round_id)
-            self._evaluator = self._evaluator or Trainer(self._ground)
+            self._evaluator = self._evaluator or Trainer(self.ground)
             values = model_values(lanes, history.policy.fraction_bits)
-            metrics = self._evaluator.evaluate(values, self._ground.shares.held_out())
+            metrics = self._evaluator.evaluate(values, self.ground.shares.held_out())
             self.metrics[round_id] = metrics
             say(Progress(history.rounds[round_id].step, 0, 0, metrics))
 
