@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import mnist_shaped
@@ -66,7 +67,7 @@ def engine_seconds(*, clients: int, rounds: int) -> tuple[float, float]:
         pool = Pool(simulation.ground, 1)
         try:
             engine_s, bare_s, training_s = interleaved_medians(
-                [lambda: list(pool.train(bare.jobs)), bare.work, bare.train], rounds
+                [lambda: list(pool.train(bare.next_jobs())), bare.work, bare.train], rounds
             )
         finally:
             pool.close()
@@ -87,6 +88,11 @@ class _Bare:
             Job(who, name, 1, 1, root, weight_cap=10, participation=1.0, kept=None)
             for who, name in simulation.names.items()
         ]
+
+    def next_jobs(self) -> list[Job]:
+        """Return the jobs of another round, whose updates are new files."""
+        self.jobs = [replace(job, round=job.round + 1) for job in self.jobs]
+        return self.jobs
 
     def train(self) -> None:
         """Train everybody."""
