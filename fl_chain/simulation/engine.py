@@ -29,7 +29,7 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
-from fl_chain.simulation.ledgers import TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.ledgers import ALLOWANCE_WEI, TOGETHER, Recorded, recorded_run
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
@@ -58,13 +58,20 @@ class Simulation:
         self.metrics: dict[int, dict[str, float]] = {}  # of each round's model, on the rows held out
         self.losses: dict[int, float] = {}  # mean training loss of each round's participants
         self._recorded = recorded
-        self._ground = ground
+        self.ground = ground
         self._crew = crew
-        self._names = {account.address: name for name, account in recorded.participants.items()}
+        self.names = {account.address: name for name, account in recorded.participants.items()}
         self._reader = RoundReader(self.ledger.sync(), self.store)
         self._models = ModelChain(self._reader)
         self._aggregator = Aggregator(
-            AggregatorParts(self.ledger, recorded.aggregator, self.store, folder / "aggregator")
+            AggregatorParts(
+                self.ledger,
+                recorded.aggregator,
+                self.store,
+                folder / "aggregator",
+                models=self._models,
+                is_durable=False,
+            )
         )
         self._evaluator: Trainer | None = None
         self._published: set[Submission] = set()
@@ -109,6 +116,15 @@ class Simulation:
         ]
         for start in range(0, len(waiting), TOGETHER):
             self.ledger.register_together(waiting[start : start + TOGETHER])
+        if waiting and not history.rounds:
+            self._deposit_bonds(history)
+
+    def _deposit_bonds(self, history: History) -> None:
+        """Deposit the aggregator's bonds for all rounds that can be unfinished at once."""
+        policy = history.policy
+        bonds_wei = policy.bond_wei * min(policy.max_rounds, policy.max_unfinal_rounds)
+        if 0 < bonds_wei <= ALLOWANCE_WEI // 2:
+            self.ledger.deposit_bond(self._recorded.aggregator, bonds_wei)
 
     def _train(self, history: History, current: Round, say: Callable[[Progress], None]) -> bool:
         """Train and submit for everybody whose turn it is, in the order of their names."""
@@ -117,16 +133,18 @@ class Simulation:
         drawn = cohort(history, self.policy, current.id)
         submitted = {submission.participant for submission in history.submissions[current.id]}
         registered = set(history.registered_at[current.id]) if drawn is None else drawn
-        due = [who for who in self._names if who in registered and who not in submitted]
+        due = [who for who in self.names if who in registered and who not in submitted]
         if not due:
             return False
         self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
+        # In several parts, so that the ledger takes some while others still train; the last one is small.
+        together = min(TOGETHER, -(-len(due) // 3))
         finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
-            if len(finished) == TOGETHER or who == due[-1]:
+            if len(finished) == together or who == due[-1]:
                 self._submit(history, current, finished)
                 finished.clear()
             done, loss = done + 1, loss + trained.loss
@@ -144,7 +162,7 @@ class Simulation:
             jobs.append(
                 Job(
                     participant=who,
-                    name=self._names[who],
+                    name=self.names[who],
                     round=current.id,
                     step=current.step,
                     base_model_root=base_root,
@@ -160,7 +178,7 @@ class Simulation:
         self.ledger.submit_together(
             [
                 (
-                    self._recorded.participants[self._names[who]],
+                    self._recorded.participants[self.names[who]],
                     current.id,
                     base_root,
                     trained.sealed_root,
@@ -177,7 +195,7 @@ class Simulation:
         for submission in due:
             if self.store.has_update(submission.participant, submission.sealed_root):
                 continue
-            if not self._ground.private.move_update(
+            if not self.ground.private.move_update(
                 submission.participant, submission.sealed_root, self.store
             ):
                 lost.append(submission)
@@ -195,15 +213,15 @@ class Simulation:
                     f"the update of {submission.participant} in round {current.id} is lost, and training "
                     "again does not give the same one: start the simulation anew"
                 )
-            self._ground.private.move_update(submission.participant, submission.sealed_root, self.store)
+            self.ground.private.move_update(submission.participant, submission.sealed_root, self.store)
 
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
         for round_id in sorted(history.postings.keys() - self.metrics.keys()):
             lanes = self._models.model(round_id)
-            self._evaluator = self._evaluator or Trainer(self._ground)
+            self._evaluator = self._evaluator or Trainer(self.ground)
             values = model_values(lanes, history.policy.fraction_bits)
-            metrics = self._evaluator.evaluate(values, self._ground.shares.held_out())
+            metrics = self._evaluator.evaluate(values, self.ground.shares.held_out())
             self.metrics[round_id] = metrics
             say(Progress(history.rounds[round_id].step, 0, 0, metrics))
 
