@@ -11,10 +11,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from eth.vm.forks.prague import PragueVM
-from eth.vm.forks.prague.state import PragueState
 from eth_tester.backends.pyevm.main import setup_tester_chain
-
-from fl_chain.ledger.devnet.opcodes import QuickComputation
 
 # py-evm's own types describe the first fork and lack the fields of the later ones.
 Header: TypeAlias = Any
@@ -25,16 +22,8 @@ Receipt: TypeAlias = Any
 DEFAULT_CHAIN_ID = 131277322940537  # eth-tester's
 
 
-class QuickState(PragueState):
-    """The Prague state, on which the quick instructions work."""
-
-    computation_class = QuickComputation
-
-
 class SameSecondVM(PragueVM):
     """The Prague rules, but a block may carry the timestamp of its parent."""
-
-    _state_class = QuickState
 
     @classmethod
     def validate_header(cls, header: Header, parent_header: Header) -> None:

