@@ -7,7 +7,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -160,6 +160,7 @@ class LocalPlace:
             created = _make_folders(target.parent)
             try:
                 with unfinished.open("xb") as file:
+                    _reserve(file.fileno(), total_bytes(pieces))
                     for piece in pieces:
                         for start in range(0, piece.nbytes, _WRITE_BYTES):
                             file.write(piece[start : start + _WRITE_BYTES])
@@ -301,6 +302,13 @@ def _make_folders(folder: Path) -> list[Path]:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return [each.parent for each in missing]
+
+
+def _reserve(descriptor: int, size_bytes: int) -> None:
+    """Take the room for a file at once, where the system can: block by block it takes twice as long."""
+    if size_bytes and hasattr(os, "posix_fallocate"):
+        with suppress(OSError):  # writing says what is wrong
+            os.posix_fallocate(descriptor, 0, size_bytes)
 
 
 def _flush_folder(folder: Path) -> None:
