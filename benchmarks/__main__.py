@@ -11,7 +11,7 @@ import benchmarks
 from benchmarks.harness import Result, table, write
 from fl_chain.errors import ConfigError
 
-SUPPORT = {"__main__", "harness", "mnist_shaped"}
+SUPPORT = {"__main__", "harness", "mnist_shaped", "sealed_rounds"}
 
 
 def names() -> list[str]:

@@ -17,7 +17,8 @@ from fl_chain.aggregation.quantise import model_values
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.config import RunSettings, TaskSettings
 from fl_chain.errors import ConfigError, OutputExists
-from fl_chain.learning import build_task
+from fl_chain.learning import build_task, n_rows
+from fl_chain.learning.work import Values
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Round, RoundStatus, Submission
 from fl_chain.run.cohorts import cohort, participation
@@ -30,11 +31,15 @@ from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
 from fl_chain.simulation.ledgers import TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.phases import Phase, PhaseClock
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
+
+MOST_JUDGED = 64  # participants on whose own rows every model is judged; of more, only all rows together
+TRAINING_LOSS = "training_loss"  # of a participant on its own rows, as its last epoch had it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Simulation:
         self.store = ground.public
         self.metrics: dict[int, dict[str, float]] = {}  # of each round's model, on the rows held out
         self.losses: dict[int, float] = {}  # mean training loss of each round's participants
+        self.own: dict[Address, dict[int, dict[str, float]]] = {}  # of each participant, by round
+        self.phases = PhaseClock()
         self._recorded = recorded
         self._ground = ground
         self._crew = crew
@@ -87,7 +94,9 @@ class Simulation:
                 return history
             if self._step(history, say):
                 continue
-            if not self._aggregator.step():
+            with self.phases.phase(history.state.latest, Phase.AGGREGATE):
+                is_done = self._aggregator.step()
+            if not is_done:
                 self._recorded.wait_until(_next_moment(history, self.ledger.head().timestamp))
 
     def _step(self, history: History, say: Callable[[Progress], None]) -> bool:
@@ -97,8 +106,10 @@ class Simulation:
         if current is None:
             return False
         if current.status is RoundStatus.OPEN:
-            return self._train(history, current, say)
-        return self._publish(history, current)
+            with self.phases.phase(current.id, Phase.TRAIN):
+                return self._train(history, current, say)
+        with self.phases.phase(current.id, Phase.PUBLISH):
+            return self._publish(history, current)
 
     def _register(self) -> None:
         history = self.ledger.sync()
@@ -120,16 +131,19 @@ class Simulation:
         due = [who for who in self._names if who in registered and who not in submitted]
         if not due:
             return False
-        self._models.model(current.base_round)  # nobody trains on what was not verified
+        with self.phases.phase(current.id, Phase.VERIFY):
+            self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
         finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
             if len(finished) == TOGETHER or who == due[-1]:
-                self._submit(history, current, finished)
+                with self.phases.phase(current.id, Phase.SUBMIT):
+                    self._submit(history, current, finished)
                 finished.clear()
             done, loss = done + 1, loss + trained.loss
+            self._of(who, current.id)[TRAINING_LOSS] = trained.loss
             say(Progress(current.step - 1, done, len(due) + len(submitted)))
         self.losses[current.id] = loss / len(due)
         return True
@@ -200,12 +214,31 @@ class Simulation:
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
         for round_id in sorted(history.postings.keys() - self.metrics.keys()):
-            lanes = self._models.model(round_id)
-            self._evaluator = self._evaluator or Trainer(self._ground)
-            values = model_values(lanes, history.policy.fraction_bits)
-            metrics = self._evaluator.evaluate(values, self._ground.shares.held_out())
+            with self.phases.phase(round_id, Phase.VERIFY):
+                lanes = self._models.model(round_id)
+            with self.phases.phase(round_id, Phase.EVALUATE):
+                metrics = self._judged(round_id, model_values(lanes, history.policy.fraction_bits))
             self.metrics[round_id] = metrics
             say(Progress(history.rounds[round_id].step, 0, 0, metrics))
+
+    def _judged(self, round_id: int, values: Values) -> dict[str, float]:
+        """Return a model's metrics on all rows held out, after judging it on each participant's own."""
+        self._evaluator = self._evaluator or Trainer(self._ground)
+        shares = self._ground.shares
+        if len(self._names) <= MOST_JUDGED:
+            for who, name in self._names.items():
+                rows = shares.own_held_out(name)
+                if rows is not None and n_rows(rows):
+                    self._of(who, round_id).update(self._evaluator.evaluate(values, rows))
+        return self._evaluator.evaluate(values, shares.held_out())
+
+    def _of(self, who: Address, round_id: int) -> dict[str, float]:
+        return self.own.setdefault(who, {}).setdefault(round_id, {})
+
+    @property
+    def names(self) -> dict[Address, str]:
+        """The participants, in their order."""
+        return dict(self._names)
 
 
 @contextmanager

@@ -153,7 +153,7 @@ def test_tables_and_pictures_are_named() -> None:
     assert document.counts["caption"] == document.counts["table"] > 0
     assert all(one.get("scope") in ("col", "row") for one in document.all("th"))
     pictures = [one for one in document.all("svg") if one.get("aria-hidden") != "true"]
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     ids = {attributes.get("id") for _, attributes in document.tags}
     for one in pictures:
         assert one["role"] == "img"
