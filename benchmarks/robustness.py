@@ -112,6 +112,9 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+RULE_NAMES, ATTACK_NAMES = tuple(RULES), tuple(ATTACKS)  # what is measured
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A rule under one attack, over the seeds."""
@@ -142,20 +145,22 @@ def results() -> list[Result]:
         raise ConfigError(str(error)) from error
     worlds = [_World(images, seed) for seed in SEEDS]
     cells = []
-    for name, rule in RULES.items():
+    for name in RULE_NAMES:
+        rule = RULES[name]
         clean = [world.accuracy(rule, None) for world in worlds]
         cells.append(_cell(name, None, clean, clean))
-        for attack, send in ATTACKS.items():
-            cells.append(_cell(name, attack, [world.accuracy(rule, send) for world in worlds], clean))
+        for attack in ATTACK_NAMES:
+            attacked = [world.accuracy(rule, ATTACKS[attack]) for world in worlds]
+            cells.append(_cell(name, attack, attacked, clean))
     found = {(cell.rule, cell.attack): cell for cell in cells}
-    attacked, clean_cell = found[MEASURED, next(iter(ATTACKS))], found[MEASURED, None]
+    flipped, alone = found[MEASURED, ATTACK_NAMES[0]], found[MEASURED, None]
     return [
         TableResult(
             name="robustness",
-            ratio=attacked.of_clean,
+            ratio=flipped.of_clean,
             peer="Multi-Krum with nobody attacking; ours with 4 of 20 that flip signs",
-            ours=round(100 * attacked.accuracy, 2),
-            theirs=round(100 * clean_cell.accuracy, 2),
+            ours=round(100 * flipped.accuracy, 2),
+            theirs=round(100 * alone.accuracy, 2),
             unit="% accuracy on MNIST's test set",
             machine=machine(),
             participants=PARTICIPANTS,
@@ -222,8 +227,8 @@ class _World:
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=2, keepdims=True)
             scores -= self._targets
-            gradient = (transposed @ scores) / np.float32(ROWS_EACH)
-            weights = np.subtract(weights, np.float32(LEARNING_RATE) * gradient, dtype=np.float32)
+            step = np.float32(LEARNING_RATE / ROWS_EACH) * (transposed @ scores)
+            weights = np.subtract(weights, step, dtype=np.float32)
         changes = weights.reshape(len(weights), -1) - base
         return Learned(changes[ATTACKERS:PARTICIPANTS], changes[:ATTACKERS], changes[PARTICIPANTS:])
 

@@ -48,7 +48,7 @@ class Shares:
     def read_table(self) -> None:
         """Read everybody's rows of a table, before processes part.
 
-        The threads with which tables are read do not outlive a fork, so a child that reads one waits for ever.
+        The threads with which tables are read do not outlive a fork, so a child that reads waits for ever.
 
         Raises:
             InputDataError: if somebody's cannot be read.

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -14,7 +15,7 @@ def test_figures_of_a_spread_are_in_their_order(values: list[float]) -> None:
     found = spread(values)
     ordered = (found.lowest, found.lower_quartile, found.median, found.upper_quartile, found.highest)
     slack = 1e-9 * found.highest
-    assert all(one <= other + slack for one, other in zip(ordered, ordered[1:], strict=False))
+    assert all(one <= other + slack for one, other in itertools.pairwise(ordered))
     assert found.lowest <= found.mean <= found.highest
     assert 0 <= found.deviation <= found.highest - found.lowest + slack
 
