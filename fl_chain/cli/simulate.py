@@ -129,7 +129,7 @@ def _followed(
                 shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(progress.metrics.items()))
                 bars.console.print(f"round {progress.round}: {shown}", highlight=False)
 
-        return simulation.run(say)
+        return simulation.run(say, judges_own=True)
 
 
 def write_summary(out: Path, simulation: Simulation, history: History, seed: int) -> None:

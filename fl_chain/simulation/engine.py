@@ -38,7 +38,7 @@ from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
-MOST_JUDGED = 64  # participants on whose own rows every model is judged; of more, only all rows together
+MOST_JUDGED = 64  # participants on whose own rows models are judged
 TRAINING_LOSS = "training_loss"  # of a participant on its own rows, as its last epoch had it
 
 
@@ -75,17 +75,23 @@ class Simulation:
         )
         self._evaluator: Trainer | None = None
         self._published: set[Submission] = set()
+        self._judges_own = False
 
-    def run(self, say: Callable[[Progress], None] = lambda progress: None) -> History:
+    def run(
+        self, say: Callable[[Progress], None] = lambda progress: None, *, judges_own: bool = False
+    ) -> History:
         """Go on until the run has ended, and return its history.
 
         Args:
             say: is told of every participant and every model.
+            judges_own: also judge every model on each participant's own held-out rows, into `own`; of more
+                than `MOST_JUDGED` participants nobody's.
 
         Raises:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
         """
+        self._judges_own = judges_own and len(self._names) <= MOST_JUDGED
         self._register()
         while True:
             history = self.ledger.sync()
@@ -225,7 +231,7 @@ class Simulation:
         """Return a model's metrics on all rows held out, after judging it on each participant's own."""
         self._evaluator = self._evaluator or Trainer(self._ground)
         shares = self._ground.shares
-        if len(self._names) <= MOST_JUDGED:
+        if self._judges_own:
             for who, name in self._names.items():
                 rows = shares.own_held_out(name)
                 if rows is not None and n_rows(rows):

@@ -29,7 +29,7 @@ from fl_chain.ledger.memory.client import CALLS_NAME, open_memory_chain
 from fl_chain.records import RoundStatus
 from fl_chain.report.schema import parse_report, parse_summary
 from fl_chain.run.folder import read_run_folder
-from fl_chain.simulation import Progress, SimulationChoices, open_simulation
+from fl_chain.simulation import Progress, SimulationChoices, engine, open_simulation
 from fl_chain.simulation.crew import Pool, WorkerFailed
 from fl_chain.store import Store
 
@@ -70,7 +70,7 @@ def audited(folder: Path) -> AuditReport:
 def test_owners_are_judged_on_their_own_rows_and_time_is_kept(tmp_path: Path) -> None:
     owners = SimulationChoices(ledger="memory", jobs=2)
     with open_simulation(tmp_path / "run", settings(2), owners) as simulation:
-        history = simulation.run()
+        history = simulation.run(judges_own=True)
     assert len(simulation.names) == 5
     for who in simulation.names:
         assert set(simulation.own[who]) == {1, 2}
@@ -86,9 +86,17 @@ def test_owners_are_judged_on_their_own_rows_and_time_is_kept(tmp_path: Path) ->
 
 def test_shared_rows_are_nobody_s_own(tmp_path: Path) -> None:
     with open_simulation(tmp_path / "run", settings(1), MEMORY) as simulation:
-        simulation.run()
+        simulation.run(judges_own=True)
     assert len(simulation.own) == 6
     assert all(set(scores[1]) == {"training_loss"} for scores in simulation.own.values())
+
+
+def test_of_too_many_nobody_is_judged_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, judged in ((5, True), (4, False)):
+        monkeypatch.setattr(engine, "MOST_JUDGED", most)
+        with open_simulation(tmp_path / str(most), settings(1), SimulationChoices(ledger="memory")) as own:
+            own.run(judges_own=True)
+        assert all(("auroc" in scores[1]) is judged for scores in own.own.values())
 
 
 def test_a_table_of_owners_is_read_before_processes_part(tmp_path: Path) -> None:
