@@ -65,9 +65,9 @@ class Simulation:
         self.own: dict[Address, dict[int, dict[str, float]]] = {}  # of each participant, by round
         self.phases = PhaseClock()
         self._recorded = recorded
-        self._ground = ground
+        self.ground = ground
         self._crew = crew
-        self._names = {account.address: name for name, account in recorded.participants.items()}
+        self.names = {account.address: name for name, account in recorded.participants.items()}
         self._reader = RoundReader(self.ledger.sync(), self.store)
         self._models = ModelChain(self._reader)
         self._aggregator = Aggregator(
@@ -91,7 +91,7 @@ class Simulation:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
         """
-        self._judges_own = judges_own and len(self._names) <= MOST_JUDGED
+        self._judges_own = judges_own and len(self.names) <= MOST_JUDGED
         self._register()
         while True:
             history = self.ledger.sync()
@@ -134,7 +134,7 @@ class Simulation:
         drawn = cohort(history, self.policy, current.id)
         submitted = {submission.participant for submission in history.submissions[current.id]}
         registered = set(history.registered_at[current.id]) if drawn is None else drawn
-        due = [who for who in self._names if who in registered and who not in submitted]
+        due = [who for who in self.names if who in registered and who not in submitted]
         if not due:
             return False
         with self.phases.phase(current.id, Phase.VERIFY):
@@ -164,7 +164,7 @@ class Simulation:
             jobs.append(
                 Job(
                     participant=who,
-                    name=self._names[who],
+                    name=self.names[who],
                     round=current.id,
                     step=current.step,
                     base_model_root=base_root,
@@ -180,7 +180,7 @@ class Simulation:
         self.ledger.submit_together(
             [
                 (
-                    self._recorded.participants[self._names[who]],
+                    self._recorded.participants[self.names[who]],
                     current.id,
                     base_root,
                     trained.sealed_root,
@@ -197,7 +197,7 @@ class Simulation:
         for submission in due:
             if self.store.has_update(submission.participant, submission.sealed_root):
                 continue
-            if not self._ground.private.move_update(
+            if not self.ground.private.move_update(
                 submission.participant, submission.sealed_root, self.store
             ):
                 lost.append(submission)
@@ -215,7 +215,7 @@ class Simulation:
                     f"the update of {submission.participant} in round {current.id} is lost, and training "
                     "again does not give the same one: start the simulation anew"
                 )
-            self._ground.private.move_update(submission.participant, submission.sealed_root, self.store)
+            self.ground.private.move_update(submission.participant, submission.sealed_root, self.store)
 
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
@@ -229,10 +229,10 @@ class Simulation:
 
     def _judged(self, round_id: int, values: Values) -> dict[str, float]:
         """Return a model's metrics on all rows held out, after judging it on each participant's own."""
-        self._evaluator = self._evaluator or Trainer(self._ground)
-        shares = self._ground.shares
+        self._evaluator = self._evaluator or Trainer(self.ground)
+        shares = self.ground.shares
         if self._judges_own:
-            for who, name in self._names.items():
+            for who, name in self.names.items():
                 rows = shares.own_held_out(name)
                 if rows is not None and n_rows(rows):
                     self._of(who, round_id).update(self._evaluator.evaluate(values, rows))
@@ -240,11 +240,6 @@ class Simulation:
 
     def _of(self, who: Address, round_id: int) -> dict[str, float]:
         return self.own.setdefault(who, {}).setdefault(round_id, {})
-
-    @property
-    def names(self) -> dict[Address, str]:
-        """The participants, in their order."""
-        return dict(self._names)
 
 
 @contextmanager
