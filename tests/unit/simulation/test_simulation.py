@@ -290,7 +290,7 @@ def test_rows_are_divided_as_experiments_do(tmp_path: Path, division: str) -> No
     choices = SimulationChoices(n_participants=6, division=division, ledger="memory")
     run = settings(1, seed=2)
     with open_simulation(tmp_path / "one", run, choices) as simulation:
-        shares = simulation._ground.shares
+        shares = simulation.ground.shares
         rows = [len(shares.of(name).train) for name in shares.names]
         assert sum(rows) == 748
         assert (max(rows) - min(rows) <= 2) == (division in ("iid", "dirichlet", "shards"))
