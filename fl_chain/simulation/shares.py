@@ -45,7 +45,7 @@ class Shares:
             self._read[name] = self._loaded(name)
         return self._read[name]
 
-    def read_table(self) -> None:
+    def gather(self) -> None:
         """Read everybody's rows of a table, before processes part.
 
         The threads with which tables are read do not outlive a fork, so a child that reads waits for ever.
