@@ -85,7 +85,7 @@ def summary_panels(summary: Summary) -> tuple[Panel, ...]:
         else:
             found.append(_own(metric, summary))
     if summary.seconds:
-        found.append(_phases(summary))
+        found.append(phases(summary.seconds, summary.clock))
     return tuple(found)
 
 
@@ -237,13 +237,18 @@ def update_norms(reading: Reading) -> Panel | None:
     )
 
 
-def _phases(summary: Summary) -> Panel:
-    """Return where each round's time went, as columns."""
-    rounds = sorted(int(key) for key in summary.seconds)
-    names = list(dict.fromkeys(name for n in rounds for name in summary.seconds[str(n)]))
+def phases(seconds: Mapping[str, Mapping[str, float]], clock: str) -> Panel:
+    """Return where each round's time went, as columns.
+
+    Args:
+        seconds: by round, at least one, and by phase in the order of a round.
+        clock: what they are counted by.
+    """
+    rounds = sorted(int(key) for key in seconds)
+    names = list(dict.fromkeys(name for n in rounds for name in seconds[str(n)]))
     stretch = -(-len(rounds) // MOST_COLUMNS)
     columns = [rounds[start : start + stretch] for start in range(0, len(rounds), stretch)]
-    means = [_mean_seconds(summary.seconds, own, names) for own in columns]
+    means = [_mean_seconds(seconds, own, names) for own in columns]
     ticks = nice_ticks(0.0, max(math.fsum(own.values()) for own in means))
     step = (WIDTH - LEFT - RIGHT) / len(columns)
     scale = (HEIGHT - TOP - BOTTOM) / ticks[-1]
@@ -251,10 +256,10 @@ def _phases(summary: Summary) -> Panel:
     for place, (own, mean) in enumerate(zip(columns, means, strict=True)):
         top = float(HEIGHT - BOTTOM)
         where = f"round {own[0]}" if len(own) == 1 else f"rounds {own[0]} to {own[-1]}, mean"
-        for number, (name, seconds) in enumerate(mean.items(), 1):
-            height = seconds * scale
+        for number, (name, taken) in enumerate(mean.items(), 1):
+            height = taken * scale
             top -= height
-            label = f"{where}: {_words(name)} {seconds:.3g} s"
+            label = f"{where}: {_words(name)} {taken:.3g} s"
             segments.append(
                 Segment(
                     shown(LEFT + step * (place + 0.1)),
@@ -265,11 +270,11 @@ def _phases(summary: Summary) -> Panel:
                     label,
                 )
             )
-    total = {name: math.fsum(own.get(name, 0.0) for own in summary.seconds.values()) for name in names}
+    total = {name: math.fsum(own.get(name, 0.0) for own in seconds.values()) for name in names}
     every = max(1, len(columns) // 10)
     return Panel(
         name="phases",
-        title=f"Seconds of each phase of a round, by the {summary.clock} clock",
+        title=f"Seconds of each phase of a round, by the {clock} clock",
         text="In all: " + ", ".join(f"{_words(name)} {total[name]:.3g} s" for name in names) + ".",
         x_name="round",
         x_ticks=tuple(
@@ -279,9 +284,7 @@ def _phases(summary: Summary) -> Panel:
         ),
         y_ticks=value_ticks(ticks, lambda value: HEIGHT - BOTTOM - value * scale),
         head=("round", *map(_words, names)),
-        rows=tuple(
-            (str(n), *(_figure(summary.seconds[str(n)].get(name, 0.0)) for name in names)) for n in rounds
-        ),
+        rows=tuple((str(n), *(_figure(seconds[str(n)].get(name, 0.0)) for name in names)) for n in rounds),
         key=tuple((f"phase-{number}", _words(name)) for number, name in enumerate(names, 1)),
         segments=tuple(segments),
         note=f"Each column is the mean of {stretch} rounds." if stretch > 1 else "",

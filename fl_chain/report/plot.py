@@ -11,7 +11,7 @@ from fl_chain.errors import InputDataError
 from fl_chain.report import charts, frame
 from fl_chain.report.curves import Curve, learning_curves
 from fl_chain.report.page import asset, environment
-from fl_chain.report.panels import CURVE_KEY, Panel, summary_panels, update_norms
+from fl_chain.report.panels import CURVE_KEY, Panel, phases, summary_panels, update_norms
 from fl_chain.report.reading import Reading
 from fl_chain.report.schema import Report, Summary
 
@@ -72,13 +72,20 @@ def _only(scores: Mapping[str, float], metric: str) -> dict[str, float]:
     return {name: value for name, value in scores.items() if name == metric}
 
 
-def render_plot(title: str, *, report: Report | None, summary: Summary | None) -> str:
+def render_plot(
+    title: str,
+    *,
+    report: Report | None,
+    summary: Summary | None,
+    chain_seconds: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
     """Return the picture of a run.
 
     Args:
         title: above it.
         report: of the run's audit, for the norms of updates; None where it was not audited.
         summary: the scores and times that the run declares; None where it declares none.
+        chain_seconds: of each round's phases by the chain's clock; drawn where the summary has no times.
 
     Raises:
         InputDataError: if there is nothing to draw, or both are of different runs.
@@ -91,6 +98,8 @@ def render_plot(title: str, *, report: Report | None, summary: Summary | None) -
         )
     curves = () if summary is None else learning_curves(summary)
     panels = list(() if summary is None else summary_panels(summary))
+    if chain_seconds and (summary is None or not summary.seconds):
+        panels.append(phases(chain_seconds, "chain"))
     norms = None if reading is None else update_norms(reading)
     if norms is not None:
         panels.append(norms)

@@ -51,6 +51,13 @@ def test_either_half_is_enough() -> None:
     assert "auroc of each round's model" in texts(render_plot("x", report=None, summary=FULL))
 
 
+def test_times_of_the_chain_stand_in_where_the_run_declares_none() -> None:
+    chain = {"1": {"submission": 30.0, "posting": 7.0}}
+    by_chain = "Seconds of each phase of a round, by the chain clock"
+    assert by_chain in texts(render_plot("x", report=REPORT, summary=None, chain_seconds=chain))
+    assert by_chain not in texts(render_plot("x", report=REPORT, summary=FULL, chain_seconds=chain))
+
+
 def test_names_stay_text() -> None:
     people = {POISON: {"account": account(1), "rounds": {"1": {"auroc": 0.5}}}}
     picture = render_plot(POISON, report=None, summary=parse_summary(made_summary(participants=people)))
@@ -97,7 +104,7 @@ def test_the_command_draws_a_folder(tmp_path: Path) -> None:
 def test_the_command_says_what_is_missing_and_where_it_cannot_write(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["plot", str(tmp_path), "--out", str(tmp_path / "x.svg")])
     assert isinstance(refused.exception, ConfigError)
-    assert "fl-chain audit --run" in str(refused.exception)
+    assert "is no run's folder" in str(refused.exception)
     (tmp_path / "summary.json").write_bytes(made_summary())
     blocked = CliRunner().invoke(app, ["plot", str(tmp_path), "--out", str(tmp_path)])
     assert isinstance(blocked.exception, ConfigError)

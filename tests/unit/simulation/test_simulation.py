@@ -10,9 +10,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fl_chain.audit import AuditReport, audit_run
 from fl_chain.audit.checks import CheckId
+from fl_chain.cli.main import app
 from fl_chain.config import (
     CohortSettings,
     FileTaskSettings,
@@ -97,6 +99,16 @@ def test_of_too_many_nobody_is_judged_alone(tmp_path: Path, monkeypatch: pytest.
         with open_simulation(tmp_path / str(most), settings(1), SimulationChoices(ledger="memory")) as own:
             own.run(judges_own=True)
         assert all(("auroc" in scores[1]) is judged for scores in own.own.values())
+
+
+def test_a_run_without_any_scores_is_drawn_from_its_ledger(tmp_path: Path) -> None:
+    simulated(tmp_path / "run", MEMORY, settings(2))
+    drawn = CliRunner().invoke(app, ["plot", str(tmp_path / "run"), "--out", str(tmp_path / "run.svg")])
+    assert drawn.exit_code == 0, drawn.output
+    picture = (tmp_path / "run.svg").read_text()
+    assert "by the chain clock" in picture
+    for phase in ("submission", "posting", "finality"):
+        assert f"round 2: {phase} " in picture
 
 
 def test_a_table_of_owners_is_read_before_processes_part(tmp_path: Path) -> None:
