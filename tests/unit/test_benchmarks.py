@@ -22,7 +22,15 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
     "masking": ({"DIMENSION": 100_000}, 0),
     "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
     "mnist_2nn": ({"TARGET": 0.1}, 0),
-    "niid_bench": ({"EXAMPLES": 1000, "ROUNDS": 1, "LOCAL_EPOCHS": 1, "KEPT": None}, 0),
+    "niid_bench": (
+        {
+            "EXAMPLES": 1000,
+            "ROUNDS": {"dirichlet": 1, "two_classes": 1},
+            "LOCAL_EPOCHS": 1,
+            "KEPT": None,
+        },
+        0,
+    ),
     "robustness": (
         {
             "ROUNDS": 10,
@@ -163,7 +171,7 @@ def test_niid_bench_goes_on_where_it_was_stopped(
 
     def lanes(folder: Path, rounds: int) -> bytes:
         monkeypatch.setattr(niid_bench, "KEPT", folder)
-        monkeypatch.setattr(niid_bench, "ROUNDS", rounds)
+        monkeypatch.setattr(niid_bench, "ROUNDS", {"two_classes": rounds})
         niid_bench._Run("two_classes", examples, examples, division).accuracy()
         with np.load(folder / "two_classes.npz") as kept:
             assert kept["round"] == rounds
