@@ -13,7 +13,15 @@ from benchmarks.flower import PYTHON_VARIABLE
 from benchmarks.harness import Result, table, write
 from fl_chain.errors import ConfigError
 
-SUPPORT = {"__main__", "engine_overhead", "federated_round", "flower", "harness", "mnist_shaped"}
+SUPPORT = {
+    "__main__",
+    "engine_overhead",
+    "federated_round",
+    "flower",
+    "harness",
+    "mnist_shaped",
+    "sealed_rounds",
+}
 
 
 def names() -> list[str]:

@@ -17,7 +17,8 @@ from fl_chain.aggregation.quantise import model_values
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.config import RunSettings, TaskSettings
 from fl_chain.errors import ConfigError, OutputExists
-from fl_chain.learning import build_task
+from fl_chain.learning import build_task, n_rows
+from fl_chain.learning.work import Values
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Round, RoundStatus, Submission
 from fl_chain.run.cohorts import cohort, participation
@@ -30,11 +31,15 @@ from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
 from fl_chain.simulation.ledgers import ALLOWANCE_WEI, TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.phases import Phase, PhaseClock
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
+
+MOST_JUDGED = 64  # participants on whose own rows models are judged
+TRAINING_LOSS = "training_loss"  # of a participant on its own rows, as its last epoch had it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Simulation:
         self.store = ground.public
         self.metrics: dict[int, dict[str, float]] = {}  # of each round's model, on the rows held out
         self.losses: dict[int, float] = {}  # mean training loss of each round's participants
+        self.own: dict[Address, dict[int, dict[str, float]]] = {}  # of each participant, by round
+        self.phases = PhaseClock()
         self._recorded = recorded
         self.ground = ground
         self._crew = crew
@@ -75,17 +82,23 @@ class Simulation:
         )
         self._evaluator: Trainer | None = None
         self._published: set[Submission] = set()
+        self._judges_own = False
 
-    def run(self, say: Callable[[Progress], None] = lambda progress: None) -> History:
+    def run(
+        self, say: Callable[[Progress], None] = lambda progress: None, *, judges_own: bool = False
+    ) -> History:
         """Go on until the run has ended, and return its history.
 
         Args:
             say: is told of every participant and every model.
+            judges_own: also judge every model on each participant's own held-out rows, into `own`; of more
+                than `MOST_JUDGED` participants nobody's.
 
         Raises:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
         """
+        self._judges_own = judges_own and len(self.names) <= MOST_JUDGED
         self._register()
         while True:
             history = self.ledger.sync()
@@ -94,7 +107,9 @@ class Simulation:
                 return history
             if self._step(history, say):
                 continue
-            if not self._aggregator.step():
+            with self.phases.phase(history.state.latest, Phase.AGGREGATE):
+                is_done = self._aggregator.step()
+            if not is_done:
                 self._recorded.wait_until(_next_moment(history, self.ledger.head().timestamp))
 
     def _step(self, history: History, say: Callable[[Progress], None]) -> bool:
@@ -104,8 +119,10 @@ class Simulation:
         if current is None:
             return False
         if current.status is RoundStatus.OPEN:
-            return self._train(history, current, say)
-        return self._publish(history, current)
+            with self.phases.phase(current.id, Phase.TRAIN):
+                return self._train(history, current, say)
+        with self.phases.phase(current.id, Phase.PUBLISH):
+            return self._publish(history, current)
 
     def _register(self) -> None:
         history = self.ledger.sync()
@@ -136,7 +153,8 @@ class Simulation:
         due = [who for who in self.names if who in registered and who not in submitted]
         if not due:
             return False
-        self._models.model(current.base_round)  # nobody trains on what was not verified
+        with self.phases.phase(current.id, Phase.VERIFY):
+            self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
         # In several parts, so that the ledger takes some while others still train; the last one is small.
@@ -145,9 +163,11 @@ class Simulation:
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
             if len(finished) == together or who == due[-1]:
-                self._submit(history, current, finished)
+                with self.phases.phase(current.id, Phase.SUBMIT):
+                    self._submit(history, current, finished)
                 finished.clear()
             done, loss = done + 1, loss + trained.loss
+            self._of(who, current.id)[TRAINING_LOSS] = trained.loss
             say(Progress(current.step - 1, done, len(due) + len(submitted)))
         self.losses[current.id] = loss / len(due)
         return True
@@ -218,12 +238,26 @@ class Simulation:
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
         for round_id in sorted(history.postings.keys() - self.metrics.keys()):
-            lanes = self._models.model(round_id)
-            self._evaluator = self._evaluator or Trainer(self.ground)
-            values = model_values(lanes, history.policy.fraction_bits)
-            metrics = self._evaluator.evaluate(values, self.ground.shares.held_out())
+            with self.phases.phase(round_id, Phase.VERIFY):
+                lanes = self._models.model(round_id)
+            with self.phases.phase(round_id, Phase.EVALUATE):
+                metrics = self._judged(round_id, model_values(lanes, history.policy.fraction_bits))
             self.metrics[round_id] = metrics
             say(Progress(history.rounds[round_id].step, 0, 0, metrics))
+
+    def _judged(self, round_id: int, values: Values) -> dict[str, float]:
+        """Return a model's metrics on all rows held out, after judging it on each participant's own."""
+        self._evaluator = self._evaluator or Trainer(self.ground)
+        shares = self.ground.shares
+        if self._judges_own:
+            for who, name in self.names.items():
+                rows = shares.own_held_out(name)
+                if rows is not None and n_rows(rows):
+                    self._of(who, round_id).update(self._evaluator.evaluate(values, rows))
+        return self._evaluator.evaluate(values, shares.held_out())
+
+    def _of(self, who: Address, round_id: int) -> dict[str, float]:
+        return self.own.setdefault(who, {}).setdefault(round_id, {})
 
 
 @contextmanager

@@ -35,6 +35,20 @@ def test_federated_beats_the_mean_of_the_stores_alone(demo_run: Demo) -> None:
     assert 0.5 < summary["pooled"]["auroc"] < 1
 
 
+def test_a_finished_run_can_be_drawn(demo_run: Demo, tmp_path: Path) -> None:
+    out, _ = demo_run
+    summary = json.loads((out / "summary.json").read_text())
+    assert set(summary["participants"]) == set(summary["local"])
+    assert all(len(one["rounds"]) == 10 for one in summary["participants"].values())
+    assert summary["clock"] == "chain"
+    assert set(summary["seconds"]) == {str(number) for number in range(1, 11)}
+    drawn = run_command("plot", str(out), "--out", str(tmp_path / "run.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    picture = (tmp_path / "run.svg").read_text()
+    for title in ("Fairness: auroc", "each participant&#39;s own rows", "by the chain clock", "Norm of each"):
+        assert title in picture
+
+
 def test_the_demo_names_the_flipped_bit(demo_run: Demo) -> None:
     out, said = demo_run
     assert "update_altered" in said
