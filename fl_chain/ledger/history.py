@@ -50,8 +50,8 @@ class History(Tables):
                 raise MalformedResponse(f"events out of order at block {place[0]}: ask another node")
             if not self.has_begun and not isinstance(event, RunDeployed):
                 raise MalformedResponse(
-                    f"{type(event).__name__} in block {place[0]} comes before the run's deployment: ask another "
-                    "node, and from the block of the deployment on"
+                    f"{type(event).__name__} in block {place[0]} comes before the run's deployment: "
+                    "ask another node, and from the block of the deployment on"
                 )
             try:
                 apply_event(event, self)
