@@ -145,6 +145,14 @@ class Comparison:
         """Return a model's metrics on the common held-out set."""
         return self.definition.evaluate(values, self._held_out)
 
+    def evaluate_own(self, values: Values) -> dict[str, dict[str, float]]:
+        """Return a model's metrics on each owner's own held-out rows; those undefined there are left out."""
+        return {
+            owner: self.definition.evaluate(values, data.test)
+            for owner, data in self._data.items()
+            if n_rows(data.test)
+        }
+
     def train_alone(self, owners: Sequence[str], *, rounds: int) -> Values:
         """Return the model that these owners' pooled rows give without federation.
 

@@ -53,6 +53,7 @@ class Pool:
     """
 
     def __init__(self, ground: Ground, jobs: int) -> None:
+        ground.shares.gather()
         context = get_context("fork")
         self._numbers = {name: number for number, name in enumerate(ground.shares.names)}
         self._pipes: list[Connection] = []

@@ -19,19 +19,20 @@ from fl_chain.records import RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SUBMISSION_S = 12
+SUBMISSION_S = 8
+LONG_SUBMISSION_S = 20  # in which a round of those that are there is over, on a busy machine too
 
 
-def settings(*, rounds: int) -> RunSettings:
+def settings(*, rounds: int, submission_s: int = SUBMISSION_S) -> RunSettings:
     run = demo_settings(seed=1, rounds=rounds)
     return run.model_copy(
-        update={"policy": run.policy.model_copy(update={"submission_s": SUBMISSION_S, "publication_s": 4})}
+        update={"policy": run.policy.model_copy(update={"submission_s": submission_s, "publication_s": 4})}
     )
 
 
-def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 120.0) -> History:
+def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 240.0) -> History:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
@@ -63,7 +64,9 @@ def closed_by_a_submission(demo: Demo) -> dict[int, bool]:
 
 
 def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
-    with start_demo(tmp_path / "run", settings(rounds=3), force=False) as demo:
+    with start_demo(
+        tmp_path / "run", settings(rounds=3, submission_s=LONG_SUBMISSION_S), force=False
+    ) as demo:
         demo.processes["participants/7"].kill()
 
         history = run_to_its_end(demo)
