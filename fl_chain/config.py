@@ -247,6 +247,12 @@ class TrainingSettings(_Settings):
         return self
 
 
+class MaskingSettings(_Settings):
+    """Secure aggregation: nobody sees a single update; docs/secure-aggregation.md says what stays open."""
+
+    kind: Literal["secagg"]
+
+
 class CohortSettings(_Settings):
     """Who trains in a round: so many of those who are registered, drawn anew for each round."""
 
@@ -313,6 +319,7 @@ class RunSettings(_Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     cohort: CohortSettings | None = None  # None: everyone trains in every round
+    privacy: MaskingSettings | None = None  # None: everyone who audits can read every update
 
 
 class Settings(_Settings):

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fl_chain.aggregation.bounds import verify_quantisation
+from fl_chain.aggregation.rules.fedavg import MaskedFedAvg
 from fl_chain.aggregation.rules.norm_bound import norm_lanes
 from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.canonical import canonical_json, document_hash, parse_canonical_json
@@ -21,6 +22,8 @@ from fl_chain.config import (
     AggregationSettings,
     CentredClippingSettings,
     CohortSettings,
+    FedAvgSettings,
+    MaskingSettings,
     ModelSettings,
     MultiKrumSettings,
     NormBoundSettings,
@@ -34,6 +37,12 @@ from fl_chain.records import AggregationKind, Digest, LedgerPolicy, RewardSplit
 from fl_chain.rules import rule_of
 
 DOCUMENT_VERSION = 2
+
+MASKED_SUM_BITS = 29
+"""A masked run's sums stay below two to this power: a lane of noise is then out of their range three times of
+four, and so a sum that a participant has spoilt is known by its lanes."""
+LEAST_MASKED_QUORUM = 3
+LEAST_MASKED_SUBMISSION_S = 4
 
 _SPLITS = {"equal": RewardSplit.EQUAL, "declared-weight": RewardSplit.DECLARED_WEIGHT}
 
@@ -50,11 +59,21 @@ class RunPolicy:
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None  # who trains in a round, by size; None: everyone
+    privacy: MaskingSettings | None = None  # how updates are hidden; None: not at all
 
     @property
     def rule(self) -> Rule:
         """The aggregation rule with its parameters."""
-        return rule_of(self.aggregation)
+        return _rule(self.aggregation, self.privacy)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update."""
+        return isinstance(self.privacy, MaskingSettings)
+
+
+def _rule(aggregation: AggregationSettings, privacy: MaskingSettings | None) -> Rule:
+    return rule_of(aggregation) if privacy is None else MaskedFedAvg()
 
 
 class _Document(BaseModel):
@@ -70,6 +89,7 @@ class _Document(BaseModel):
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None
+    privacy: MaskingSettings | None = None
 
 
 def run_policy(settings: RunSettings) -> RunPolicy:
@@ -81,10 +101,13 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     if settings.task is None:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
     policy = _with_cohort(settings.policy, settings.cohort)
-    ledger = _ledger_policy(policy, rule_of(settings.aggregation).kind)
+    rule = _rule(settings.aggregation, settings.privacy)
+    ledger = _ledger_policy(policy, rule.kind)
     verify_quantisation(ledger.quantisation)
     _verify_rule(settings.aggregation, ledger)
-    _verify_algorithm(settings.training, rule_of(settings.aggregation))
+    _verify_algorithm(settings.training, rule)
+    if settings.privacy is not None:
+        _verify_masking(settings.aggregation, settings.training, settings.cohort, ledger)
     return RunPolicy(
         ledger=ledger,
         aggregation=settings.aggregation,
@@ -94,6 +117,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
         model=settings.model,
         training=settings.training,
         cohort=settings.cohort,
+        privacy=settings.privacy,
     )
 
 
@@ -126,15 +150,20 @@ def _with_cohort(policy: PolicySettings, cohort: CohortSettings | None) -> Polic
     return policy.model_copy(update={"close_at": cohort.size})
 
 
-def finest_scale_bits(clip: float, max_total_weight: int) -> int:
+def finest_scale_bits(clip: float, max_total_weight: int, *, sum_bits: int = 31) -> int:
     """Return the largest ``scale_bits`` at which ``clip`` and ``max_total_weight`` fit 32-bit sums.
+
+    Args:
+        clip: largest change of a parameter in one round.
+        max_total_weight: of a round.
+        sum_bits: below two to which power a sum's magnitude stays.
 
     Raises:
         ConfigError: if none does.
     """
     for scale_bits in range(40, -1, -1):
         clip_lanes = round(clip * 2**scale_bits)
-        if clip_lanes * max_total_weight < 2**31 and max_total_weight * 2**scale_bits < 2**61:
+        if clip_lanes * max_total_weight < 2**sum_bits and max_total_weight * 2**scale_bits < 2**61:
             if clip_lanes >= 1:
                 return scale_bits
             break
@@ -147,7 +176,8 @@ def finest_scale_bits(clip: float, max_total_weight: int) -> int:
 def _ledger_policy(chosen: PolicySettings, kind: AggregationKind) -> LedgerPolicy:
     scale_bits = chosen.scale_bits
     if scale_bits is None:
-        scale_bits = finest_scale_bits(chosen.clip, chosen.max_total_weight)
+        sum_bits = MASKED_SUM_BITS if kind is AggregationKind.MASKED_SUMS else 31
+        scale_bits = finest_scale_bits(chosen.clip, chosen.max_total_weight, sum_bits=sum_bits)
     if chosen.close_at and chosen.close_at < chosen.quorum:
         raise ConfigError(f"close_at is {chosen.close_at}, below the quorum of {chosen.quorum}: raise it")
     if chosen.publication_s >= chosen.posting_s + chosen.takeover_s:
@@ -211,10 +241,52 @@ def _verify_algorithm(training: TrainingSettings, rule: Rule) -> None:
     Raises:
         ConfigError: if it does something else.
     """
-    if training.algorithm == "scaffold" and rule.kind is not AggregationKind.SUMS:
+    is_averaged = rule.kind in (AggregationKind.SUMS, AggregationKind.MASKED_SUMS)
+    if training.algorithm == "scaffold" and not is_averaged:
         raise ConfigError(
             f"SCAFFOLD's control variate is part of the vector and has to be averaged; {rule.name} makes "
             "something else of it: take fedavg, norm_bound or multi_krum, or another algorithm"
+        )
+
+
+def _verify_masking(
+    aggregation: AggregationSettings,
+    training: TrainingSettings,
+    cohort: CohortSettings | None,
+    ledger: LedgerPolicy,
+) -> None:
+    """Check that nothing in a policy needs to see a single update.
+
+    Raises:
+        ConfigError: if something does, or too few make a sum.
+    """
+    if not isinstance(aggregation, FedAvgSettings):
+        raise ConfigError(
+            f"the rule {aggregation.rule!r} looks at single updates, and masks hide them: take fedavg, or "
+            "leave out [run.privacy]"
+        )
+    if training.staleness_factor is not None:
+        raise ConfigError(
+            "a late update would be masked for a round that is over: leave out staleness_factor, or "
+            "[run.privacy]"
+        )
+    if ledger.submission_s < LEAST_MASKED_SUBMISSION_S:
+        raise ConfigError(f"submission_s is {ledger.submission_s}: a quarter of it is for setting up keys")
+    if ledger.close_at:
+        raise ConfigError(
+            "a round that closed early would have too few left to take the others' masks off: leave out "
+            "close_at, or [run.privacy]"
+        )
+    if cohort is not None:
+        raise ConfigError("secure aggregation is for runs in which everyone trains: leave out [run.cohort]")
+    if ledger.quorum < LEAST_MASKED_QUORUM:
+        raise ConfigError(
+            f"quorum is {ledger.quorum}: a sum of fewer than {LEAST_MASKED_QUORUM} gives its summands away"
+        )
+    if ledger.clip_lanes * ledger.max_total_weight >= 2**MASKED_SUM_BITS:
+        raise ConfigError(
+            f"clip_lanes times max_total_weight is {ledger.clip_lanes * ledger.max_total_weight}: below "
+            f"2^{MASKED_SUM_BITS} a sum that was spoilt shows; lower scale_bits, or leave it out"
         )
 
 
@@ -233,6 +305,7 @@ def policy_document(policy: RunPolicy) -> bytes:
             "training": _plain(policy.training.model_dump(mode="json", exclude_none=True)),
         }
         | ({} if policy.cohort is None else {"cohort": policy.cohort.model_dump(exclude_none=True)})
+        | ({} if policy.privacy is None else {"privacy": _plain(policy.privacy.model_dump(mode="json"))})
     )
 
 
@@ -264,7 +337,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
         raise MalformedBlob(
             f"the policy document is not of the form that this version reads: {error}"
         ) from error
-    rule = rule_of(parsed.aggregation)
+    rule = _rule(parsed.aggregation, parsed.privacy)
     if (ledger.aggregation, parsed.proof_level) != (rule.kind, rule.proof_level.value):
         raise MalformedBlob(
             f"the policy document says rule {rule.name!r} with kind {ledger.aggregation.name} and proof "
@@ -275,6 +348,8 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
     verify_quantisation(ledger.quantisation)
     _verify_rule(parsed.aggregation, ledger)
     _verify_algorithm(parsed.training, rule)
+    if parsed.privacy is not None:
+        _verify_masking(parsed.aggregation, parsed.training, parsed.cohort, ledger)
     return RunPolicy(
         ledger=ledger,
         aggregation=parsed.aggregation,
@@ -284,6 +359,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
         model=parsed.model,
         training=parsed.training,
         cohort=parsed.cohort,
+        privacy=parsed.privacy,
     )
 
 

@@ -39,7 +39,8 @@ def audit_event_proofs(ledger: Ledger, history: History, report: Collection) -> 
     # A ledger has no event before its deployment; were that one's place a lie, it would differ below.
     first_block = told[0].place.block_number
     try:
-        proven = proven_events(ledger.node, ledger.head(), ledger.run.ledger, first_block)
+        own, *beside = ledger.emitters
+        proven = proven_events(ledger.node, ledger.head(), own, first_block, beside=beside)
         report.count(CheckId.PROVEN_EVENTS, len(proven.events))
         is_same = _compare(told, history, proven.events, report)
     except ProofsNotOffered as error:

@@ -14,6 +14,7 @@ from fl_chain.audit.step_rules import shown
 from fl_chain.commitment.partial_sums import sums_hash
 from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.expected_masks import stored_seeds, stored_survivors
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, data_bytes, parse_head
 from fl_chain.ledger.views import NOBODY
@@ -119,6 +120,8 @@ def comparisons(ledger: Ledger, history: History, *, is_proven: bool) -> Iterato
             for who in posters:
                 expected = history.is_barred(round_id, who)
                 yield "bar", round_id, who, expected, ledger.is_barred(round_id, who)
+    if history.is_masked:
+        yield from _of_masks(ledger, history)
     for who, participant in sorted(history.participants.items()):
         yield "participant", None, who, participant, ledger.participant(who)
         signer = participant.signer
@@ -159,6 +162,22 @@ def _of_round(ledger: Ledger, history: History, round_id: int) -> Iterator[Compa
     )
     for what, expected, actual in views:
         yield what, round_id, None, expected, actual
+
+
+def _of_masks(ledger: Ledger, history: History) -> Iterator[Comparison]:
+    for who in sorted(history.participants):
+        expected = history.identity_keys.get(who, bytes(32))
+        yield "identity key", None, who, expected, ledger.identity_key(who)
+    for round_id in history.rounds:
+        masks = history.round_masks(round_id)
+        ring = (len(masks.keys), masks.joined, masks.is_complete, masks.close_at)
+        yield "ring of keys", round_id, None, ring, ledger.key_ring(round_id)
+        yield "digest of the ring", round_id, None, masks.ring_digest(), ledger.ring_digest(round_id)
+        survivors = stored_survivors(masks, history.submissions[round_id])
+        yield "survivors", round_id, None, survivors, ledger.survivors(round_id)
+        for poster in masks.seeds:
+            seeds = stored_seeds(masks, poster)
+            yield "hash of published seeds", round_id, poster, seeds, ledger.seeds_hash(round_id, poster)
 
 
 def _of_submissions(ledger: Ledger, history: History, round_id: int) -> Iterator[Comparison]:

@@ -56,22 +56,24 @@ def audit_other_node(ledger: Ledger, other: Node, history: History, report: Audi
     if block is None:
         return
     _audit_code(ledger, other, block, report)
-    peer = Ledger(other, ledger.run, confirmations=0, deployed_block=ledger.deployed_block).pinned(block)
+    peer = ledger.on(other).pinned(block)
     _audit_events(ledger, peer, report)
     _audit_views(ledger, peer, history, report)
 
 
 def _audit_code(ledger: Ledger, other: Node, block: Head, report: AuditReport) -> None:
-    report.count(CheckId.NODES)
-    actual = hashlib.sha256(other.code(ledger.run.ledger, block.reference)).digest()
-    expected = hashlib.sha256(ledger.node.code(ledger.run.ledger, ledger.head().reference)).digest()
-    if expected != actual:
-        report.add(
-            Kind.NODE_CODE_DIFFERS,
-            f"{_place(other)} has other code at the ledger's address than {_place(ledger.node)}",
-            expected="0x" + expected.hex(),
-            actual="0x" + actual.hex(),
-        )
+    for emitter in ledger.emitters:
+        report.count(CheckId.NODES)
+        actual = hashlib.sha256(other.code(emitter, block.reference)).digest()
+        expected = hashlib.sha256(ledger.node.code(emitter, ledger.head().reference)).digest()
+        if expected != actual:
+            whose = "ledger's" if emitter == ledger.run.ledger else "masks'"
+            report.add(
+                Kind.NODE_CODE_DIFFERS,
+                f"{_place(other)} has other code at the {whose} address than {_place(ledger.node)}",
+                expected="0x" + expected.hex(),
+                actual="0x" + actual.hex(),
+            )
 
 
 def _audit_events(ledger: Ledger, peer: Ledger, report: AuditReport) -> None:

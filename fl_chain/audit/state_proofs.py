@@ -7,7 +7,7 @@ that the state's trie holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -16,8 +16,9 @@ from fl_chain.audit.checks import CheckId
 from fl_chain.audit.event_proofs import audit_event_proofs
 from fl_chain.audit.findings import Collection, Kind
 from fl_chain.errors import MalformedResponse, WrongCode
-from fl_chain.ledger.artifact import Artifact, challenge_verifier, training_ledger
+from fl_chain.ledger.artifact import Artifact
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.expected_masks import expected_mask_storage
 from fl_chain.ledger.expected_storage import ExpectedWord, expected_storage
 from fl_chain.ledger.history import History
 from fl_chain.ledger.trie_proofs import ProofsNotOffered, ProvenAccount, proven_account
@@ -61,7 +62,14 @@ def _audit_state(ledger: Ledger, history: History, report: Collection, is_comple
         judge = proven_account(node, block, ledger.verifier, ())
         _audit_code(ledger, history, proven, judge, report)
         _audit_balance(ledger, history, proven, report)
-        slots, is_whole = _audit_storage(ledger, history, proven, report, is_complete)
+        slots, is_whole = _audit_storage(
+            ledger, ledger.run.ledger, lambda: expected_storage(history), proven, report, is_complete
+        )
+        if ledger.contracts.is_masked:
+            more, is_judge_whole = _audit_storage(
+                ledger, ledger.verifier, lambda: expected_mask_storage(history), judge, report, is_complete
+            )
+            slots, is_whole = slots + more, is_whole and is_judge_whole
     except ProofsNotOffered as error:
         return {"outcome": "not_offered", "reason": str(error)[:MOST_REASON]}
     except MalformedResponse as error:
@@ -90,8 +98,20 @@ def _audit_code(
 ) -> None:
     """Check both contracts' code, and that what the constructor wrote into it is what its event says."""
     parts = (
-        ("the ledger's", ledger.run.ledger, proven, training_ledger(), _expected_immutables(ledger, history)),
-        ("the verifier's", ledger.verifier, judge, challenge_verifier(), {"CHAIN_ID": ledger.run.chain_id}),
+        (
+            "the ledger's",
+            ledger.run.ledger,
+            proven,
+            ledger.contracts.ledger,
+            _expected_immutables(ledger, history),
+        ),
+        (
+            "the verifier's",
+            ledger.verifier,
+            judge,
+            ledger.contracts.judge,
+            ledger.contracts.judge_immutables(ledger.run),
+        ),
     )
     for whose, where, account, artifact, expected in parts:
         report.count(CheckId.PROVEN_STATE)
@@ -194,23 +214,28 @@ def _audit_balance(ledger: Ledger, history: History, proven: ProvenAccount, repo
         )
 
 
-def _audit_storage(
-    ledger: Ledger, history: History, proven: ProvenAccount, report: Collection, is_complete: bool
+def _audit_storage(  # noqa: PLR0917 - whose storage, what it should be, and what it is
+    ledger: Ledger,
+    contract: Address,
+    expect: Callable[[], dict[int, ExpectedWord]],
+    proven: ProvenAccount,
+    report: Collection,
+    is_complete: bool,
 ) -> tuple[int, bool]:
-    """Return how many words of storage were compared, and whether their root is the state's.
+    """Return how many words of a contract's storage were compared, and whether their root is the state's.
 
     Where every word is as expected and the root is not, an event is missing; unless it is proven that none
     is: then the node keeps words with a zero in them in its trie, as anvil does.
     """
     try:
-        expected = expected_storage(history)
+        expected = expect()
     except MalformedResponse as error:
         report.add(Kind.PROVEN_STATE_DIFFERS, str(error)[:MOST_REASON])
         return 0, False
     report.count(CheckId.PROVEN_STATE, len(expected))
     if storage_root({slot: word.value for slot, word in expected.items()}) == proven.account.storage_root:
         return len(expected), True
-    stored = proven_account(ledger.node, ledger.head(), ledger.run.ledger, tuple(expected)).storage
+    stored = proven_account(ledger.node, ledger.head(), contract, tuple(expected)).storage
     differing = list(_differing(expected, stored))
     for number, (word, actual) in enumerate(differing):
         if number == MOST_FINDINGS:

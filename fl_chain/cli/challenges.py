@@ -168,11 +168,9 @@ def _without_proof(outcome: Outcome) -> str:
 
 
 def _described(proof: Proof, round_id: int) -> dict[str, str]:
-    from dataclasses import astuple
+    from fl_chain.ledger.calls import challenge_call
 
-    from fl_chain.ledger.abi import ledger_abi
-
-    data = ledger_abi().functions[proof.function].encode((round_id, astuple(proof)))
+    data = challenge_call(proof, round_id)
     return {
         "challenge": proof.function,
         "round": str(round_id),

@@ -9,9 +9,10 @@ from typing import Any
 
 from fl_chain.commitment.proofs import Proof
 from fl_chain.errors import RequestRefused
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.abi import AbiFunction, ledger_abi, masked_ledger_abi, masks_abi
 from fl_chain.ledger.account import Account, Receipt, send_all
 from fl_chain.ledger.gas import gas_limit
+from fl_chain.ledger.masks import PublishedKeys
 from fl_chain.ledger.node import Node, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.signing import Call
@@ -38,6 +39,7 @@ class LedgerCalls(ABC):
 
     node: Node
     run: RunId
+    verifier: Address
 
     @abstractmethod
     def policy(self) -> LedgerPolicy:
@@ -164,10 +166,7 @@ class LedgerCalls(ABC):
             result_root: of what the rule made of the updates, where the policy's kind has one; else zero.
             state_root: of what the rule carries on, where the policy's kind has one; else zero.
         """
-        excluded = [
-            (one.index, int(one.reason), submission.weight, submission.participant, submission.sealed_root)
-            for one, submission in exclusions
-        ]
+        excluded = _opened(exclusions)
         return self._send(
             account,
             "post",
@@ -183,6 +182,54 @@ class LedgerCalls(ABC):
         """Settle every round whose challenge window is over."""
         return self._send(account, "finalize", rounds=self.policy().max_unfinal_rounds)
 
+    # ------------------------------------------------------------------ masks, of a masked run
+
+    def set_identity_key(self, account: Account, key: bytes) -> Receipt:
+        """Name the participant's X25519 key, for ever; peers seal their shares to it."""
+        return self._mask(account, "setIdentityKey", key)
+
+    def set_up_keys(self, account: Account, round_id: int, keys: PublishedKeys) -> Receipt:
+        """Join an open round's masks."""
+        commitments = (keys.key_commitment, keys.mask_commitment, keys.shares_hash)
+        return self._mask(account, "setUpKeys", round_id, keys.round_key, *commitments)
+
+    def fix_survivors(
+        self,
+        account: Account,
+        *,
+        round: int,  # noqa: A002
+        digest: Digest,
+        exclusions: Sequence[tuple[Exclusion, Submission]],
+        absentees: Sequence[Address],
+    ) -> Receipt:
+        """Fix who stays in a closed round's sum, once for ever.
+
+        Args:
+            account: holds a free bond.
+            round: the closed round.
+            digest: its digest as it was read.
+            exclusions: what is left out, each with its submission, ascending by index.
+            absentees: members of the ring that did not submit, ascending: all of them.
+        """
+        return self._mask(
+            account,
+            "fixSurvivors",
+            *(round, digest, _opened(exclusions), list(absentees)),
+            exclusions=len(exclusions),
+            members=len(absentees),
+        )
+
+    def publish_seeds(self, account: Account, round_id: int, seeds: Sequence[bytes]) -> Receipt:
+        """Publish the seeds that the account's posting takes the masks off with.
+
+        Args:
+            account: posts next.
+            round_id: a closed round whose survivors are fixed.
+            seeds: of each survivor its mask seed, in the order of submissions, then of each of the departed
+                its key seed.
+        """
+        return self._mask(account, "publishSeeds", round_id, list(seeds), members=len(seeds))
+
     # ------------------------------------------------------------------ challenges
 
     def challenge(self, account: Account, round_id: int, proof: Proof) -> Receipt:
@@ -191,7 +238,8 @@ class LedgerCalls(ABC):
         Args:
             account: anyone's; the challenge reward is credited to it.
             round_id: a posted round.
-            proof: of a wrong partial sum, of an included update out of range, or of a wrong model.
+            proof: of a wrong partial sum, of an included update out of range, of a wrong model, or of a wrong
+                seed or term of a masked round.
         """
         rounds = self.policy().max_unfinal_rounds
         return self._send(account, proof.function, round_id, astuple(proof), rounds=rounds)
@@ -209,7 +257,7 @@ class LedgerCalls(ABC):
             RequestRefused: the node does not run it to its end.
             LedgerUnavailable: no node answers.
         """
-        data = ledger_abi().functions[proof.function].encode((round_id, astuple(proof)))
+        data = challenge_call(proof, round_id)
         request = {"from": sender, "to": self.run.ledger, "data": "0x" + data.hex()}
         try:
             # Not every node says with an estimate by which custom error a call fails.
@@ -269,9 +317,32 @@ class LedgerCalls(ABC):
     def _send(
         self, account: Account, name: str, *arguments: Any, value_wei: int = 0, **items: int
     ) -> Receipt:
-        data = ledger_abi().functions[name].encode(arguments)
+        data = _function(name).encode(arguments)
         gas = gas_limit(name, data_bytes=len(data), **items)
         if value_wei and self.token() != ZERO_ADDRESS:
             Token(account.node, self.token()).allow(account, self.run.ledger, value_wei)
             value_wei = 0
         return account.send(self.run.ledger, data, gas=gas, value_wei=value_wei)
+
+    def _mask(self, account: Account, name: str, *arguments: Any, **items: int) -> Receipt:
+        data = masks_abi().functions[name].encode(arguments)
+        return account.send(self.verifier, data, gas=gas_limit(name, data_bytes=len(data), **items))
+
+
+def challenge_call(proof: Proof, round_id: int) -> bytes:
+    """Return the input of the transaction that takes a posting down with a proof."""
+    return _function(proof.function).encode((round_id, astuple(proof)))
+
+
+def _function(name: str) -> AbiFunction:
+    """Return a function of the ledger; the masked one has two more challenges."""
+    return ledger_abi().functions.get(name) or masked_ledger_abi().functions[name]
+
+
+def _opened(
+    exclusions: Sequence[tuple[Exclusion, Submission]],
+) -> list[tuple[int, int, int, Address, Digest]]:
+    return [
+        (one.index, int(one.reason), submission.weight, submission.participant, submission.sealed_root)
+        for one, submission in exclusions
+    ]

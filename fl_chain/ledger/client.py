@@ -8,10 +8,9 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 from fl_chain.errors import LedgerError, MalformedResponse, RequestRefused
-from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import challenge_verifier, training_ledger
+from fl_chain.ledger.abi import ContractAbi, ledger_abi, masks_abi
 from fl_chain.ledger.calls import LedgerCalls
-from fl_chain.ledger.code import verifier_address, verify_ledger_code
+from fl_chain.ledger.code import Contracts, plain_contracts, verify_ledger_code
 from fl_chain.ledger.decoding import decode_logs
 from fl_chain.ledger.events import Event
 from fl_chain.ledger.history import History
@@ -49,6 +48,7 @@ class Ledger(LedgerCalls):
     Attributes:
         node: where it is asked.
         run: which chain and address.
+        contracts: of this release, that the run has.
         deployed_block: no event is older.
         code_hash: SHA-256 of the contract's code, equal for every ledger of this release.
         verifier: the contract that decides challenges.
@@ -57,12 +57,21 @@ class Ledger(LedgerCalls):
             had changed behind it; what was concluded from it before may not hold any more.
     """
 
-    def __init__(self, node: Node, run: RunId, *, confirmations: int, deployed_block: int) -> None:
+    def __init__(
+        self,
+        node: Node,
+        run: RunId,
+        *,
+        confirmations: int,
+        deployed_block: int,
+        contracts: Contracts | None = None,
+    ) -> None:
         self.node = node
         self.run = run
-        self.code_hash: Digest = training_ledger().code_hash
-        self.verifier: Address = verifier_address(run.ledger)
-        self.verifier_code_hash: Digest = challenge_verifier().code_hash
+        self.contracts = contracts or plain_contracts(run.ledger)
+        self.code_hash: Digest = self.contracts.ledger.code_hash
+        self.verifier: Address = self.contracts.verifier
+        self.verifier_code_hash: Digest = self.contracts.judge.code_hash
         self._confirmations = confirmations
         self.deployed_block = deployed_block
         self.is_on_chain = True  # False where no machine runs the contract: nothing can be proven of its code
@@ -99,9 +108,9 @@ class Ledger(LedgerCalls):
             LedgerUnavailable: no node answers.
         """
         node.verify_chain(chain_id)
-        verify_ledger_code(node, ledger)
+        contracts = verify_ledger_code(node, ledger)
         run = RunId(node.chain_id, ledger)
-        return cls(node, run, confirmations=confirmations, deployed_block=deployed_block)
+        return cls(node, run, confirmations=confirmations, deployed_block=deployed_block, contracts=contracts)
 
     def pinned(self, block: Head | None = None) -> Ledger:
         """Return the ledger as it stood at one block: history and views are of that block, whatever follows.
@@ -112,10 +121,24 @@ class Ledger(LedgerCalls):
         Raises:
             RequestRefused: when it is read, if the block has left the chain or the node its state.
         """
-        depth = self._confirmations
-        other = Ledger(self.node, self.run, confirmations=depth, deployed_block=self.deployed_block)
+        other = self.on(self.node, confirmations=self._confirmations)
         other._pin = block or self._pin or self._deep_enough(self.node.head())
         return other
+
+    def on(self, node: Node, *, confirmations: int = 0) -> Ledger:
+        """Return the same ledger on a node, with nothing read yet."""
+        return Ledger(
+            node,
+            self.run,
+            confirmations=confirmations,
+            deployed_block=self.deployed_block,
+            contracts=self.contracts,
+        )
+
+    @property
+    def emitters(self) -> tuple[Address, ...]:
+        """The contracts whose events make the run's history."""
+        return (self.run.ledger, self.verifier) if self.contracts.is_masked else (self.run.ledger,)
 
     # ------------------------------------------------------------------ views
 
@@ -224,12 +247,44 @@ class Ledger(LedgerCalls):
             return self.node.balance_wei(self.run.ledger, self._block)
         return Token(self.node, self.token()).balance(self.run.ledger, block=self._block)
 
+    # ------------------------------------------------------------------ views of a masked run
+
+    def identity_key(self, participant: Address) -> bytes:
+        """Return a participant's X25519 identity key; zeros where it has none."""
+        return bytes(self._mask_view("identityKeyOf", participant)[0])
+
+    def key_ring(self, round_id: int) -> tuple[int, int, bool, int]:
+        """Return a ring's members, those expected, whether all of these joined, and when it closes."""
+        members, joined, is_complete, close_at = self._mask_view("keyRingOf", round_id)[0]
+        return members, joined, is_complete, close_at
+
+    def ring_digest(self, round_id: int) -> Digest:
+        """Return what is stored of a round's set-ups."""
+        return Digest(self._mask_view("ringDigestOf", round_id)[0])
+
+    def survivors(self, round_id: int) -> tuple[bytes, bytes, int, int, int, int]:
+        """Return what is stored of who stays: two hashes, members, submissions, survivors, terms."""
+        exclusions, absent, members, submissions, survivors, terms = self._mask_view("survivorsOf", round_id)[
+            0
+        ]
+        return exclusions, absent, members, submissions, survivors, terms
+
+    def seeds_hash(self, round_id: int, poster: Address) -> bytes:
+        """Return the hash of the seeds that an account published last for a round."""
+        return bytes(self._mask_view("seedsHashOf", round_id, poster)[0])
+
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
-        function = ledger_abi().functions[name]
+        return self._asked(ledger_abi(), self.run.ledger, name, arguments)
+
+    def _mask_view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
+        return self._asked(masks_abi(), self.verifier, name, arguments)
+
+    def _asked(
+        self, abi: ContractAbi, contract: Address, name: str, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        function = abi.functions[name]
         try:
-            return function.decode(
-                self.node.call(self.run.ledger, function.encode(arguments), block=self._block)
-            )
+            return function.decode(self.node.call(contract, function.encode(arguments), block=self._block))
         except RequestRefused as error:
             raise decode_revert(error.data) or error from error
 
@@ -324,7 +379,8 @@ class Ledger(LedgerCalls):
         found: list[Event] = []
         while first <= last:
             end = min(last, first + self._blocks_per_request - 1)
-            criteria = {"address": self.run.ledger, "fromBlock": hex(first), "toBlock": hex(end)}
+            emitters = self.emitters[0] if len(self.emitters) == 1 else list(self.emitters)
+            criteria = {"address": emitters, "fromBlock": hex(first), "toBlock": hex(end)}
             try:
                 logs = self.node.request("eth_getLogs", criteria)
             except RequestRefused:

@@ -1,57 +1,113 @@
 """The check that a ledger is this release's contract, and that its challenges are decided by the right one.
 
-The ledger's constructor creates the verifier, so its address follows from the ledger's. That code hashes
+A plain ledger's constructor creates the verifier, so its address follows from the ledger's. A masked ledger's
+is deployed before it, for the address that the ledger will have, and names that ledger. That code hashes
 right is not enough: the few values that a deployment writes into it are looked at as well, since whoever
 deploys by other means than the constructor could write others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from eth_hash.auto import keccak
+from rlp.codec import encode_raw  # type: ignore[import-untyped]
 
 from fl_chain.errors import MalformedResponse, RequestRefused, WrongCode
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import challenge_verifier, training_ledger
+from fl_chain.ledger.artifact import (
+    Artifact,
+    challenge_verifier,
+    masked_ledger,
+    secure_aggregation,
+    training_ledger,
+)
 from fl_chain.ledger.node import Node
-from fl_chain.records import Address, address
+from fl_chain.records import Address, RunId, address
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """The two contracts of a run."""
+
+    ledger: Artifact
+    judge: Artifact  # what decides challenges, and in a masked run holds the keys
+    verifier: Address  # where that one is
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update of the run."""
+        return self.judge is secure_aggregation()
+
+    def judge_immutables(self, run: RunId) -> Mapping[str, int]:
+        """Return what a deployment writes into the verifier's code, by the names of its source."""
+        if not self.is_masked:
+            return {"CHAIN_ID": run.chain_id}
+        return {"CHAIN_ID": run.chain_id, "LEDGER": int(run.ledger, 16), "HEAD": int(run.ledger, 16)}
+
+
+def plain_contracts(ledger: Address) -> Contracts:
+    """Return the contracts of a run whose updates everyone can read."""
+    return Contracts(training_ledger(), challenge_verifier(), verifier_address(ledger))
+
+
+def created_address(creator: Address, nonce: int) -> Address:
+    """Return where a contract will stand that an account creates: a hash of the RLP of creator and nonce."""
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    return address(keccak(encode_raw([bytes.fromhex(creator[2:]), number]))[12:])
 
 
 def verifier_address(ledger: Address) -> Address:
-    """Return where the first contract stands that a ledger has created.
-
-    That is the hash of the RLP list of creator and nonce; a contract's first nonce is 1 (EIP-161).
-    """
-    rlp = bytes([0xC0 + 22, 0x80 + 20]) + bytes.fromhex(ledger[2:]) + bytes([1])
-    return address(keccak(rlp)[12:])
+    """Return where the first contract stands that a ledger has created; its nonce was 1 then (EIP-161)."""
+    return created_address(ledger, 1)
 
 
-def verify_ledger_code(node: Node, ledger: Address) -> None:
-    """Check the code of a ledger and of its verifier.
+def verify_ledger_code(node: Node, ledger: Address) -> Contracts:
+    """Check the code of a ledger and of its verifier, and return what they are.
 
     Raises:
         WrongCode: there is no contract, or another one, or another contract decides challenges.
         LedgerUnavailable: no node answers.
     """
-    training_ledger().verify_code(node.code(ledger))
-    verifier, expected = _named_verifier(node, ledger), verifier_address(ledger)
-    if verifier != expected:
-        raise WrongCode(
-            f"{verifier} decides this ledger's challenges instead of {expected}, which its constructor "
-            "creates: take no part in this run"
-        )
-    code = node.code(verifier)
+    contracts = _contracts(node, ledger)
+    code = node.code(contracts.verifier)
     try:
-        challenge_verifier().verify_code(code)
+        contracts.judge.verify_code(code)
+        written = contracts.judge.named_immutables(code)
     except WrongCode as error:
         raise WrongCode(
-            f"what decides this ledger's challenges, {verifier}, is not what it should be: {error}"
+            f"what decides this ledger's challenges, {contracts.verifier}, is not what it should be: {error}"
         ) from error
-    for value in challenge_verifier().immutable_values(code):
-        if value != node.chain_id:
-            raise WrongCode(
-                f"what decides this ledger's challenges was made for chain {value}, not {node.chain_id}, so "
-                "that it refuses every right proof: take no part in this run"
-            )
+    for name, expected in contracts.judge_immutables(RunId(node.chain_id, ledger)).items():
+        if written.get(name, expected) != expected:
+            raise WrongCode(_made_for_another(name, written[name], node))
+    return contracts
+
+
+def _contracts(node: Node, ledger: Address) -> Contracts:
+    code = node.code(ledger)
+    if len(code) == len(masked_ledger().template):
+        masked_ledger().verify_code(code)
+        return Contracts(masked_ledger(), secure_aggregation(), _named_verifier(node, ledger))
+    training_ledger().verify_code(code)
+    plain = plain_contracts(ledger)
+    named = _named_verifier(node, ledger)
+    if named != plain.verifier:
+        raise WrongCode(
+            f"{named} decides this ledger's challenges instead of {plain.verifier}, which its constructor "
+            "creates: take no part in this run"
+        )
+    return plain
+
+
+def _made_for_another(name: str, value: int, node: Node) -> str:
+    if name == "CHAIN_ID":
+        return (
+            f"what decides this ledger's challenges was made for chain {value}, not {node.chain_id}, so "
+            "that it refuses every right proof: take no part in this run"
+        )
+    return f"what holds this ledger's masks was made for the ledger {value:#042x}: take no part in this run"
 
 
 def _named_verifier(node: Node, ledger: Address) -> Address:

@@ -13,15 +13,18 @@ from typing import Any
 
 from fl_chain.commitment.seals import leaf
 from fl_chain.errors import MalformedResponse
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.abi import ledger_abi, masks_abi
 from fl_chain.ledger.events import (
     EVENT_TYPES,
+    MASK_EVENT_TYPES,
     Event,
     Place,
     PostingFell,
     RoundPosted,
     RoundVoided,
     RunDeployed,
+    SeedsPublished,
+    SurvivorsFixed,
 )
 from fl_chain.ledger.node import data_bytes, quantity
 from fl_chain.records import (
@@ -45,6 +48,7 @@ _POLICY_TYPES += (*["uint128"] * 5, "uint8", "uint8")
 _POSTED_TYPES = ("uint16", "bytes32", "bytes32", "bytes32", "uint16", "uint32", "uint40")
 _EXCLUSION_TYPES = ("uint16", "uint8", "uint32", "address", "bytes32")
 _FELL_TYPES = ("uint16", "uint8", "uint256", "uint256")
+_SEED_BYTES = 16
 
 Reader = Callable[[bytes], Any]
 Decoder = Callable[[Place, Sequence[bytes], bytes], Event]
@@ -56,7 +60,7 @@ def decode_logs(
     """Return the events in a node's logs, in their order.
 
     Args:
-        logs: as eth_getLogs returns them, all of the ledger's address.
+        logs: as eth_getLogs returns them, all of the ledger's address or, in a masked run, of its masks'.
         timestamps: chain time by block number, for nodes that do not send it along with a log.
 
     Raises:
@@ -96,10 +100,12 @@ def _decoders() -> dict[str, Decoder]:
         "RoundPosted": _round_posted,
         "PostingFell": _posting_fell,
         "RoundVoided": _round_voided,
+        "SurvivorsFixed": _survivors_fixed,
+        "SeedsPublished": _seeds_published,
     }
-    types = {one.__name__: one for one in EVENT_TYPES}
+    types = {one.__name__: one for one in (*EVENT_TYPES, *MASK_EVENT_TYPES)}
     decoders: dict[str, Decoder] = {}
-    for topic, description in ledger_abi().events.items():
+    for topic, description in (*ledger_abi().events.items(), *masks_abi().events.items()):
         event_type = types.get(description["name"])
         if event_type is not None:
             decoder = special.get(description["name"]) or _static_decoder(event_type, description["inputs"])
@@ -182,6 +188,43 @@ def _round_posted(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
         exclusions=tuple(exclusions),
         partial_sum_roots=tuple(Digest(word) for word in words[first_root:]),
     )
+
+
+def _survivors_fixed(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
+    round_word, by = topics
+    words = _words(data)
+    survivors, terms = _read(("uint16", "uint16"), words[:2])
+    exclusions_at, absentees_at = (_uint(32)(word) for word in words[2:4])
+    count = _uint(16)(words[4])
+    first_absentee = 5 + count * _EXCLUSION_WORDS + 1
+    absent = _uint(16)(words[first_absentee - 1])
+    expected = (4 * WORD, (first_absentee - 1) * WORD, first_absentee + absent)
+    if (exclusions_at, absentees_at, len(words)) != expected:
+        raise ValueError("SurvivorsFixed's arrays are not where the encoder puts them")
+    exclusions = (
+        _exclusion(words[start : start + _EXCLUSION_WORDS])
+        for start in range(5, first_absentee - 1, _EXCLUSION_WORDS)
+    )
+    return SurvivorsFixed(
+        place=place,
+        round=_uint(32)(round_word),
+        by=_address(by),
+        survivors=survivors,
+        terms=terms,
+        exclusions=tuple(exclusions),
+        absentees=tuple(_address(word) for word in words[first_absentee:]),
+    )
+
+
+def _seeds_published(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
+    round_word, by = topics
+    words = _words(data)
+    if (_uint(32)(words[0]), _uint(16)(words[1]), len(words) - 2) != (WORD, len(words) - 2, len(words) - 2):
+        raise ValueError("SeedsPublished's list is not where the encoder puts it")
+    if any(any(word[_SEED_BYTES:]) for word in words[2:]):
+        raise ValueError(f"a seed has {_SEED_BYTES} bytes")
+    seeds = tuple(word[:_SEED_BYTES] for word in words[2:])
+    return SeedsPublished(place, _uint(32)(round_word), _address(by), seeds)
 
 
 def _exclusion(words: Sequence[bytes]) -> Exclusion:

@@ -7,13 +7,13 @@ from dataclasses import astuple, dataclass
 from eth_abi.abi import encode
 
 from fl_chain.errors import MalformedResponse
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.abi import ledger_abi, masked_ledger_abi, masks_abi
 from fl_chain.ledger.account import Account, Receipt
-from fl_chain.ledger.artifact import training_ledger
-from fl_chain.ledger.code import verify_ledger_code
+from fl_chain.ledger.artifact import masked_ledger, secure_aggregation, training_ledger
+from fl_chain.ledger.code import created_address, verify_ledger_code
 from fl_chain.ledger.gas import DEPLOYMENT_GAS
 from fl_chain.ledger.node import Node
-from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RunDefinition
+from fl_chain.records import ZERO_ADDRESS, Address, AggregationKind, LedgerPolicy, RunDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def deploy(
     aggregator: Address,
     token: Address = ZERO_ADDRESS,
 ) -> Deployment:
-    """Deploy a run's ledger.
+    """Deploy a run's ledger; for a masked run first what holds its keys, for the address that follows.
 
     Args:
         node: where.
@@ -49,9 +49,23 @@ def deploy(
         TransactionFailed: it failed otherwise.
         WrongCode: what stands there afterwards is another contract.
     """
-    arguments = encode(ledger_abi().constructor, (astuple(definition), astuple(policy), aggregator, token))
-    receipt = account.send(None, training_ledger().bytecode + arguments, gas=DEPLOYMENT_GAS)
+    values = (astuple(definition), astuple(policy), aggregator, token)
+    if policy.aggregation is AggregationKind.MASKED_SUMS:
+        place = created_address(account.address, node.nonce(account.address, "pending") + 1)
+        masks, _ = _deployed(
+            account, secure_aggregation().bytecode + encode(masks_abi().constructor, (place,))
+        )
+        arguments = encode(masked_ledger_abi().constructor, (*values, masks))
+        ledger, receipt = _deployed(account, masked_ledger().bytecode + arguments)
+    else:
+        arguments = encode(ledger_abi().constructor, values)
+        ledger, receipt = _deployed(account, training_ledger().bytecode + arguments)
+    verify_ledger_code(node, ledger)
+    return Deployment(ledger, receipt.block_number, receipt)
+
+
+def _deployed(account: Account, code: bytes) -> tuple[Address, Receipt]:
+    receipt = account.send(None, code, gas=DEPLOYMENT_GAS)
     if receipt.contract is None:
         raise MalformedResponse("the node's receipt of the deployment names no contract: ask another node")
-    verify_ledger_code(node, receipt.contract)
-    return Deployment(receipt.contract, receipt.block_number, receipt)
+    return receipt.contract, receipt

@@ -270,6 +270,48 @@ class RewardClaimed(Event):
     amount_wei: int
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityKeySet(Event):
+    """A participant of a masked run named the key that peers seal shares to."""
+
+    participant: Address
+    key: bytes  # X25519, 32 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSetUp(Event):
+    """A participant of a masked run joined a round's masks."""
+
+    round: int
+    participant: Address
+    index: int
+    round_key: bytes  # X25519, 32 bytes
+    key_commitment: Digest
+    mask_commitment: Digest
+    shares_hash: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivorsFixed(Event):
+    """Who stays in a masked round's sum was fixed, once for ever."""
+
+    round: int
+    by: Address
+    survivors: int
+    terms: int
+    exclusions: tuple[Exclusion, ...]
+    absentees: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsPublished(Event):
+    """The seeds that a posting takes a masked round's masks off with."""
+
+    round: int
+    by: Address
+    seeds: tuple[bytes, ...]  # 16 bytes each
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     RunDeployed,
     PoolFunded,
@@ -297,3 +339,6 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     Withdrawn,
     RewardClaimed,
 )
+
+MASK_EVENT_TYPES: tuple[type[Event], ...] = (IdentityKeySet, KeysSetUp, SurvivorsFixed, SeedsPublished)
+"""Those of a masked run's second contract; field for field those of ISecureAggregation.sol."""

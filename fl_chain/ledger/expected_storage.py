@@ -5,7 +5,7 @@ Every slot is here, so that the root of these values is the root that the chain'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,7 +38,7 @@ class ExpectedWord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """What one state variable holds under some keys."""
 
     subject: Subject
@@ -59,10 +59,19 @@ def expected_storage(history: History) -> dict[int, ExpectedWord]:
     Raises:
         MalformedResponse: the events give what no ledger can hold.
     """
+    return packed_words(ledger_layout(), _parts(history))
+
+
+def packed_words(layout: StorageLayout, parts: Iterable[Part]) -> dict[int, ExpectedWord]:
+    """Return the words that parts of a contract's state make up, by slot.
+
+    Raises:
+        MalformedResponse: one of them is what the contract cannot hold.
+    """
     words: dict[int, ExpectedWord] = {}
     try:
-        for part in _parts(history):
-            for slot, word in ledger_layout().words(part.variable, *part.keys, value=part.value).items():
+        for part in parts:
+            for slot, word in layout.words(part.variable, *part.keys, value=part.value).items():
                 beside = words[slot].value if slot in words else 0
                 words[slot] = ExpectedWord(beside | word, part.subject)
     except (KeyError, ValueError) as error:
@@ -72,7 +81,7 @@ def expected_storage(history: History) -> dict[int, ExpectedWord]:
     return words
 
 
-def _parts(history: History) -> Iterator[_Part]:
+def _parts(history: History) -> Iterator[Part]:
     yield from _run_parts(history)
     for who, participant in history.participants.items():
         yield from _participant_parts(history, who, participant)
@@ -84,7 +93,7 @@ def _parts(history: History) -> Iterator[_Part]:
             "unbondingWei": account.unbonding_wei,
             "releasableAt": account.releasable_at,
         }
-        yield _Part(Subject(f"money of the account {who}"), "_accounts", (who,), held)
+        yield Part(Subject(f"money of the account {who}"), "_accounts", (who,), held)
     for current in (history.genesis, *history.rounds.values()):
         yield from _round_parts(history, current)
     for posting in history.all_postings:
@@ -92,9 +101,9 @@ def _parts(history: History) -> Iterator[_Part]:
     yield from _claim_parts(history)
 
 
-def _run_parts(history: History) -> Iterator[_Part]:
+def _run_parts(history: History) -> Iterator[Part]:
     state = history.state
-    yield _Part(
+    yield Part(
         Subject("state of the run"),
         "_state",
         (),
@@ -111,10 +120,10 @@ def _run_parts(history: History) -> Iterator[_Part]:
             "poolWei": state.pool_wei,
         },
     )
-    yield _Part(Subject("number of identities"), "_identities", (), len(history.participants))
+    yield Part(Subject("number of identities"), "_identities", (), len(history.participants))
 
 
-def _participant_parts(history: History, who: Address, participant: Participant) -> Iterator[_Part]:
+def _participant_parts(history: History, who: Address, participant: Participant) -> Iterator[Part]:
     rotation = history.rotations.get(who)
     seat: Value = {
         "participant": who,
@@ -131,16 +140,16 @@ def _participant_parts(history: History, who: Address, participant: Participant)
         "requestedSigner": ZERO_ADDRESS if rotation is None else rotation.signer,
         "rotationDueAt": 0 if rotation is None else rotation.effective_at,
     }
-    yield _Part(Subject("standing of a participant", participant=who), "_seats", (participant.signer,), seat)
-    yield _Part(Subject("record of a participant", participant=who), "_records", (who,), record)
+    yield Part(Subject("standing of a participant", participant=who), "_seats", (participant.signer,), seat)
+    yield Part(Subject("record of a participant", participant=who), "_records", (who,), record)
 
 
-def _round_parts(history: History, current: Round) -> Iterator[_Part]:
+def _round_parts(history: History, current: Round) -> Iterator[Part]:
     round_id = current.id
     where = None if round_id == 0 else round_id
 
-    def part(what: str, variable: str, value: Value, *keys: Key) -> _Part:
-        return _Part(Subject(what, round=where), variable, (round_id, *keys), value)
+    def part(what: str, variable: str, value: Value, *keys: Key) -> Part:
+        return Part(Subject(what, round=where), variable, (round_id, *keys), value)
 
     yield part(
         "round",
@@ -171,7 +180,7 @@ def _round_parts(history: History, current: Round) -> Iterator[_Part]:
     yield from _posting_parts(history, round_id)
 
 
-def _posting_parts(history: History, round_id: int) -> Iterator[_Part]:
+def _posting_parts(history: History, round_id: int) -> Iterator[Part]:
     posting = history.postings.get(round_id)
     where = Subject("posting", round=round_id)
     held: Value = {
@@ -180,27 +189,27 @@ def _posting_parts(history: History, round_id: int) -> Iterator[_Part]:
         "includedWeight": posting.included_weight if posting else 0,
         "included": posting.included if posting else 0,
     }
-    yield _Part(where, "_postings", (round_id,), held)
+    yield Part(where, "_postings", (round_id,), held)
     posted = sums_hash(posting.partial_sum_roots) if posting else 0
-    yield _Part(Subject("hash of the partial sums", round=round_id), "_sumsHashes", (round_id,), posted)
+    yield Part(Subject("hash of the partial sums", round=round_id), "_sumsHashes", (round_id,), posted)
 
 
-def _objection_parts(history: History, round_id: int) -> Iterator[_Part]:
+def _objection_parts(history: History, round_id: int) -> Iterator[Part]:
     indices = {one.participant: one.index for one in history.submissions[round_id]}
     for (of_round, number), objectors in history.objections.items():
         if of_round == round_id:
             where = Subject(f"objections to posting {number}", round=round_id)
-            yield _Part(where, "_objections", (round_id, number), len(objectors))
+            yield Part(where, "_objections", (round_id, number), len(objectors))
             yield from _flags(where, "_objected", (round_id, number), [indices[who] for who in objectors])
 
 
-def _exclusion_parts(posting: Posting) -> Iterator[_Part]:
+def _exclusion_parts(posting: Posting) -> Iterator[Part]:
     where = Subject(f"exclusions of posting {posting.posting_number}", round=posting.round)
     indices = [exclusion.index for exclusion in posting.exclusions]
     yield from _flags(where, "_excluded", (posting.round, posting.posting_number), indices)
 
 
-def _claim_parts(history: History) -> Iterator[_Part]:
+def _claim_parts(history: History) -> Iterator[Part]:
     claimed: dict[int, list[int]] = {}
     for claim in history.claims:
         index_of = {one.participant: one.index for one in history.submissions[claim.round]}
@@ -209,10 +218,10 @@ def _claim_parts(history: History) -> Iterator[_Part]:
         yield from _flags(Subject("claimed rewards", round=round_id), "_claimed", (round_id,), indices)
 
 
-def _flags(subject: Subject, variable: str, keys: tuple[Key, ...], indices: list[int]) -> Iterator[_Part]:
+def _flags(subject: Subject, variable: str, keys: tuple[Key, ...], indices: list[int]) -> Iterator[Part]:
     """Yield the words of a bitmap, a flag for each index."""
     words: dict[int, int] = {}
     for index in indices:
         words[index // _BITS] = words.get(index // _BITS, 0) | 1 << index % _BITS
     for word, flags in words.items():
-        yield _Part(subject, variable, (*keys, word), flags)
+        yield Part(subject, variable, (*keys, word), flags)

@@ -35,7 +35,9 @@ class ProvenEvents:
     opened_blocks: int  # whose receipts and transactions were hashed
 
 
-def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -> ProvenEvents:
+def proven_events(
+    node: Node, newest: Head, ledger: Address, first_block: int, *, beside: Sequence[Address] = ()
+) -> ProvenEvents:
     """Return every event of a ledger up to a block, proven against that block's hash.
 
     Args:
@@ -43,6 +45,7 @@ def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -
         newest: whose hash is trusted.
         ledger: whose events.
         first_block: before it there are none.
+        beside: further contracts whose events are wanted.
 
     Raises:
         ProofsNotOffered: the stretch is too long, or the node does not give what it takes.
@@ -53,10 +56,11 @@ def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -
     if length > MOST_BLOCKS:
         raise ProofsNotOffered(f"the run goes over {length} blocks; at most {MOST_BLOCKS} are followed back")
     linked = _linked_headers(node, newest, first_block)
-    opened = [(digest, header) for digest, header in linked if may_have_logs(header, ledger)]
+    emitters = (ledger, *beside)
+    opened = [one for one in linked if any(may_have_logs(one[1], emitter) for emitter in emitters)]
     logs: list[Json] = []
     for digest, header in reversed(opened):
-        logs += _proven_logs(node, digest, header, ledger)
+        logs += _proven_logs(node, digest, header, emitters)
     return ProvenEvents(tuple(decode_logs(logs)), max(length, 0), len(opened))
 
 
@@ -100,9 +104,12 @@ def _verified_parent(header: Json, number: int, expected: bytes) -> bytes:
     return parent
 
 
-def _proven_logs(node: Node, digest: bytes, header: Mapping[str, Json], ledger: Address) -> Iterator[Json]:
-    """Yield an address's logs of a block whose header is proven, with nothing in them on the node's word."""
+def _proven_logs(
+    node: Node, digest: bytes, header: Mapping[str, Json], emitters: Sequence[Address]
+) -> Iterator[Json]:
+    """Yield contracts' logs of a block whose header is proven, with nothing in them on the node's word."""
     number = header["number"]
+    wanted = {emitter[2:] for emitter in emitters}
     try:
         hashes = header["transactions"]
         asked = [("eth_getRawTransactionByHash", [one]) for one in hashes]
@@ -112,7 +119,7 @@ def _proven_logs(node: Node, digest: bytes, header: Mapping[str, Json], ledger: 
         position = 0
         for index, (receipt, transaction) in enumerate(zip(receipts, sent, strict=True)):
             for log in receipt["logs"]:
-                if data_bytes(log["address"]).hex() == ledger[2:]:
+                if data_bytes(log["address"]).hex() in wanted:
                     yield {
                         "topics": ["0x" + data_bytes(topic).hex() for topic in log["topics"]],
                         "data": log["data"],

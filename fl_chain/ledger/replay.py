@@ -13,7 +13,8 @@ from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.seals import fold, initial_digest, leaf
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger import events as e
-from fl_chain.ledger.memory.bounds import verify_definition, verify_policy
+from fl_chain.ledger.masks import KEYS_SHARE, PublishedKeys
+from fl_chain.ledger.memory.bounds import verify_definition, verify_masked_policy, verify_policy
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
     NEVER,
@@ -64,6 +65,7 @@ def _verify_deployable(event: e.RunDeployed) -> None:
     try:
         verify_definition(event.definition)
         verify_policy(event.policy)
+        verify_masked_policy(event.policy)
     except LedgerReverted as error:
         raise ValueError(f"no ledger is deployed with this policy: {error}") from error
 
@@ -246,6 +248,8 @@ def _(event: e.UpdateSubmitted, tables: Tables) -> None:
     )
     is_counted = participant.barred_from == NEVER
     was_expected = is_counted and participant.last_seen >= current.last_closed
+    if tables.is_masked:
+        _submit_masked(event, tables)
     tables.submissions[event.round].append(submission)
     tables.caps_at_submission[event.round, event.index] = participant.weight_cap
     tables.update_participant(event.participant, last_seen=event.round)
@@ -275,7 +279,7 @@ def _(event: e.RoundClosed, tables: Tables) -> None:
 def _(event: e.RoundPosted, tables: Tables) -> None:
     if event.included < 1 or event.included_weight < 1:
         raise ValueError("a posting includes one submission at least")
-    _verify_postable(event, tables.rounds[event.round], tables.policy.aggregation)
+    _verify_postable(event, tables)
     posting = Posting(
         round=event.round,
         posting_number=event.posting_number,
@@ -297,16 +301,28 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
     _move_bond(tables, event.poster, -tables.policy.bond_wei)
 
 
-def _verify_postable(event: e.RoundPosted, current: Round, kind: AggregationKind) -> None:
+def listed_roots(tables: Tables, current: Round) -> int:
+    """Return how many roots a posting of a round lists: of what unmasks it, and of its partial sums."""
+    if tables.policy.aggregation is AggregationKind.RESULT:
+        return 0
+    terms = tables.round_masks(current.id).terms
+    return terms + partial_sum_count(current.submissions + terms)
+
+
+def _verify_postable(event: e.RoundPosted, tables: Tables) -> None:
     """Check what the contract checks of a posting and later steps rest on."""
+    current = tables.rounds[event.round]
     if (current.status, current.posting_number) != (RoundStatus.CLOSED, event.posting_number):
         raise ValueError("a posting is of a closed round, under its posting number")
-    sums = 0 if kind is AggregationKind.RESULT else partial_sum_count(current.submissions)
-    if len(event.partial_sum_roots) != sums:
+    if len(event.partial_sum_roots) != listed_roots(tables, current):
         raise ValueError("a posting lists every partial sum")
     indices = [exclusion.index for exclusion in event.exclusions]
     if indices != sorted(set(indices)) or any(index >= current.submissions for index in indices):
         raise ValueError("exclusions ascend, and are of submissions")
+    if tables.is_masked:
+        masks = tables.round_masks(event.round)
+        if masks.exclusions != event.exclusions or event.poster not in masks.seeds:
+            raise ValueError("a masked posting is of the fixed survivors, by who published seeds")
 
 
 @apply_event.register
@@ -396,6 +412,85 @@ def _settle(tables: Tables, round_id: int) -> None:
     if round_id != tables.state.settled + 1:
         raise ValueError("rounds are settled in order")
     tables.update_state(settled=round_id)
+
+
+# ---------------------------------------------------------------------- masks
+
+
+@apply_event.register
+def _(event: e.IdentityKeySet, tables: Tables) -> None:
+    _verify_masked(tables)
+    if event.participant not in tables.participants or event.participant in tables.identity_keys:
+        raise ValueError("a participant sets its identity key once")
+    tables.identity_keys[event.participant] = event.key
+
+
+@apply_event.register
+def _(event: e.KeysSetUp, tables: Tables) -> None:
+    _verify_masked(tables)
+    current, masks = tables.rounds[event.round], tables.round_masks(event.round)
+    keyed_in, submitted_to = tables.memberships.get(event.participant, (0, 0))
+    if current.status is not RoundStatus.OPEN or masks.is_complete or keyed_in == event.round:
+        raise ValueError("keys are set up once, before an open round's ring is complete")
+    if event.index != len(masks.keys) or event.participant not in tables.identity_keys:
+        raise ValueError("set-ups are contiguous, of participants with identity keys")
+    close_at = masks.close_at or current.since + tables.policy.submission_s // KEYS_SHARE
+    joined = masks.joined + (tables.participants[event.participant].last_seen >= current.last_closed)
+    keys = PublishedKeys(
+        event.participant, event.round_key, event.key_commitment, event.mask_commitment, event.shares_hash
+    )
+    tables.memberships[event.participant] = (event.round, submitted_to)
+    tables.masks[event.round] = replace(
+        masks,
+        keys=(*masks.keys, keys),
+        joined=joined,
+        is_complete=joined == current.remaining,
+        close_at=close_at,
+    )
+
+
+@apply_event.register
+def _(event: e.SurvivorsFixed, tables: Tables) -> None:
+    _verify_masked(tables)
+    current, masks = tables.rounds[event.round], tables.round_masks(event.round)
+    if masks.exclusions is not None or current.status is not RoundStatus.CLOSED:
+        raise ValueError("the survivors of a closed round are fixed once")
+    departed = len(event.exclusions) + len(event.absentees)
+    survivors = current.submissions - len(event.exclusions)
+    given = (survivors, survivors + departed * survivors, len(masks.keys) - departed)
+    if given != (event.survivors, event.terms, survivors) or survivors < 1:
+        raise ValueError("survivors and departed are the members of the ring")
+    if any(one.index >= current.submissions for one in event.exclusions):
+        raise ValueError("exclusions are of submissions")
+    tables.masks[event.round] = replace(
+        masks,
+        exclusions=event.exclusions,
+        absentees=event.absentees,
+        survivors=event.survivors,
+        terms=event.terms,
+        fixed_by=event.by,
+    )
+
+
+@apply_event.register
+def _(event: e.SeedsPublished, tables: Tables) -> None:
+    _verify_masked(tables)
+    masks = tables.round_masks(event.round)
+    if masks.exclusions is None or len(event.seeds) != len(masks.keys):
+        raise ValueError("one seed of each member is published, once the survivors are fixed")
+    tables.masks[event.round] = replace(masks, seeds={**masks.seeds, event.by: event.seeds})
+
+
+def _verify_masked(tables: Tables) -> None:
+    if not tables.is_masked:
+        raise ValueError("only a masked run has masks")
+
+
+def _submit_masked(event: e.UpdateSubmitted, tables: Tables) -> None:
+    keyed_in, _ = tables.memberships.get(event.participant, (0, 0))
+    if keyed_in != event.round:
+        raise ValueError("only members of a round's ring submit to it")
+    tables.memberships[event.participant] = (keyed_in, event.round)
 
 
 # ---------------------------------------------------------------------- money

@@ -8,7 +8,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from fl_chain.errors import LedgerReverted
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.abi import ledger_abi, masked_ledger_abi, masks_abi
 
 ADVICE = {
     "AlreadyAdmitted": "Nothing is left to do",
@@ -30,9 +30,19 @@ ADVICE = {
     "ExclusionsNotAscending": "Name each submission once, in the round's order",
     "ExclusionsTooEarly": "Give the participants time to publish; post without exclusions or wait",
     "IndexOutOfBounds": "The round has fewer submissions; read it again",
+    "IdentityKeyFixed": "Nothing is left to do",
+    "KeysAlreadySetUp": "Nothing is left to do",
+    "KeysClosed": "The time to set up keys is over; wait for the next round",
+    "KeysNotClosed": "Wait until everybody expected has set up keys, or their time is over",
     "LaneOutOfBounds": "A chunk has the lanes 0 to 1023",
     "LeafMismatch": "These are not index, weight, sealed root and participant of one submission",
+    "MasksOfAnother": "Deploy what holds the masks right before the ledger, from the same account",
+    "NoIdentityKey": "Set an identity key first",
+    "NoKey": "A key of zeros is none",
+    "NoKeysInRound": "Only who has set up keys in this round can submit to it; wait for the next one",
     "NoRotationPending": "Ask for the rotation first, with the key in use",
+    "NoSeeds": "Publish the seeds that the posting rests on first",
+    "NotAbsent": "Name every member that did not submit once, ascending",
     "NotAdmitted": "Ask the operator to admit this address",
     "NotFinal": "Wait until the round is final; anyone may call finalize after its challenge window",
     "NotIncluded": "The posting leaves this submission out, so nothing depends on its lanes",
@@ -40,6 +50,7 @@ ADVICE = {
     "NoSuchChallenge": "The run's aggregation rule leaves no such proof; object instead",
     "NotRegistered": "Register first, with the key that the operator admitted",
     "NotRequestedSigner": "Sign with the key that is to take over",
+    "NotTheLedger": "Only the ledger may call this",
     "NotYourTurn": "The named aggregator posts first; wait until others may",
     "NothingIncluded": "A posting includes one submission at least",
     "NothingToFinalize": "No round's challenge window has ended; try again later",
@@ -54,9 +65,13 @@ ADVICE = {
     "RunEnded": "No further round opens",
     "RunNotEnded": "Wait until the last round is settled; anyone may call finalize",
     "SignerTaken": "Choose a key that no participant uses",
+    "SurvivorsAlreadyFixed": "Nothing is left to do",
+    "SurvivorsNotFixed": "Fix who stays in the round's sum first",
     "SuspensionPending": "Wait until the open round has closed",
     "TooFewParticipants": "More participants have to register",
+    "TooFewSurvivors": "A sum of so few gives them away; wait until the round becomes void",
     "TooManyParticipants": "No further participant fits this run",
+    "TooManyTerms": "Too many have dropped out to be unmasked; wait until the round becomes void",
     "TooManyUnfinalRounds": "Finalize rounds first; anyone may after their challenge windows",
     "TotalWeightExceeded": "The round is full; wait for the next one, and ask the operator to lower the caps",
     "TransferFailed": "The receiver refuses the money; name another payout address",
@@ -64,14 +79,19 @@ ADVICE = {
     "WeightCapOutOfBounds": "Choose a cap from 1 to the highest, which is 1 where the rule weighs all alike",
     "WeightOutOfBounds": "Declare a weight from 1 to this participant's cap",
     "WrongBaseModel": "The round starts from another model; read it again and train from that one",
+    "WrongDeparted": "Give the exclusions and absentees as the survivors were fixed",
     "WrongDigest": "The round's submissions are not those that were read; read it again",
     "WrongLength": "Give as many as follow from the run's dimension and the round's submissions",
+    "WrongMember": "Give the set-up of the participant that the proof is about",
     "WrongModel": "Another posting stands by now; read the round again",
     "WrongPartialSumCount": "The list has one root for each partial sum of the round's submissions",
     "WrongPartialSums": "Give the posted list as the standing posting's event has it",
     "WrongPayment": "Exactly the amount that the call names has to arrive, in the run's coin; "
     "a token that keeps a fee of its transfers is refused",
+    "WrongRing": "Give the digests of all set-ups of the round, in their order",
     "WrongRoots": "Give a result or a state root exactly where the run's aggregation rule has one",
+    "WrongSeedCount": "One seed of each member, survivors first",
+    "WrongSeeds": "Give the seeds that the standing posting's poster published last",
     "WrongStatus": "The round has moved on, or does not exist; read it again",
     "ZeroAddress": "Give an address other than zero",
     "ReentrancyGuardReentrantCall": "A receiver called back into the ledger; name another payout address",
@@ -81,7 +101,15 @@ ADVICE = {
 
 def decode_revert(data: bytes) -> LedgerReverted | None:
     """Return the custom error in a revert's data; None where it is none of the ledger's."""
-    error = ledger_abi().errors.get(data[:4])
+    selector = data[:4]
+    error = next(
+        (
+            abi.errors[selector]
+            for abi in (ledger_abi(), masked_ledger_abi(), masks_abi())
+            if selector in abi.errors
+        ),
+        None,
+    )
     if error is None:
         return None
     try:

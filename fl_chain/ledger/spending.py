@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_chain.ledger import events as e
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.ledger.abi import ledger_abi, masked_ledger_abi, masks_abi
 from fl_chain.ledger.node import Node, data_bytes, quantity
 
 TRANSACTIONS_PER_BATCH = 200
@@ -20,6 +20,9 @@ _PURPOSES = (
     e.PostingFell,
     e.PostingObjected,
     e.UpdateSubmitted,
+    e.KeysSetUp,
+    e.SurvivorsFixed,
+    e.SeedsPublished,
     e.RoundPosted,
     e.RoundClosed,
     e.RoundVoided,
@@ -60,9 +63,14 @@ def gas_uses(node: Node, events: Iterable[e.Event]) -> tuple[GasUse, ...] | None
     for own, receipt, transaction in zip(by_transaction.values(), receipts, transactions, strict=True):
         if receipt is None or transaction is None:
             return None
-        name = ledger_abi().name_of(data_bytes(transaction["input"])[:4]) if receipt["to"] else DEPLOYMENT
+        name = _name_of(data_bytes(transaction["input"])[:4]) if receipt["to"] else DEPLOYMENT
         uses.append(GasUse(name or OTHER, _round_of(own), quantity(receipt["gasUsed"])))
     return tuple(uses)
+
+
+def _name_of(selector: bytes) -> str | None:
+    named = (abi.name_of(selector) for abi in (ledger_abi(), masked_ledger_abi(), masks_abi()))
+    return next((name for name in named if name is not None), None)
 
 
 def gas_by_call(uses: Iterable[GasUse]) -> dict[str, tuple[int, int]]:

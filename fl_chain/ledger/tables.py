@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
+from fl_chain.ledger.masks import RoundMasks
 from fl_chain.ledger.views import (
     NEVER,
     NO_END_TIME,
@@ -21,6 +22,7 @@ from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
     Address,
+    AggregationKind,
     Digest,
     LedgerPolicy,
     Posting,
@@ -65,6 +67,9 @@ class Tables:
         caps_at_submission: weight cap by round and index.
         departed: participants that left and have not come back.
         registered_at: who could submit to a round when it opened, in order of address.
+        identity_keys: of participants of a masked run, 32 bytes.
+        memberships: the newest round that each set up keys for, and the newest it submitted to under masks.
+        masks: by round of a masked run.
     """
 
     definition: RunDefinition
@@ -99,6 +104,9 @@ class Tables:
         self.caps_at_submission: dict[tuple[int, int], int] = {}
         self.departed: set[Address] = set()
         self.registered_at: dict[int, tuple[Address, ...]] = {}
+        self.identity_keys: dict[Address, bytes] = {}
+        self.memberships: dict[Address, tuple[int, int]] = {}
+        self.masks: dict[int, RoundMasks] = {}
 
     def update_state(self, **changes: Any) -> None:
         """Replace fields of the run's state."""
@@ -107,6 +115,15 @@ class Tables:
     def round_or_genesis(self, round_id: int) -> Round:
         """Return a round; 0 stands for genesis."""
         return self.rounds[round_id] if round_id else self.genesis
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update of the run."""
+        return self.policy.aggregation is AggregationKind.MASKED_SUMS
+
+    def round_masks(self, round_id: int) -> RoundMasks:
+        """Return a round's masks; empty where nobody set up keys."""
+        return self.masks.get(round_id, RoundMasks())
 
     def model_root(self, round_id: int) -> Digest:
         """Return the root of the model that a round made; genesis for 0, a zero digest where none stands."""

@@ -64,16 +64,41 @@ class KeySetUp:
     sealed: Mapping[Address, bytes]  # for each neighbour, sorted: its shares of both seeds
 
     def digest(self) -> Digest:
-        """Return what stands for the set-up in the ledger's ring: SHA-256 over fields of fixed length."""
-        content = [
-            _SET_UP_TAG,
-            address_bytes(self.participant, "the participant"),
-            bytes32(self.round_key, "the round key"),
+        """Return what stands for the set-up in the ledger's ring; see `set_up_digest`."""
+        return set_up_digest(
+            self.participant,
+            self.round_key,
             self.key_commitment,
             self.mask_commitment,
             shares_hash(self.sealed),
-        ]
-        return Digest(hashlib.sha256(b"".join(content)).digest())
+        )
+
+
+def set_up_digest(
+    participant: Address,
+    round_key: bytes,
+    key_commitment: Digest,
+    mask_commitment: Digest,
+    sealed_hash: Digest,
+) -> Digest:
+    """Return what stands for a set-up in the ledger's ring: SHA-256 over fields of fixed length.
+
+    Args:
+        participant: whose.
+        round_key: public, 32 bytes.
+        key_commitment: to the key seed.
+        mask_commitment: to the mask seed.
+        sealed_hash: see `shares_hash`.
+    """
+    content = [
+        _SET_UP_TAG,
+        address_bytes(participant, "the participant"),
+        bytes32(round_key, "the round key"),
+        key_commitment,
+        mask_commitment,
+        sealed_hash,
+    ]
+    return Digest(hashlib.sha256(b"".join(content)).digest())
 
 
 def shares_hash(sealed: Mapping[Address, bytes]) -> Digest:
@@ -85,7 +110,7 @@ def shares_hash(sealed: Mapping[Address, bytes]) -> Digest:
 
 
 def ring_digest(set_ups: Iterable[Digest]) -> Digest:
-    """Return the one root of a round's set-ups that the ledger keeps: their digests, folded in their order."""
+    """Return the one root of a round's set-ups that the ledger keeps: digests, folded in their order."""
     ring = bytes(32)
     for one in set_ups:
         ring = hashlib.sha256(_RING_TAG + ring + one).digest()

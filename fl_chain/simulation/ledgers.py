@@ -110,6 +110,11 @@ def recorded_run(
         ConfigError: if the settings are out of bounds, or the saved ledger cannot be read.
         LedgerError: if the deployment fails.
     """
+    if settings.privacy is not None:
+        raise ConfigError(
+            "masks hide participants from one another, and a simulation has them all in one process: leave "
+            "out [run.privacy], and try it with `fl-chain demo --privacy secagg`"
+        )
     keys = Keys.derived(settings.seed, names)
     if choices.ledger == "memory":
         return _in_memory(folder, settings, keys, store)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fl_chain.aggregation.rules.rule import ProofLevel, SumRule
+from fl_chain.records import AggregationKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,12 @@ class FedAvg(SumRule):
 
     name = "fedavg"
     proof_level = ProofLevel.PROVABLE
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedFedAvg(SumRule):
+    """The same sum, of updates under masks and of the terms that take the masks off."""
+
+    name = "fedavg"
+    kind = AggregationKind.MASKED_SUMS
+    proof_level = ProofLevel.MASKED

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fl_chain.ledger.memory.records import refused
-from fl_chain.records import ZERO_DIGEST, LedgerPolicy, RunDefinition
+from fl_chain.records import ZERO_DIGEST, AggregationKind, LedgerPolicy, RunDefinition
 
 LARGEST_DIMENSION = 2**32
 LONGEST_PERIOD_S = 365 * 24 * 3600
 LARGEST_UNFINAL_ROUNDS = 64
+LEAST_MASKED_QUORUM = 3  # below it a sum gives its summands away
 
 
 def verify_definition(definition: RunDefinition) -> None:
@@ -33,6 +34,16 @@ def verify_policy(policy: LedgerPolicy) -> None:
     _verify_periods(policy)
     challenge_reward_wei = policy.challenge_reward_wei
     _verify(challenge_reward_wei <= policy.bond_wei // 10, "challengeRewardWei", challenge_reward_wei)
+
+
+def verify_masked_policy(policy: LedgerPolicy) -> None:
+    """Check what the constructor of a masked ledger checks besides.
+
+    Raises:
+        LedgerReverted: ``PolicyOutOfBounds``, as `verify_policy`.
+    """
+    if policy.aggregation is AggregationKind.MASKED_SUMS:
+        _verify(policy.quorum >= LEAST_MASKED_QUORUM, "quorum", policy.quorum)
 
 
 def _verify_arithmetic(policy: LedgerPolicy) -> None:

@@ -1,0 +1,86 @@
+"""The whole storage of what holds a masked run's keys, as it follows from the run's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
+
+from fl_chain.ledger.artifact import secure_aggregation
+from fl_chain.ledger.expected_storage import ExpectedWord, Part, Subject, packed_words
+from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import RoundMasks
+from fl_chain.ledger.storage_layout import StorageLayout, Value
+from fl_chain.records import Address, Submission
+
+_EXCLUSIONS = "(uint16,uint8,uint32,address,bytes32)[]"
+
+
+@cache
+def masks_layout() -> StorageLayout:
+    """Return where the state of `SecureAggregation` lies."""
+    return StorageLayout(secure_aggregation().storage_layout)
+
+
+def expected_mask_storage(history: History) -> dict[int, ExpectedWord]:
+    """Return every word of the storage of a masked run's second contract, by slot; some are zero.
+
+    Raises:
+        MalformedResponse: the events give what no contract can hold.
+    """
+    return packed_words(masks_layout(), _parts(history))
+
+
+def stored_survivors(
+    masks: RoundMasks, submissions: Sequence[Submission]
+) -> tuple[bytes, bytes, int, int, int, int]:
+    """Return what the contract keeps of who stays in a round; all zero before that is fixed."""
+    if masks.exclusions is None:
+        return bytes(32), bytes(32), 0, 0, 0, 0
+    excluded = []
+    for one in masks.exclusions:
+        own = submissions[one.index]
+        excluded.append((one.index, int(one.reason), own.weight, own.participant, own.sealed_root))
+    return (
+        keccak(encode([_EXCLUSIONS], [excluded])),
+        keccak(encode(["address[]"], [list(masks.absentees)])),
+        len(masks.keys),
+        len(submissions),
+        masks.survivors,
+        masks.terms,
+    )
+
+
+def stored_seeds(masks: RoundMasks, poster: Address) -> bytes:
+    """Return what the contract keeps of the seeds that an account published for a round."""
+    return keccak(encode(["bytes16[]"], [list(masks.seeds[poster])]))
+
+
+def _parts(history: History) -> Iterator[Part]:
+    for who, key in history.identity_keys.items():
+        yield Part(Subject("identity key", participant=who), "_identityKeys", (who,), key)
+    for who, (keyed_in, submitted_to) in history.memberships.items():
+        held: Value = {"keyedIn": keyed_in, "submittedTo": submitted_to}
+        yield Part(Subject("membership", participant=who), "_memberships", (who,), held)
+    for round_id, masks in history.masks.items():
+        yield from _round_parts(round_id, masks, history.submissions[round_id])
+
+
+def _round_parts(round_id: int, masks: RoundMasks, submissions: Sequence[Submission]) -> Iterator[Part]:
+    def part(what: str, variable: str, value: Value, *keys: Address) -> Part:
+        return Part(Subject(what, round=round_id), variable, (round_id, *keys), value)
+
+    ring: Value = {
+        "members": len(masks.keys),
+        "joined": masks.joined,
+        "isComplete": masks.is_complete,
+        "closeAt": masks.close_at,
+    }
+    yield part("ring of keys", "_rings", ring)
+    yield part("digest of the ring", "_ringDigests", masks.ring_digest())
+    names = ("exclusionsHash", "absenteesHash", "members", "submissions", "survivors", "terms")
+    yield part("survivors", "_survivors", dict(zip(names, stored_survivors(masks, submissions), strict=True)))
+    for poster in masks.seeds:
+        yield part(f"seeds of {poster}", "_seedsHashes", stored_seeds(masks, poster), poster)
