@@ -99,7 +99,7 @@ def masked_ledger() -> Artifact:
 
 @cache
 def secure_aggregation() -> Artifact:
-    """Return the artifact of ``contracts/SecureAggregation.sol``, which decides a masked ledger's challenges."""
+    """Return the artifact of ``contracts/SecureAggregation.sol``, a masked ledger's verifier."""
     return _artifact("SecureAggregation")
 
 

@@ -85,7 +85,7 @@ def shares_hash(sealed: Mapping[Address, bytes]) -> Digest:
 
 
 def ring_digest(set_ups: Iterable[Digest]) -> Digest:
-    """Return the one root of a round's set-ups that the ledger keeps: their digests, folded in their order."""
+    """Return the one root of a round's set-ups that the ledger keeps: digests, folded in order."""
     ring = bytes(32)
     for one in set_ups:
         ring = hashlib.sha256(_RING_TAG + ring + one).digest()

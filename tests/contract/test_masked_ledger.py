@@ -9,7 +9,6 @@ import pytest
 from eth_hash.auto import keccak
 from masked_run import DIMENSION, MaskedRound, MaskedRun
 
-from fl_chain.commitment.chunks import LANE
 from fl_chain.commitment.tree import vector_root
 
 NOTHING_WRONG = re.escape(str(keccak(b"NothingWrong()")[:4])[1:])
