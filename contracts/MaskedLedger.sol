@@ -11,9 +11,12 @@ import { AggregationKind, Exclusion, FallReason, Policy, RunDefinition } from ".
 contract MaskedLedger is LedgerBase, IMaskedLedger {
     /// @dev Below it a sum gives its summands away.
     uint16 private constant LEAST_QUORUM = 3;
+    /// @dev Below it the time for setting up keys, a quarter, would be none.
+    uint32 private constant LEAST_SUBMISSION_SECONDS = 4;
 
     /// @param runDefinition what is trained.
-    /// @param runPolicy the rules; `aggregation` is `MaskedSums`, the quorum at least 3.
+    /// @param runPolicy the rules; `aggregation` is `MaskedSums`, the quorum at least 3, `submissionSeconds` at least 4, and
+    /// `closeAt` 0: a round that closed early would have too few left to take the masks of the others off.
     /// @param aggregator who may post first.
     /// @param runToken the ERC-20 token that all amounts are in; zero for the native coin.
     /// @param masks the `SecureAggregation` of this ledger, which was deployed for its address.
@@ -27,6 +30,9 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
         bool isMasked = runPolicy.aggregation == AggregationKind.MaskedSums;
         _checkBound(isMasked, "aggregation", uint256(runPolicy.aggregation));
         _checkBound(runPolicy.quorum >= LEAST_QUORUM, "quorum", runPolicy.quorum);
+        _checkBound(runPolicy.closeAt == 0, "closeAt", runPolicy.closeAt);
+        uint32 submissionSeconds = runPolicy.submissionSeconds;
+        _checkBound(submissionSeconds >= LEAST_SUBMISSION_SECONDS, "submissionSeconds", submissionSeconds);
         if (ISecureAggregation(masks).ledger() != address(this)) revert MasksOfAnother(masks);
     }
 
@@ -38,6 +44,20 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
     /// @inheritdoc IMaskedLedger
     function challengeMask(uint32 round, MaskProof calldata) external {
         _challenge(round, FallReason.Mask);
+    }
+
+    /// @inheritdoc IMaskedLedger
+    function seatOf(address signer)
+        external
+        view
+        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom)
+    {
+        Seat memory seat = _seatOf(signer);
+        return (seat.participant, seat.weightCap, seat.lastSeen, seat.barredFrom);
+    }
+
+    function _beforeDeparture(uint32 round, address participant) internal override {
+        ISecureAggregation(verifier).countOut(round, participant);
     }
 
     function _beforeSubmission(uint32 round, address participant) internal override {

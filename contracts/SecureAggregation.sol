@@ -11,6 +11,7 @@ import {
     MaskProof,
     SeedProof,
     SetUp,
+    SignedSetUp,
     Survivors
 } from "./interfaces/ISecureAggregation.sol";
 import {
@@ -31,10 +32,10 @@ import { Seals } from "./libraries/Seals.sol";
 /// @dev The ledger's views as far as they are needed here: what is not decoded takes no code.
 interface ILedgerHead {
     function accountOf(address account) external view returns (uint128 freeBondWei);
-    function participantOf(address participant)
+    function seatOf(address signer)
         external
         view
-        returns (address signer, address payout, uint32 weightCap, uint32 lastSeen, uint32 barredFrom);
+        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom);
     function runState()
         external
         view
@@ -58,12 +59,26 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     struct Membership {
         uint32 keyedIn;
         uint32 submittedTo;
+        /// @dev Counted in the round's `joined`.
+        bool isAwaited;
+        bool hasIdentityKey;
+    }
+
+    /// @dev A signing key's slot of the ledger.
+    struct Seat {
+        address participant;
+        uint32 lastSeen;
+        uint32 barredFrom;
     }
 
     uint8 private constant REASON_UNREADABLE = 1;
     uint8 private constant REASON_BY_RULE = 3;
     /// @dev Of the submission period, for setting up keys.
     uint32 private constant KEYS_SHARE = 4;
+    /// @dev `Seat.barredFrom` of a participant in good standing.
+    uint32 private constant NEVER = type(uint32).max;
+    /// @dev A posting with more could be so large that no challenge of it fits a transaction of 2^24 gas (EIP-7825).
+    uint256 private constant MOST_TERMS = 8192;
 
     ITrainingLedger private immutable LEDGER;
     ILedgerHead private immutable HEAD;
@@ -74,6 +89,8 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     mapping(uint256 round => bytes32) private _ringDigests;
     mapping(uint256 round => Survivors) private _survivors;
     mapping(uint256 round => mapping(address poster => bytes32)) private _seedsHashes;
+    /// @dev The newest round whose survivors an account fixed.
+    mapping(address account => uint32) private _fixedIn;
 
     /// @param maskedLedger where the ledger will be: its deployer's next contract. The ledger refuses one of another.
     constructor(address maskedLedger) {
@@ -85,11 +102,13 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
 
     /// @inheritdoc ISecureAggregation
     function setIdentityKey(bytes32 key) external {
-        address participant = _participant();
+        address participant = LEDGER.identityOf(msg.sender);
+        if (participant == address(0)) revert ITrainingLedger.NotRegistered(msg.sender);
         if (_identityKeys[participant] != 0) revert IdentityKeyFixed(participant);
-        if (key == 0) revert NoKey();
+        _checkKey(key);
 
         _identityKeys[participant] = key;
+        _memberships[participant].hasIdentityKey = true;
 
         emit IdentityKeySet(participant, key);
     }
@@ -102,27 +121,33 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         bytes32 maskCommitment,
         bytes32 sharesHash
     ) external {
-        address participant = _participant();
-        (,,, uint32 lastSeen, uint32 barredFrom) = HEAD.participantOf(participant);
-        if (barredFrom <= round) revert ITrainingLedger.ParticipantSuspendedFrom(participant, barredFrom);
-        Round memory current = LEDGER.roundOf(round);
-        if (current.status != RoundStatus.Open) revert ITrainingLedger.WrongStatus(round, current.status);
-        KeyRing memory ring = _rings[round];
-        if (ring.members == 0) ring.closeAt = current.since + LEDGER.policy().submissionSeconds / KEYS_SHARE;
-        if (ring.isComplete || block.timestamp >= ring.closeAt) revert KeysClosed(round);
-        Membership storage membership = _memberships[participant];
-        if (membership.keyedIn == round) revert KeysAlreadySetUp(round, participant);
-        if (_identityKeys[participant] == 0) revert NoIdentityKey(participant);
+        Seat memory seat = _seatOf(msg.sender);
+        address participant = seat.participant;
+        if (seat.barredFrom == 0) revert ITrainingLedger.NotRegistered(msg.sender);
+        if (seat.barredFrom <= round) revert ITrainingLedger.ParticipantSuspendedFrom(participant, seat.barredFrom);
+        (Round memory current, KeyRing memory ring) = _openRing(round);
+        if (_memberships[participant].keyedIn == round) revert KeysAlreadySetUp(round, participant);
 
-        uint16 index = ring.members++;
-        if (lastSeen >= current.lastClosed) ring.joined++;
-        ring.isComplete = ring.joined == current.remaining;
-        membership.keyedIn = round;
-        _rings[round] = ring;
         SetUp memory own = SetUp(participant, roundKey, keyCommitment, maskCommitment, sharesHash);
-        _ringDigests[round] = _linked(_ringDigests[round], _setUpDigest(own));
+        _ringDigests[round] = _join(round, current, ring, _ringDigests[round], seat, own);
+        _rings[round] = ring;
+    }
 
-        emit KeysSetUp(round, participant, index, roundKey, keyCommitment, maskCommitment, sharesHash);
+    /// @inheritdoc ISecureAggregation
+    function setUpKeysOf(uint32 round, SignedSetUp[] calldata signed) external {
+        (Round memory current, KeyRing memory ring) = _openRing(round);
+        bytes32 digest = _ringDigests[round];
+
+        for (uint256 i; i < signed.length && !ring.isComplete; ++i) {
+            SetUp memory own = signed[i].setUp;
+            Seat memory seat = _seatOf(_signer(setUpHash(round, signed[i].setUp), signed[i].r, signed[i].vs));
+            bool isOwn = seat.participant == own.participant && seat.barredFrom > round;
+            if (!isOwn || _memberships[own.participant].keyedIn == round) continue;
+            digest = _join(round, current, ring, digest, seat, own);
+        }
+
+        _ringDigests[round] = digest;
+        _rings[round] = ring;
     }
 
     // ------------------------------------------------------------------ aggregators
@@ -139,10 +164,13 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         uint16 members = _rings[round].members;
         _checkAbsentees(round, members - current.submissions, absentees);
         uint256 survivors = current.submissions - exclusions.length;
-        if (survivors < policy.quorum) revert TooFewSurvivors(survivors, policy.quorum);
+        uint256 needed = 2 * (uint256(members) - 1) / 3 + 1;
+        if (needed < policy.quorum) needed = policy.quorum;
+        if (survivors < needed) revert TooFewSurvivors(survivors, needed);
         uint256 terms = survivors + (members - survivors) * survivors;
-        if (terms > type(uint16).max) revert TooManyTerms(terms);
+        if (terms > MOST_TERMS) revert TooManyTerms(terms, MOST_TERMS);
 
+        _fixedIn[msg.sender] = round;
         _survivors[round] = Survivors({
             exclusionsHash: keccak256(abi.encode(exclusions)),
             absenteesHash: keccak256(abi.encode(absentees)),
@@ -168,6 +196,16 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     }
 
     // ------------------------------------------------------------------ the ledger
+
+    /// @inheritdoc ISecureAggregation
+    function countOut(uint32 round, address participant) external {
+        if (msg.sender != address(LEDGER)) revert NotTheLedger(msg.sender);
+        Membership storage membership = _memberships[participant];
+        if (membership.keyedIn != round || !membership.isAwaited) return;
+
+        membership.isAwaited = false;
+        _rings[round].joined--;
+    }
 
     /// @inheritdoc ISecureAggregation
     function checkMember(uint32 round, address participant) external {
@@ -241,6 +279,11 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     }
 
     /// @inheritdoc ISecureAggregation
+    function setUpHash(uint32 round, SetUp calldata setUp) public view returns (bytes32) {
+        return keccak256(abi.encodePacked(bytes2(0x1900), address(this), CHAIN_ID, uint64(round), _setUpDigest(setUp)));
+    }
+
+    /// @inheritdoc ISecureAggregation
     function identityKeyOf(address participant) external view returns (bytes32) {
         return _identityKeys[participant];
     }
@@ -267,9 +310,14 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
 
     // ------------------------------------------------------------------ inside: who is who
 
-    function _participant() private view returns (address participant) {
-        participant = LEDGER.identityOf(msg.sender);
-        if (participant == address(0)) revert ITrainingLedger.NotRegistered(msg.sender);
+    function _seatOf(address signer) private view returns (Seat memory seat) {
+        (seat.participant,, seat.lastSeen, seat.barredFrom) = HEAD.seatOf(signer);
+    }
+
+    /// @dev Zero where it is no signature; nobody sits there.
+    function _signer(bytes32 hash, bytes32 r, bytes32 vs) private pure returns (address) {
+        bytes32 s = vs & bytes32(uint256(type(int256).max));
+        return ecrecover(hash, uint8(27 + (uint256(vs) >> 255)), r, s);
     }
 
     /// @dev The participant whose submission is the `number`th of those that stay.
@@ -297,6 +345,47 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     function _fixed(uint32 round) private view returns (Survivors memory stayed) {
         stayed = _survivors[round];
         if (stayed.exclusionsHash == 0) revert SurvivorsNotFixed(round);
+    }
+
+    // ------------------------------------------------------------------ inside: who joins
+
+    /// @dev The set-ups of an open round, while somebody may still join.
+    function _openRing(uint32 round) private view returns (Round memory current, KeyRing memory ring) {
+        current = LEDGER.roundOf(round);
+        if (current.status != RoundStatus.Open) revert ITrainingLedger.WrongStatus(round, current.status);
+        ring = _rings[round];
+        if (ring.members == 0) ring.closeAt = current.since + LEDGER.policy().submissionSeconds / KEYS_SHARE;
+        if (ring.isComplete || block.timestamp >= ring.closeAt) revert KeysClosed(round);
+    }
+
+    /// @dev Warning: changes `ring` in memory; the caller stores it, and the digest that it returns.
+    function _join(
+        uint32 round,
+        Round memory current,
+        KeyRing memory ring,
+        bytes32 digest,
+        Seat memory seat,
+        SetUp memory own
+    ) private returns (bytes32) {
+        Membership memory membership = _memberships[own.participant];
+        if (!membership.hasIdentityKey) revert NoIdentityKey(own.participant);
+        _checkKey(own.roundKey);
+
+        bool isAwaited = seat.barredFrom == NEVER && seat.lastSeen >= current.lastClosed;
+        uint16 index = ring.members++;
+        if (isAwaited) ring.joined++;
+        // Where nobody is expected, whoever comes has the whole quarter for it.
+        bool haveAllJoined = ring.joined != 0 && ring.joined == current.remaining;
+        ring.isComplete = haveAllJoined && ring.members >= LEDGER.policy().quorum;
+        membership.keyedIn = round;
+        membership.isAwaited = isAwaited;
+        _memberships[own.participant] = membership;
+
+        emit KeysSetUp(
+            round, own.participant, index, own.roundKey, own.keyCommitment, own.maskCommitment, own.sharesHash
+        );
+
+        return _linked(digest, _setUpDigest(own));
     }
 
     // ------------------------------------------------------------------ inside: what a posting adds up
@@ -404,14 +493,26 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         uint256 bondWei = HEAD.accountOf(msg.sender);
         if (bondWei < policy.bondWei) revert ITrainingLedger.BondTooSmall(bondWei, policy.bondWei);
         uint40 openToAllAt = current.since + policy.postingSeconds;
-        (,,,,,,,, address aggregator) = HEAD.runState();
-        if (msg.sender != aggregator && block.timestamp < openToAllAt) {
+        uint40 deadline = openToAllAt + policy.takeoverSeconds;
+        if (block.timestamp >= deadline) revert ITrainingLedger.DeadlinePassed(round, deadline);
+        if (block.timestamp < openToAllAt && !_isFirst(msg.sender)) {
             revert ITrainingLedger.NotYourTurn(msg.sender, openToAllAt);
         }
         uint40 publishedAt = current.since + policy.publicationSeconds;
         if (exclusionCount != 0 && block.timestamp < publishedAt) {
             revert ITrainingLedger.ExclusionsTooEarly(publishedAt);
         }
+    }
+
+    /// @dev The named aggregator; everyone where what it fixed last came to nothing; never one of whom that is so.
+    function _isFirst(address account) private view returns (bool) {
+        (,, uint32 tip,,,,,, address aggregator) = HEAD.runState();
+        if (_fixedIn[account] > tip) return false;
+        return account == aggregator || _fixedIn[aggregator] > tip;
+    }
+
+    function _checkKey(bytes32 key) private pure {
+        if (Masks.isLowOrder(key)) revert KeyOfLowOrder(key);
     }
 
     function _checkExclusions(uint32 round, uint16 submissions, Exclusion[] calldata exclusions) private view {

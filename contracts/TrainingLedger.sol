@@ -732,6 +732,9 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     /// @dev Reverts where a participant may not submit.
     function _beforeSubmission(uint32 round, address participant) internal virtual { }
 
+    /// @dev A participant is not expected in an open round any more.
+    function _beforeDeparture(uint32 round, address participant) internal virtual { }
+
     /// @dev How many roots a posting lists.
     function _beforePosting(uint32, uint16 submissions, Exclusion[] calldata) internal view virtual returns (uint256) {
         return PartialSums.count(submissions);
@@ -756,12 +759,17 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         uint32 round = _state.latest;
         Round memory latest = _roundAt(round);
         if (latest.status == RoundStatus.Open && seat.lastSeen != round) {
+            _beforeDeparture(round, seat.participant);
             latest.remaining--;
             if (_isComplete(latest)) _close(round, latest, _digests[round]);
         } else {
             latest.returning--;
         }
         _store(round, latest);
+    }
+
+    function _seatOf(address signer) internal view returns (Seat memory) {
+        return _seats[signer];
     }
 
     function _registeredOnce(address signer) private view returns (address participant, Record storage record) {

@@ -201,6 +201,17 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedKeys:
+    """What a participant puts on a masked run's ledger before a round's updates; Solidity's ``SetUp``."""
+
+    participant: Address
+    round_key: bytes  # X25519, public, 32 bytes
+    key_commitment: Digest  # to the seed of the round key
+    mask_commitment: Digest  # to the seed of the mask on the own update
+    shares_hash: Digest  # of the shares of both seeds, sealed to peers; they are in the store
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """A round as the ledger holds it."""
 

@@ -13,4 +13,10 @@ interface IMaskedLedger {
 
     /// @notice Takes down a posting that takes off another mask than its seeds give. See `challengeSum`.
     function challengeMask(uint32 round, MaskProof calldata proof) external;
+
+    /// @notice What a participant's hot slot holds, by its signing key. See `Participant`.
+    function seatOf(address signer)
+        external
+        view
+        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom);
 }

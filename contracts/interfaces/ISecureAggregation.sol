@@ -16,11 +16,19 @@ struct SetUp {
     bytes32 sharesHash;
 }
 
+/// @notice A set-up that its participant signed for somebody else to bring.
+struct SignedSetUp {
+    SetUp setUp;
+    /// @notice The participant's signature in short form (EIP-2098), over `setUpHash` of the round and the set-up.
+    bytes32 r;
+    bytes32 vs;
+}
+
 /// @notice The set-ups of a round, while and after they are made.
 struct KeyRing {
     /// @notice Participants whose set-up counts: only they may submit.
     uint16 members;
-    /// @notice Those of them that the round expected.
+    /// @notice Those of them that the round expects.
     uint16 joined;
     /// @notice Everybody expected has joined: nobody else does.
     bool isComplete;
@@ -117,15 +125,15 @@ interface ISecureAggregation {
     error NotTheLedger(address caller);
     error IdentityKeyFixed(address participant);
     error NoIdentityKey(address participant);
-    error NoKey();
+    error KeyOfLowOrder(bytes32 key);
     error KeysClosed(uint32 round);
     error KeysNotClosed(uint32 round, uint40 closedAt);
     error KeysAlreadySetUp(uint32 round, address participant);
     error NoKeysInRound(uint32 round, address participant);
     error SurvivorsAlreadyFixed(uint32 round);
     error SurvivorsNotFixed(uint32 round);
-    error TooFewSurvivors(uint256 survivors, uint16 quorum);
-    error TooManyTerms(uint256 terms);
+    error TooFewSurvivors(uint256 survivors, uint256 needed);
+    error TooManyTerms(uint256 terms, uint256 most);
     error NotAbsent(address participant);
     error NoSeeds(uint32 round, address poster);
     error WrongSeedCount(uint256 given, uint256 expected);
@@ -140,7 +148,8 @@ interface ISecureAggregation {
     function setIdentityKey(bytes32 key) external;
 
     /// @notice Joins an open round's masks. In the first quarter of the submission period, or until every expected
-    /// participant has; submissions begin then.
+    /// participant has, the quorum at least; submissions begin then.
+    /// @dev Keys of low order are refused, with which a secret would be known to everybody.
     function setUpKeys(
         uint32 round,
         bytes32 roundKey,
@@ -149,11 +158,20 @@ interface ISecureAggregation {
         bytes32 sharesHash
     ) external;
 
+    /// @notice Joins those who signed, as if each had called `setUpKeys`, at less than half of the gas. Anyone may bring
+    /// them; each participant can still come by itself.
+    /// @dev Left out in silence is whom its signature is not of, who is barred, and who has joined already: none of them can
+    /// keep the others out.
+    function setUpKeysOf(uint32 round, SignedSetUp[] calldata signed) external;
+
     // ------------------------------------------------------------------ aggregators
 
     /// @notice Fixes who stays in a closed round's sum: once for ever, so that nobody ever learns both seeds of one peer.
-    /// @dev First the named aggregator, after `postingSeconds` any account with a free bond. Reason 2 does not exist:
-    /// nobody sees a lane.
+    /// @dev First the named aggregator, after `postingSeconds` any account with a free bond, until the last posting deadline.
+    /// Whoever fixed the survivors of a round after the newest that stands comes last: before `postingSeconds` it may not,
+    /// and where it is the named aggregator, all others may. So nobody fixes one round after the other that nobody can post.
+    /// At least `quorum` and `floor(2 (members - 1) / 3) + 1` stay: fewer could not take the masks off. Reason 2 does not
+    /// exist: nobody sees a lane.
     /// @param exclusions ascending by index; none before `publicationSeconds` are over.
     /// @param absentees members that did not submit, ascending: all of them.
     function fixSurvivors(uint32 round, bytes32 digest, Exclusion[] calldata exclusions, address[] calldata absentees)
@@ -165,6 +183,9 @@ interface ISecureAggregation {
     function publishSeeds(uint32 round, bytes16[] calldata seeds) external;
 
     // ------------------------------------------------------------------ the ledger
+
+    /// @notice Counts a participant out that an open round does not expect any more. What it set up stays.
+    function countOut(uint32 round, address participant) external;
 
     /// @notice Reverts where a participant may not submit to a round.
     function checkMember(uint32 round, address participant) external;
@@ -184,6 +205,9 @@ interface ISecureAggregation {
     // ------------------------------------------------------------------ reading
 
     function ledger() external view returns (address);
+    /// @notice What a participant signs for `setUpKeysOf`: EIP-191, version 0, over the chain id (8 bytes), the round (8 bytes)
+    /// and the set-up's digest (32 bytes).
+    function setUpHash(uint32 round, SetUp calldata setUp) external view returns (bytes32);
     function identityKeyOf(address participant) external view returns (bytes32);
     function keyRingOf(uint32 round) external view returns (KeyRing memory);
     function ringDigestOf(uint32 round) external view returns (bytes32);

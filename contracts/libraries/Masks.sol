@@ -13,6 +13,9 @@ library Masks {
 
     /// @dev Of the curve's field, 2^255 - 19.
     uint256 private constant P = 0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
+    uint256 private constant ORDER_8 = 325606250916557431795983626356110631294008115727848805560023387167927233504;
+    uint256 private constant OTHER_ORDER_8 =
+        39382357235489614581723060781553021112529911719440698176882885853963445705823;
     /// @dev (486662 - 2) / 4, of the curve's ladder.
     uint256 private constant A24 = 121665;
     /// @dev The lower halves of four lanes of 64 bits.
@@ -64,6 +67,13 @@ library Masks {
         uint256 u = turned(uint256(point)) & ((1 << 255) - 1);
         (uint256 x, uint256 z) = _ladder(k, u % P);
         return bytes32(turned(mulmod(x, _inverse(z), P)));
+    }
+
+    /// @notice Whether every private key gives zero with a point, and so a secret that everybody knows.
+    /// @dev The u-coordinates of order 1, 2, 4 and 8, on the curve and on its twist.
+    function isLowOrder(bytes32 point) internal pure returns (bool) {
+        uint256 u = (turned(uint256(point)) & ((1 << 255) - 1)) % P;
+        return u <= 1 || u == P - 1 || u == ORDER_8 || u == OTHER_ORDER_8;
     }
 
     /// @notice 32 bytes in the opposite order.

@@ -12,7 +12,6 @@ from fl_chain.errors import RequestRefused
 from fl_chain.ledger.abi import AbiFunction, ledger_abi, masked_ledger_abi, masks_abi
 from fl_chain.ledger.account import Account, Receipt, send_all
 from fl_chain.ledger.gas import gas_limit
-from fl_chain.ledger.masks import PublishedKeys
 from fl_chain.ledger.node import Node, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.signing import Call
@@ -24,6 +23,7 @@ from fl_chain.records import (
     Digest,
     Exclusion,
     LedgerPolicy,
+    PublishedKeys,
     RunId,
     Submission,
 )

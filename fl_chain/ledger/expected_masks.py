@@ -11,7 +11,7 @@ from eth_hash.auto import keccak
 from fl_chain.ledger.artifact import secure_aggregation
 from fl_chain.ledger.expected_storage import ExpectedWord, Part, Subject, packed_words
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import RoundMasks
+from fl_chain.ledger.masks import Membership, RoundMasks
 from fl_chain.ledger.storage_layout import StorageLayout, Value
 from fl_chain.records import Address, Submission
 
@@ -61,9 +61,18 @@ def stored_seeds(masks: RoundMasks, poster: Address) -> bytes:
 def _parts(history: History) -> Iterator[Part]:
     for who, key in history.identity_keys.items():
         yield Part(Subject("identity key", participant=who), "_identityKeys", (who,), key)
-    for who, (keyed_in, submitted_to) in history.memberships.items():
-        held: Value = {"keyedIn": keyed_in, "submittedTo": submitted_to}
+    known = history.identity_keys.keys() | history.memberships.keys()
+    for who in sorted(known):
+        membership = history.memberships.get(who, Membership())
+        held: Value = {
+            "keyedIn": membership.keyed_in,
+            "submittedTo": membership.submitted_to,
+            "isAwaited": membership.is_awaited,
+            "hasIdentityKey": who in history.identity_keys,
+        }
         yield Part(Subject("membership", participant=who), "_memberships", (who,), held)
+    for account, round_id in history.fixed_in.items():
+        yield Part(Subject(f"newest round fixed by {account}"), "_fixedIn", (account,), round_id)
     for round_id, masks in history.masks.items():
         yield from _round_parts(round_id, masks, history.submissions[round_id])
 

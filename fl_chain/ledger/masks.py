@@ -6,27 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fl_chain.masking.setup import ring_digest, set_up_digest
-from fl_chain.records import Address, Digest, Exclusion, Submission
+from fl_chain.records import Address, Digest, Exclusion, PublishedKeys, Submission
 
 KEYS_SHARE = 4
 """The part of the submission period in which keys are set up is one over this."""
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedKeys:
-    """What a participant put on the ledger before a round's updates are masked."""
+class Membership:
+    """What is known of a participant beside its rounds."""
 
-    participant: Address
-    round_key: bytes  # X25519, 32 bytes
-    key_commitment: Digest
-    mask_commitment: Digest
-    shares_hash: Digest  # of the sealed shares, which are in the store
-
-    def digest(self) -> Digest:
-        """Return what stands for the set-up in the round's ring."""
-        return set_up_digest(
-            self.participant, self.round_key, self.key_commitment, self.mask_commitment, self.shares_hash
-        )
+    keyed_in: int = 0  # newest round that it set up keys for
+    submitted_to: int = 0  # newest round that it submitted to under masks
+    is_awaited: bool = False  # counted among those of the ring whom the round expects
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ class RoundMasks:
 
     def ring_digest(self) -> Digest:
         """Return what the contract keeps of the set-ups."""
-        return ring_digest(one.digest() for one in self.keys)
+        return ring_digest(map(set_up_digest, self.keys))
 
     def stayed(self, submissions: Sequence[Submission]) -> list[Address]:
         """Return the survivors in the order of their submissions; all of the round's are given."""

@@ -13,7 +13,7 @@ from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.seals import fold, initial_digest, leaf
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger import events as e
-from fl_chain.ledger.masks import KEYS_SHARE, PublishedKeys
+from fl_chain.ledger.masks import KEYS_SHARE, Membership
 from fl_chain.ledger.memory.bounds import verify_definition, verify_masked_policy, verify_policy
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
@@ -30,6 +30,7 @@ from fl_chain.records import (
     AggregationKind,
     FallReason,
     Posting,
+    PublishedKeys,
     Round,
     RoundStatus,
     Submission,
@@ -183,6 +184,7 @@ def _count_out(tables: Tables, who: Address) -> None:
         return
     latest = tables.round_or_genesis(state.latest)
     if latest.status is RoundStatus.OPEN and participant.last_seen != state.latest:
+        _count_out_of_ring(tables, who)
         tables.update_round(state.latest, remaining=latest.remaining - 1)
     else:
         tables.update_round(state.latest, returning=latest.returning - 1)
@@ -429,22 +431,25 @@ def _(event: e.IdentityKeySet, tables: Tables) -> None:
 def _(event: e.KeysSetUp, tables: Tables) -> None:
     _verify_masked(tables)
     current, masks = tables.rounds[event.round], tables.round_masks(event.round)
-    keyed_in, submitted_to = tables.memberships.get(event.participant, (0, 0))
-    if current.status is not RoundStatus.OPEN or masks.is_complete or keyed_in == event.round:
+    membership = tables.memberships.get(event.participant, Membership())
+    if current.status is not RoundStatus.OPEN or masks.is_complete or membership.keyed_in == event.round:
         raise ValueError("keys are set up once, before an open round's ring is complete")
     if event.index != len(masks.keys) or event.participant not in tables.identity_keys:
         raise ValueError("set-ups are contiguous, of participants with identity keys")
     close_at = masks.close_at or current.since + tables.policy.submission_s // KEYS_SHARE
-    joined = masks.joined + (tables.participants[event.participant].last_seen >= current.last_closed)
+    participant = tables.participants[event.participant]
+    is_awaited = participant.barred_from == NEVER and participant.last_seen >= current.last_closed
+    joined = masks.joined + is_awaited
+    have_all_joined = 0 < joined == current.remaining
     keys = PublishedKeys(
         event.participant, event.round_key, event.key_commitment, event.mask_commitment, event.shares_hash
     )
-    tables.memberships[event.participant] = (event.round, submitted_to)
+    tables.memberships[event.participant] = Membership(event.round, membership.submitted_to, is_awaited)
     tables.masks[event.round] = replace(
         masks,
         keys=(*masks.keys, keys),
         joined=joined,
-        is_complete=joined == current.remaining,
+        is_complete=have_all_joined and len(masks.keys) + 1 >= tables.policy.quorum,
         close_at=close_at,
     )
 
@@ -462,6 +467,7 @@ def _(event: e.SurvivorsFixed, tables: Tables) -> None:
         raise ValueError("survivors and departed are the members of the ring")
     if any(one.index >= current.submissions for one in event.exclusions):
         raise ValueError("exclusions are of submissions")
+    tables.fixed_in[event.by] = event.round
     tables.masks[event.round] = replace(
         masks,
         exclusions=event.exclusions,
@@ -486,11 +492,20 @@ def _verify_masked(tables: Tables) -> None:
         raise ValueError("only a masked run has masks")
 
 
+def _count_out_of_ring(tables: Tables, who: Address) -> None:
+    """Await a participant's update no longer; what it set up stays."""
+    membership, latest = tables.memberships.get(who, Membership()), tables.state.latest
+    if membership.keyed_in == latest and membership.is_awaited:
+        tables.memberships[who] = replace(membership, is_awaited=False)
+        masks = tables.masks[latest]
+        tables.masks[latest] = replace(masks, joined=masks.joined - 1)
+
+
 def _submit_masked(event: e.UpdateSubmitted, tables: Tables) -> None:
-    keyed_in, _ = tables.memberships.get(event.participant, (0, 0))
-    if keyed_in != event.round:
+    membership = tables.memberships.get(event.participant, Membership())
+    if membership.keyed_in != event.round:
         raise ValueError("only members of a round's ring submit to it")
-    tables.memberships[event.participant] = (keyed_in, event.round)
+    tables.memberships[event.participant] = replace(membership, submitted_to=event.round)
 
 
 # ---------------------------------------------------------------------- money

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-from fl_chain.ledger.masks import RoundMasks
+from fl_chain.ledger.masks import Membership, RoundMasks
 from fl_chain.ledger.views import (
     NEVER,
     NO_END_TIME,
@@ -68,7 +68,8 @@ class Tables:
         departed: participants that left and have not come back.
         registered_at: who could submit to a round when it opened, in order of address.
         identity_keys: of participants of a masked run, 32 bytes.
-        memberships: the newest round that each set up keys for, and the newest it submitted to under masks.
+        memberships: what the masks of a masked run know of each participant.
+        fixed_in: the newest round whose survivors an account fixed.
         masks: by round of a masked run.
     """
 
@@ -105,7 +106,8 @@ class Tables:
         self.departed: set[Address] = set()
         self.registered_at: dict[int, tuple[Address, ...]] = {}
         self.identity_keys: dict[Address, bytes] = {}
-        self.memberships: dict[Address, tuple[int, int]] = {}
+        self.memberships: dict[Address, Membership] = {}
+        self.fixed_in: dict[Address, int] = {}
         self.masks: dict[int, RoundMasks] = {}
 
     def update_state(self, **changes: Any) -> None:

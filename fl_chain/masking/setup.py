@@ -11,7 +11,7 @@ from fl_chain.errors import MalformedBlob
 from fl_chain.masking.context import MaskingContext, derived
 from fl_chain.masking.keys import SEED_BYTES, public_key, round_private_key
 from fl_chain.masking.shares import opened_shares, sealed_shares, seed_commitment, split, threshold
-from fl_chain.records import Address, Digest
+from fl_chain.records import Address, Digest, PublishedKeys
 
 _SHARES_TAG = b"fl_chain/masking/shares\x00"
 _RING_TAG = b"\x08"
@@ -65,7 +65,11 @@ class KeySetUp:
 
     def digest(self) -> Digest:
         """Return what stands for the set-up in the ledger's ring; see `set_up_digest`."""
-        return set_up_digest(
+        return set_up_digest(self.published())
+
+    def published(self) -> PublishedKeys:
+        """Return what the ledger has of it."""
+        return PublishedKeys(
             self.participant,
             self.round_key,
             self.key_commitment,
@@ -74,29 +78,15 @@ class KeySetUp:
         )
 
 
-def set_up_digest(
-    participant: Address,
-    round_key: bytes,
-    key_commitment: Digest,
-    mask_commitment: Digest,
-    sealed_hash: Digest,
-) -> Digest:
-    """Return what stands for a set-up in the ledger's ring: SHA-256 over fields of fixed length.
-
-    Args:
-        participant: whose.
-        round_key: public, 32 bytes.
-        key_commitment: to the key seed.
-        mask_commitment: to the mask seed.
-        sealed_hash: see `shares_hash`.
-    """
+def set_up_digest(keys: PublishedKeys) -> Digest:
+    """Return what stands for a set-up in the ledger's ring: SHA-256 over fields of fixed length."""
     content = [
         _SET_UP_TAG,
-        address_bytes(participant, "the participant"),
-        bytes32(round_key, "the round key"),
-        key_commitment,
-        mask_commitment,
-        sealed_hash,
+        address_bytes(keys.participant, "the participant"),
+        bytes32(keys.round_key, "the round key"),
+        keys.key_commitment,
+        keys.mask_commitment,
+        keys.shares_hash,
     ]
     return Digest(hashlib.sha256(b"".join(content)).digest())
 

@@ -9,6 +9,7 @@ LARGEST_DIMENSION = 2**32
 LONGEST_PERIOD_S = 365 * 24 * 3600
 LARGEST_UNFINAL_ROUNDS = 64
 LEAST_MASKED_QUORUM = 3  # below it a sum gives its summands away
+LEAST_MASKED_SUBMISSION_S = 4  # a quarter is for setting up keys
 
 
 def verify_definition(definition: RunDefinition) -> None:
@@ -44,6 +45,9 @@ def verify_masked_policy(policy: LedgerPolicy) -> None:
     """
     if policy.aggregation is AggregationKind.MASKED_SUMS:
         _verify(policy.quorum >= LEAST_MASKED_QUORUM, "quorum", policy.quorum)
+        _verify(policy.close_at == 0, "closeAt", policy.close_at)
+        is_long_enough = policy.submission_s >= LEAST_MASKED_SUBMISSION_S
+        _verify(is_long_enough, "submissionSeconds", policy.submission_s)
 
 
 def _verify_arithmetic(policy: LedgerPolicy) -> None:
