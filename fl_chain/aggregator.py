@@ -7,28 +7,40 @@ any moment and started again, by itself or by anyone else with a bond.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.errors import ConfigError, LedgerReverted, StoreError, VerificationError
-from fl_chain.ledger.account import Account
+from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import absentees, least_survivors
 from fl_chain.records import Exclusion, Round, RoundStatus
 from fl_chain.run.keeper import active_round, has_ended
+from fl_chain.run.masked_rounds import published_seeds, wrong_seeds
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.rule import is_selecting
 from fl_chain.run.transactions import TransactionOutbox
+from fl_chain.run.unmasking import joined_seeds
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
 # The round that was read is not the one that stands, or its time is over: the next step sees to that.
-_OVERTAKEN = ("WrongStatus", "WrongDigest", "NotYourTurn", "DeadlinePassed", "Barred")
+_OVERTAKEN = (
+    "WrongStatus",
+    "WrongDigest",
+    "NotYourTurn",
+    "DeadlinePassed",
+    "Barred",
+    "SurvivorsAlreadyFixed",
+    "SurvivorsNotFixed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +99,95 @@ class Aggregator:
         ):
             return False
         try:
-            exclusions = self._exclusions(history, current)
-            if exclusions is None:
+            if history.is_masked and self._unmask(history, current):
+                return True
+            fixed = history.round_masks(current.id).exclusions
+            exclusions = fixed if history.is_masked else self._exclusions(history, current)
+            if exclusions is None or (history.is_masked and not self._has_published(history, current)):
                 return False
-            aggregate = self._aggregated(current, exclusions)
+            aggregate = self._aggregated(history, current, exclusions)
             self._publish(aggregate)
         except (StoreError, VerificationError, ConfigError) as error:
             self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
             return False
         self._ensure_bond(history)
         return self._send(history, current, exclusions, aggregate)
+
+    # ------------------------------------------------------------------ masks
+
+    def _unmask(self, history: History, current: Round) -> bool:
+        """Fix the survivors of a masked round, then publish the seeds; return whether anything was sent.
+
+        Raises:
+            TooFewShares: if too few shares are released yet.
+            StoreError, VerificationError: see `joined_seeds`.
+        """
+        if history.round_masks(current.id).exclusions is None:
+            return self._fix_survivors(history, current)
+        if self._has_published(history, current):
+            return False
+        seeds = joined_seeds(history, self._parts.store, current.id)
+        ledger, account = self._parts.ledger, self._parts.account
+        return self._sent(
+            current,
+            f"seeds of round {current.id}",
+            lambda: ledger.publish_seeds(account, current.id, seeds),
+        )
+
+    def _fix_survivors(self, history: History, current: Round) -> bool:
+        if not self._may_fix(history, current):
+            return False
+        exclusions = self._exclusions(history, current)
+        if exclusions is None:
+            return False
+        submissions, masks = history.submissions[current.id], history.round_masks(current.id)
+        survivors, needed = len(submissions) - len(exclusions), least_survivors(masks, history.policy.quorum)
+        if survivors < needed:
+            self._say_once(
+                f"round {current.id}: {survivors} of {len(masks.keys)} members are there, and it takes "
+                f"{needed} to take the masks off: it ends without a model unless more updates are published"
+            )
+            return False
+        self._ensure_bond(history)
+        ledger, account = self._parts.ledger, self._parts.account
+        return self._sent(
+            current,
+            f"survivors of round {current.id}",
+            lambda: ledger.fix_survivors(
+                account,
+                round=current.id,
+                digest=current.digest,
+                exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
+                absentees=absentees(masks, submissions),
+            ),
+        )
+
+    def _may_fix(self, history: History, current: Round) -> bool:
+        """Return whether it is this account's turn: whoever fixed what came to nothing comes last."""
+        own, tip = self._parts.account.address, history.state.tip
+        waited_s = self._parts.ledger.head().timestamp - current.since
+        if waited_s >= history.policy.posting_s:
+            return True
+        named = history.state.aggregator
+        is_first = own == named or history.fixed_in.get(named, 0) > tip
+        return is_first and history.fixed_in.get(own, 0) <= tip
+
+    def _has_published(self, history: History, current: Round) -> bool:
+        """Return whether this account's newest seeds are those that the survivors call for."""
+        masks, own = history.round_masks(current.id), self._parts.account.address
+        return own in masks.seeds and not wrong_seeds(history, current.id, own)
+
+    def _sent(self, current: Round, what: str, call: Callable[[], Receipt]) -> bool:
+        try:
+            is_due = lambda: self._parts.ledger.round(current.id) == current  # noqa: E731
+            return self._transactions.send(what, is_due=is_due, call=call) is not None
+        except LedgerReverted as error:
+            if error.name not in _OVERTAKEN:
+                raise
+            log.warning("round %d: the %s were not taken: %s", current.id, what, error)
+            return False
+
+    # ------------------------------------------------------------------ what is posted
 
     def _say_once(self, message: str) -> None:
         if message != self._said:
@@ -148,10 +239,14 @@ class Aggregator:
     def _may_exclude(self, history: History, current: Round) -> bool:
         return self._parts.ledger.head().timestamp >= current.since + history.policy.publication_s
 
-    def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
+    def _aggregated(self, history: History, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
         base = self._models.model(current.base_round)
         carried = self._models.carried_into(current.id)
-        return self._reader.aggregate(current.id, base, exclusions, carried, pool=self._models.pool)
+        own = self._parts.account.address
+        seeds = published_seeds(history, current.id, own) if history.is_masked else None
+        return self._reader.aggregate(
+            current.id, base, exclusions, carried, pool=self._models.pool, seeds=seeds
+        )
 
     def _publish(self, aggregate: Aggregate) -> None:
         for root, chunk_hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):

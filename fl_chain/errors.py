@@ -18,6 +18,8 @@
     |   |-- MalformedBlob         the bytes are not of the promised form
     |   |-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
     |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
+    |   |-- SpoiltRound           a participant did not mask as it said
+    |   |-- TooFewShares          the masks of a round cannot be taken off
     |   `-- ProofRejected         a proof does not show that a posting is wrong
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
     |-- StoreError            a blob store failed
@@ -151,6 +153,14 @@ class UpdateOutOfRange(VerificationError):
 
 class UnverifiedPosting(VerificationError):
     """A posting is not what its round's inputs give, or what it takes to derive it cannot be read."""
+
+
+class SpoiltRound(VerificationError):
+    """A participant did not mask as it said: the sum is noise, and the round ends without a model."""
+
+
+class TooFewShares(VerificationError):
+    """A seed cannot be put together: too few of its holders have released right shares."""
 
 
 class ProofRejected(VerificationError):

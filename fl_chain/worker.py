@@ -26,6 +26,7 @@ from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
 from fl_chain.run.publication import Publication
+from fl_chain.run.ring import RingMember, RingParts
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.sightings import Sightings
 from fl_chain.run.transactions import TransactionOutbox
@@ -68,6 +69,10 @@ class Worker:
         rank = 1 + int(account.address[2:6], 16) % 16
         self._patience = Patience(ledger, account, self._transactions, rank=rank)
         self._payout = Payout(ledger, account, self._transactions)
+        outbox = parts.outbox
+        self._ring = RingMember(
+            RingParts(ledger, account, parts.store, self._transactions, outbox.secret, outbox.folder)
+        )
         self._updates = UpdateSource(
             learner=parts.learner,
             policy=parts.policy,
@@ -76,6 +81,7 @@ class Worker:
             kept=KeptState(parts.outbox.folder),
             chain_time=lambda: ledger.head().timestamp,
             clock=parts.clock,
+            ring=self._ring,
         )
         self._publication = Publication(parts.store, self._updates)
         signer = Signer(account, self._transactions, rank_s=rank) if parts.is_watching else None
@@ -104,6 +110,7 @@ class Worker:
         return (
             self._publication.step(history, self._own_submissions(history))
             or self._register(history)
+            or self._ring.step(history, self._identity(history))
             or self._watcher.step(history)
             or self._submit(history)
             or self._claim(history)
@@ -227,6 +234,8 @@ class Worker:
         if members is not None and identity not in members:
             return None
         now = self._parts.ledger.head().timestamp
+        if history.is_masked and not self._ring.may_submit(history, current.id, identity, now):
+            return None
         return current if now < current.since + history.policy.submission_s else None
 
     def _prepared(self, current: Round, history: History) -> PreparedUpdate | None:

@@ -45,7 +45,7 @@ def verify_proof(proof: Proof, posted: PostedRound) -> None:
     """Check that a proof shows a posting to be wrong.
 
     Args:
-        proof: of one of the three kinds.
+        proof: of a wrong sum, range or model.
         posted: what the ledger stores of the round.
 
     Raises:
@@ -55,8 +55,10 @@ def verify_proof(proof: Proof, posted: PostedRound) -> None:
         verify_sum_proof(proof, posted)
     elif isinstance(proof, RangeProof):
         verify_range_proof(proof, posted)
-    else:
+    elif isinstance(proof, ApplyProof):
         verify_apply_proof(proof, posted)
+    else:
+        raise TypeError(f"{type(proof).__name__} is about masks: see fl_chain.masking.challenges")
 
 
 def is_proof(proof: Proof, posted: PostedRound) -> bool:
@@ -150,19 +152,22 @@ def chunk_sum(chunks: bytes) -> bytes:
 
 def _summand_roots(proof: SumProof, posted: PostedRound) -> list[Digest]:
     """Return the vector roots of what a listed sum adds up, without the excluded."""
-    listed, submissions = len(proof.partial_sum_roots), len(posted.leaves)
-    if proof.index >= listed:
+    listed, submissions, terms = len(proof.partial_sum_roots), len(posted.leaves), posted.terms
+    if not terms <= proof.index < listed:
         raise ProofRejected("IndexOutOfBounds", index=proof.index, submissions=listed)
-    level, position = place_of(proof.index, submissions)
-    members = children(level, position, submissions)
+    summands = submissions + terms
+    level, position = place_of(proof.index - terms, summands)
+    members = children(level, position, summands)
     if level > 1:
         _verify_length("openings", len(proof.openings), 0)
-        first = list_index(level - 1, members[0], submissions)
+        first = terms + list_index(level - 1, members[0], summands)
         return list(proof.partial_sum_roots[first : first + len(members)])
-    included = [index for index in members if index not in posted.excluded]
+    updates = [index for index in members if index < submissions]
+    included = [index for index in updates if index not in posted.excluded]
     _verify_length("openings", len(proof.openings), len(included))
     pairs = zip(proof.openings, included, strict=True)
-    return [_opened_root(opening, index, posted) for opening, index in pairs]
+    opened = [_opened_root(opening, index, posted) for opening, index in pairs]
+    return opened + [proof.partial_sum_roots[index - submissions] for index in members[len(updates) :]]
 
 
 def _verify_list(roots: tuple[Digest, ...], posted: PostedRound) -> None:

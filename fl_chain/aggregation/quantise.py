@@ -221,6 +221,29 @@ def verify_update(lanes: Lanes, weight: int, quantisation: Quantisation, dimensi
         if values.max() > bound or values.min() < -bound:
             index = int(np.argmax((values > bound) | (values < -bound)))
             raise UpdateOutOfRange(lane=block.start + index, value=int(values[index]), bound=bound)
+    _verify_padding(signed, dimension)
+
+
+def verify_masked_update(lanes: Lanes, dimension: int) -> None:
+    """Check the form of an update under masks, whose lanes may be anything.
+
+    Args:
+        lanes: shape (dimension,), or longer up to the end of the last chunk.
+        dimension: lanes of the model.
+
+    Raises:
+        UpdateOutOfRange: if a lane is set past the dimension, where no mask is.
+        MalformedBlob: if there are fewer lanes, or more than the chunks hold.
+        ValueError: if the lanes are of another form.
+    """
+    verify_lanes(lanes)
+    longest = chunk_count(dimension) * CHUNK_LANES
+    if not dimension <= lanes.size <= longest:
+        raise MalformedBlob(f"an update has {lanes.size} lanes, not from {dimension} to {longest}")
+    _verify_padding(lanes.view(SIGNED_LANE), dimension)
+
+
+def _verify_padding(signed: npt.NDArray[np.int32], dimension: int) -> None:
     past = np.flatnonzero(signed[dimension:])
     if past.size:
         lane = dimension + int(past[0])

@@ -49,6 +49,7 @@ def aggregate_round(
     pool: HashingPool | None = None,
     rule: SumRule | StateRule = FEDAVG,
     carried: Lanes | None = None,
+    terms: Iterable[Lanes] = (),
 ) -> Aggregate:
     """Return what a round's posting has to say under a rule that sums.
 
@@ -61,6 +62,8 @@ def aggregate_round(
         pool: threads to share the hashing with.
         rule: the run's; which updates it keeps is decided before.
         carried: the state that the base's round left, where the rule has one.
+        terms: vectors that are summands after the updates, and that the posting lists before its partial
+            sums: what takes the masks off a masked round's updates.
 
     Raises:
         ValueError: if there is no submission, a vector is of another form, or the weight is out of range.
@@ -75,9 +78,13 @@ def aggregate_round(
     sums = PartialSums(base.size, keep_tree)
     for update in updates:
         sums.add(update)
+    listed: list[VectorTree] = []
+    for term in terms:
+        listed.append(vector_tree(term, pool=pool))
+        sums.add(term)
     sums.finish()
     stepped = model_step(rule, base, sums.total, included_weight, carried, quantisation)
-    trees = [tree for level in levels for tree in level]
+    trees = listed + [tree for level in levels for tree in level]
     return Aggregate(
         partial_sum_roots=tuple(tree.root for tree in trees),
         chunk_hashes=tuple(tree.chunk_hashes for tree in trees),

@@ -168,12 +168,14 @@ def _without_proof(outcome: Outcome) -> str:
 
 
 def _described(proof: Proof, round_id: int) -> dict[str, str]:
+    from fl_chain.commitment.proofs import SeedProof
     from fl_chain.ledger.calls import challenge_call
 
     data = challenge_call(proof, round_id)
+    where = {"seed": str(proof.number)} if isinstance(proof, SeedProof) else {"chunk": str(proof.chunk)}
     return {
         "challenge": proof.function,
         "round": str(round_id),
-        "chunk": str(proof.chunk),
+        **where,
         "calldata": f"{len(data)} bytes, {data.count(0)} of them zero",
     }

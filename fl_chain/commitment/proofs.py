@@ -1,7 +1,7 @@
-"""The three proofs that a posting is wrong, and what the ledger stores that they are checked against.
+"""The proofs that a posting is wrong, and what the ledger stores that they are checked against.
 
-Fields and their order are those of the structs in ITrainingLedger.sol, so that ``dataclasses.astuple`` of a
-proof is the argument of its contract function.
+Fields and their order are those of the structs in ITrainingLedger.sol and ISecureAggregation.sol, so that
+``dataclasses.astuple`` of a proof is the argument of its contract function.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fl_chain.records import Address, Digest, FallReason, Quantisation, RunId
+from fl_chain.records import Address, Digest, FallReason, PublishedKeys, Quantisation, RunId
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,70 @@ class ApplyProof:
     model_path: tuple[Digest, ...]
 
 
-Proof = SumProof | RangeProof | ApplyProof
+@dataclass(frozen=True, slots=True)
+class ExcludedSubmission:
+    """A submission that a posting leaves out, as its list has it; Solidity's ``Exclusion``."""
+
+    index: int
+    reason: int
+    weight: int
+    participant: Address
+    sealed_root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Who left a masked round after the key set-up."""
+
+    exclusions: tuple[ExcludedSubmission, ...]
+    absentees: tuple[Address, ...]  # never submitted, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class LeafOpening:
+    """What opens one stored leaf."""
+
+    sealed_root: Digest
+    weight: int
+    participant: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProof:
+    """Shows that a seed of a masked posting is not the one that was committed to."""
+
+    reason: ClassVar[FallReason] = FallReason.SEED
+    function: ClassVar[str] = "challengeSeed"
+
+    number: int  # of the seed in the published list
+    seeds: tuple[bytes, ...]
+    departed: Departed
+    set_ups: tuple[Digest, ...]  # digests of all of the round, in their order
+    owner: PublishedKeys
+    leaf: LeafOpening  # of the owner's submission, where it survived
+
+
+@dataclass(frozen=True, slots=True)
+class MaskProof:
+    """Shows that a term of a masked posting is not the mask that its seed gives, in one chunk."""
+
+    reason: ClassVar[FallReason] = FallReason.MASK
+    function: ClassVar[str] = "challengeMask"
+
+    term: int  # its place in the posted list
+    chunk: int
+    chunk_hash: Digest  # of the term's own chunk
+    path: tuple[Digest, ...]  # its siblings up to the listed root, lowest first
+    partial_sum_roots: tuple[Digest, ...]  # the posted list
+    seeds: tuple[bytes, ...]
+    departed: Departed
+    set_ups: tuple[Digest, ...]
+    owner: PublishedKeys
+    peer: PublishedKeys  # the survivor that the mask was shared with; the owner again for an own mask
+    leaf: LeafOpening  # of the survivor's submission
+
+
+Proof = SumProof | RangeProof | ApplyProof | SeedProof | MaskProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +152,21 @@ class PostedRound:
     sums_hash: Digest
     base_model_root: Digest
     model_root: Digest
+    masks: PostedMasks | None = None  # of a masked round
+
+    @property
+    def terms(self) -> int:
+        """How many vectors that take masks off the list begins with; they are summands after the updates."""
+        return 0 if self.masks is None else self.masks.terms
+
+
+@dataclass(frozen=True, slots=True)
+class PostedMasks:
+    """What the ledger stores of a masked round's masks, opened."""
+
+    keys: tuple[PublishedKeys, ...]  # in the order of the ring
+    set_ups: tuple[Digest, ...]  # their digests
+    departed: Departed
+    survivors: int
+    terms: int
+    seeds: tuple[bytes, ...]  # that the poster published last

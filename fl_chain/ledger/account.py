@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fl_chain.ledger.delivery import deliver
 from fl_chain.ledger.flights import Sender
 from fl_chain.ledger.gas import TRANSFER_GAS
+from fl_chain.ledger.messages import intended_digest
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.receipts import Receipt
 from fl_chain.ledger.signing import Call, Signer
@@ -47,6 +48,7 @@ class Account:
         signer = Signer(key)
         self.address: Address = signer.address
         self.node = node
+        self._signer = signer
         self._sender = Sender(
             signer,
             receipt_timeout_s=receipt_timeout_s,
@@ -86,6 +88,15 @@ class Account:
             LedgerUnavailable: no node answers.
         """
         outbid(self.node, self._sender, nonces)
+
+    def sign_for(self, contract: Address, content: bytes) -> bytes:
+        """Return a signature of something that is no transaction: EIP-191, version 0, 65 bytes.
+
+        Args:
+            contract: the validator of the standard: whose matter it is.
+            content: what is signed.
+        """
+        return self._signer.sign_digest(intended_digest(contract, content))
 
     def transfer(self, receiver: Address, amount_wei: int) -> Receipt:
         """Send native coin to an account without code."""

@@ -83,6 +83,11 @@ def absentees(masks: RoundMasks, submissions: Sequence[Submission]) -> list[Addr
     return sorted(set(masks.members) - {one.participant for one in submissions})
 
 
+def least_survivors(masks: RoundMasks, quorum: int) -> int:
+    """Return how many have to stay so that masks can be taken off, and the sum does not give them away."""
+    return max(quorum, 2 * (len(masks.keys) - 1) // 3 + 1)
+
+
 def seeds_by_owner(
     masks: RoundMasks, poster: Address, submissions: Sequence[Submission]
 ) -> Iterator[tuple[Address, bytes]]:

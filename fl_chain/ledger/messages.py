@@ -1,6 +1,9 @@
-"""Signed messages that are no transactions: EIP-191, version 0x45, a wallet's personal signature."""
+"""Signed messages that are no transactions: EIP-191, for people to read in a wallet or for a contract."""
 
 from __future__ import annotations
+
+from coincurve import PublicKey
+from eth_hash.auto import keccak
 
 from fl_chain.errors import VerificationError
 from fl_chain.records import Address, address
@@ -39,3 +42,23 @@ def signer_of(text: str, signature: bytes) -> Address:
         return address(EthAccount.recover_message(encode_defunct(text=text), signature=signature))
     except Exception as error:  # each backend of eth-keys has errors of its own
         raise VerificationError(f"not a signature of any key: {error}") from error
+
+
+def intended_digest(contract: Address, content: bytes) -> bytes:
+    """Return what is signed of data whose validator is a contract: EIP-191, version 0."""
+    return keccak(b"\x19\x00" + bytes.fromhex(contract[2:]) + content)
+
+
+def signer_for(contract: Address, content: bytes, signature: bytes) -> Address:
+    """Return the account whose key signed data for a contract; see `Account.sign_for`.
+
+    Raises:
+        VerificationError: no key can have made this signature.
+    """
+    if len(signature) != SIGNATURE_BYTES:
+        raise VerificationError(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
+    try:
+        key = PublicKey.from_signature_and_message(signature, intended_digest(contract, content), hasher=None)
+    except Exception as error:  # coincurve raises ValueError and plain Exception
+        raise VerificationError(f"not a signature of any key: {error}") from error
+    return address(keccak(key.format(compressed=False)[1:])[12:])

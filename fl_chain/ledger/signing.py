@@ -81,6 +81,10 @@ class Signer:
         raw = _TYPE + encode_raw(fields)
         return SignedTransaction(raw, keccak(raw), self.address, nonce, call, fees)
 
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Return the signature of 32 bytes: r, s, parity, 65 bytes; what they stand for, the caller knows."""
+        return self._key.sign_recoverable(digest, hasher=None)
+
 
 def _integer(value: int) -> bytes:
     """Return an integer as RLP has it: big-endian without leading zeros."""

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from fl_chain.commitment.encoding import bytes32
 from fl_chain.errors import MalformedBlob
 from fl_chain.masking.context import MaskingContext, derived
+from fl_chain.records import ZERO_DIGEST, RunId
 
 SEED_BYTES = 16
 
@@ -34,6 +35,20 @@ def agreed_secret(private: bytes, public: bytes) -> bytes:
         return own.exchange(X25519PublicKey.from_public_bytes(bytes32(public, "a public key")))
     except ValueError as error:
         raise MalformedBlob(f"0x{public.hex()} is no key to agree on a secret with: {error}") from error
+
+
+def identity_private_key(worker_secret: bytes, run: RunId) -> bytes:
+    """Return a participant's private identity key in one run.
+
+    Args:
+        worker_secret: the participant's own, 32 bytes of full entropy.
+        run: which chain and ledger.
+
+    Raises:
+        ValueError: if the secret has another length.
+    """
+    context = MaskingContext(run, 0, ZERO_DIGEST)  # no round
+    return derived(bytes32(worker_secret, "the worker's secret"), context, b"identity key")
 
 
 def round_private_key(seed: bytes, context: MaskingContext) -> bytes:

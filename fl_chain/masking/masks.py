@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.encoding import bytes32
+from fl_chain.commitment.merkle import CHUNK_BYTES
 from fl_chain.commitment.native import kernels_for
 from fl_chain.masking.context import MaskingContext, derived, pair_bytes
 from fl_chain.masking.keys import agreed_secret, seed16
@@ -74,6 +75,15 @@ def add_masks(lanes: Sum, masks: Sequence[Mask]) -> None:
                 part -= content.view(LANE)
             else:
                 part += content.view(LANE)
+
+
+def chunk_of_mask(mask: Mask, chunk: int) -> Lanes:
+    """Return 1024 lanes of a mask from the middle of its stream, as they are added; big-endian."""
+    counter = chunk * (CHUNK_BYTES // 64)  # the cipher's blocks have 64 bytes
+    nonce = counter.to_bytes(4, "little") + bytes(12)
+    stream = Cipher(ChaCha20(bytes32(mask.key, "a mask's key"), nonce), None).encryptor()
+    lanes = np.frombuffer(stream.update(bytes(CHUNK_BYTES)), dtype=LANE)
+    return lanes if not mask.is_negative else (0 - lanes.astype(np.uint32)).astype(LANE)
 
 
 def self_mask_key(seed: bytes, context: MaskingContext, participant: Address) -> bytes:

@@ -130,8 +130,7 @@ def key_set_up(
     if not neighbour_keys or participant in neighbour_keys:
         raise ValueError("masks need at least one neighbour, who is somebody else")
     receivers = sorted(neighbour_keys)
-    needed = threshold(len(receivers))
-    shares = [split(seed, secrets.share_secret, context, len(receivers), needed) for seed in secrets.shared]
+    shares = _shares(secrets, context, participant, receivers)
     return KeySetUp(
         participant=participant,
         round_key=public_key(round_private_key(secrets.key_seed, context)),
@@ -139,15 +138,40 @@ def key_set_up(
         mask_commitment=seed_commitment(secrets.mask_seed),
         sealed={
             receiver: sealed_shares(
-                (shares[0][place], shares[1][place]),
-                identity_key,
-                neighbour_keys[receiver],
-                context,
-                (participant, receiver),
+                shares[receiver], identity_key, neighbour_keys[receiver], context, (participant, receiver)
             )
-            for place, receiver in enumerate(receivers)
+            for receiver in receivers
         },
     )
+
+
+def holders(owner: Address, receivers: Iterable[Address]) -> list[Address]:
+    """Return who holds a share of a participant's seeds, in the order of the shares: itself as well."""
+    return sorted({owner, *receivers})
+
+
+def own_shares(
+    secrets: RoundSecrets, context: MaskingContext, participant: Address, receivers: Iterable[Address]
+) -> tuple[bytes, bytes]:
+    """Return a participant's own shares of its key seed and of its mask seed.
+
+    Args:
+        secrets: the participant's own.
+        context: the round.
+        participant: who it is.
+        receivers: to whom it sealed the other shares.
+    """
+    return _shares(secrets, context, participant, receivers)[participant]
+
+
+def _shares(
+    secrets: RoundSecrets, context: MaskingContext, participant: Address, receivers: Iterable[Address]
+) -> dict[Address, tuple[bytes, bytes]]:
+    """Return each holder's shares of both seeds."""
+    holding = holders(participant, receivers)
+    needed = threshold(len(holding))
+    key, mask = (split(one, secrets.share_secret, context, len(holding), needed) for one in secrets.shared)
+    return dict(zip(holding, zip(key, mask, strict=True), strict=True))
 
 
 def verify_key_set_up(set_up: KeySetUp, neighbours: tuple[Address, ...]) -> None:

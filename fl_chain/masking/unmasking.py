@@ -15,7 +15,7 @@ from enum import IntEnum
 import numpy as np
 
 from fl_chain.commitment.chunks import Lanes, verify_lanes
-from fl_chain.errors import VerificationError
+from fl_chain.errors import SpoiltRound
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.keys import public_key, round_private_key
 from fl_chain.masking.masks import (
@@ -27,9 +27,12 @@ from fl_chain.masking.masks import (
     self_mask_key,
     wire_lanes,
 )
-from fl_chain.masking.setup import KeySetUp, RoundSecrets
-from fl_chain.masking.shares import joined, threshold, verify_seed
-from fl_chain.records import Address
+from fl_chain.masking.setup import KeySetUp, RoundSecrets, holders
+from fl_chain.masking.shares import joined, seed_commitment, threshold, verify_seed
+from fl_chain.records import Address, PublishedKeys
+
+RoundKeys = KeySetUp | PublishedKeys
+"""What both have is all that masks take: a round key and two commitments."""
 
 
 class SeedKind(IntEnum):
@@ -44,7 +47,7 @@ def masked(
     secrets: RoundSecrets,
     context: MaskingContext,
     participant: Address,
-    set_ups: Mapping[Address, KeySetUp],
+    set_ups: Mapping[Address, RoundKeys],
 ) -> Lanes:
     """Return an update under its masks: uniform in every lane to whoever lacks one of them.
 
@@ -81,13 +84,13 @@ def reconstructed_seed(set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address
     Args:
         set_up: the participant's.
         kind: which seed.
-        shares: by neighbour.
+        shares: by holder: its neighbours and itself.
 
     Raises:
         MalformedBlob: if there are fewer than the threshold, or one is no share.
         DigestMismatch: if they give another seed than the one committed to.
     """
-    places = {neighbour: place for place, neighbour in enumerate(sorted(set_up.sealed))}
+    places = {who: place for place, who in enumerate(holders(set_up.participant, set_up.sealed))}
     commitment = set_up.key_commitment if kind is SeedKind.KEY else set_up.mask_commitment
     return joined({places[who]: share for who, share in shares.items()}, threshold(len(places)), commitment)
 
@@ -117,11 +120,35 @@ def unmasking_terms(
     return terms
 
 
+def ring_terms(survivors: Sequence[Address], departed: Sequence[Address]) -> list[UnmaskingTerm]:
+    """Return the terms of a round in which everyone masks with everyone of the ring, as ledgers have them.
+
+    Args:
+        survivors: in the order of their submissions.
+        departed: see `unmasking_terms`.
+    """
+    own = [UnmaskingTerm(owner, None) for owner in survivors]
+    return own + [UnmaskingTerm(owner, peer) for owner in departed for peer in survivors]
+
+
+def committed_kind(keys: RoundKeys, seed: bytes) -> SeedKind | None:
+    """Return which of a participant's seeds a seed is, by its commitments; None where it is neither."""
+    commitment = seed_commitment(seed)
+    if commitment == keys.mask_commitment:
+        return SeedKind.MASK
+    return SeedKind.KEY if commitment == keys.key_commitment else None
+
+
+def is_of_round_key(keys: RoundKeys, seed: bytes, context: MaskingContext) -> bool:
+    """Return whether a key seed gives the round key that its owner published."""
+    return public_key(round_private_key(seed, context)) == keys.round_key
+
+
 def term_lanes(
     term: UnmaskingTerm,
     seed: bytes,
     context: MaskingContext,
-    set_ups: Mapping[Address, KeySetUp],
+    set_ups: Mapping[Address, RoundKeys],
     dimension: int,
 ) -> Lanes:
     """Return a term's vector, from a published seed.
@@ -135,7 +162,7 @@ def term_lanes(
 
     Raises:
         DigestMismatch: if the seed is not the one committed to.
-        VerificationError: if a key seed does not give the round key that its owner published: such a
+        SpoiltRound: if a key seed does not give the round key that its owner published: such a
             participant has masked with something that nobody can take off, and spoilt the round.
     """
     owner = set_ups[term.owner]
@@ -146,8 +173,8 @@ def term_lanes(
         return wire_lanes(lanes)
     verify_seed(seed, owner.key_commitment)
     private = round_private_key(seed, context)
-    if public_key(private) != owner.round_key:
-        raise VerificationError(
+    if not is_of_round_key(owner, seed, context):
+        raise SpoiltRound(
             f"the key seed of {term.owner} does not give the round key that it published: it has spoilt the "
             "round, which ends without a model; suspend it"
         )

@@ -14,6 +14,7 @@ from fl_chain.commitment.tree import vector_tree
 from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.records import Digest, Submission
+from fl_chain.run.masked_rounds import posted_masks
 from fl_chain.run.postings import PostingClaim
 from fl_chain.store import Store, Update
 
@@ -43,6 +44,7 @@ def posting_claim(
         sums_hash=sums_hash(posting.partial_sum_roots),
         base_model_root=history.model_root(history.rounds[round_id].base_round),
         model_root=posting.model_root,
+        masks=posted_masks(history, round_id, posting.poster) if history.is_masked else None,
     )
     roots = (posting.result_root, posting.state_root)
     return PostingClaim(

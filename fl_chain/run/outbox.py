@@ -2,6 +2,7 @@
 
 secret                              32 random bytes, readable by the owner only
 updates/<round>-<base model root>   base model root, sealed root, weight, vector root, salt, lanes
+updates/<round>-<base>-<ring>       the same of an update under the masks of one ring of keys
 
 A round has one base and so one update, which is submitted whatever happens in between. Only where the chain
 is reorganised can a round come to have another base; the update on the old one is kept beside the new one,
@@ -69,8 +70,12 @@ class Outbox:
         make_folder(self._updates)
         self.secret = secret if secret is not None else self._kept_secret(folder / "secret")
 
-    def save(self, prepared: PreparedUpdate) -> None:
+    def save(self, prepared: PreparedUpdate, *, ring: Digest | None = None) -> None:
         """Write an update to disk, flushed, before its submission is sent.
+
+        Args:
+            prepared: the update.
+            ring: of the round's masks, where it is under masks.
 
         Raises:
             StateUnwritable: if the disk does not take it; nothing may be submitted then.
@@ -82,14 +87,15 @@ class Outbox:
             prepared.opening.vector_root,
             prepared.opening.salt,
         )
-        write_durably(
-            self._path(prepared.round, prepared.base_model_root), header, lane_bytes(prepared.lanes)
-        )
+        path = self._path(prepared.round, prepared.base_model_root, ring)
+        write_durably(path, header, lane_bytes(prepared.lanes))
 
-    def load(self, round_id: int, base_model_root: Digest) -> PreparedUpdate | None:
+    def load(
+        self, round_id: int, base_model_root: Digest, *, ring: Digest | None = None
+    ) -> PreparedUpdate | None:
         """Return the update that was saved for a round on a base; None where there is none that is whole."""
         try:
-            content = self._path(round_id, base_model_root).read_bytes()
+            content = self._path(round_id, base_model_root, ring).read_bytes()
         except FileNotFoundError:
             return None
         prepared = _decoded(round_id, content)
@@ -115,8 +121,9 @@ class Outbox:
             if number.isdecimal() and int(number) < round_id:
                 path.unlink(missing_ok=True)
 
-    def _path(self, round_id: int, base_model_root: Digest) -> Path:
-        return self._updates / f"{round_id}-{base_model_root.hex()}"
+    def _path(self, round_id: int, base_model_root: Digest, ring: Digest | None = None) -> Path:
+        name = f"{round_id}-{base_model_root.hex()}"
+        return self._updates / (name if ring is None else f"{name}-{ring.hex()}")
 
     def _kept_secret(self, path: Path) -> bytes:
         if not path.exists():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.proofs import PostedRound
 from fl_chain.errors import UpdateOutOfRange
@@ -58,7 +58,10 @@ class PostingClaim:
 def lane_out_of_range(update: Update, submission: Submission, stored: PostedRound) -> int | None:
     """Return the first lane of an update that no valid one has; None where it is valid."""
     try:
-        verify_update(update.lanes, submission.weight, stored.quantisation, stored.dimension)
+        if stored.masks is not None:
+            verify_masked_update(update.lanes, stored.dimension)
+        else:
+            verify_update(update.lanes, submission.weight, stored.quantisation, stored.dimension)
     except UpdateOutOfRange as error:
         return error.lane
     return None

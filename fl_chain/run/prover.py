@@ -26,11 +26,21 @@ from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes, padded_chunk
 from fl_chain.commitment.partial_sums import FAN_IN, children, level_sizes, list_index, place_of
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.commitment.proofs import Proof, RangeProof, SubmissionOpening
+from fl_chain.commitment.proofs import (
+    MaskProof,
+    PostedRound,
+    Proof,
+    RangeProof,
+    SeedProof,
+    SubmissionOpening,
+)
 from fl_chain.commitment.tree import chunk_path, vector_tree
-from fl_chain.errors import StoreError, VerificationError
+from fl_chain.errors import SpoiltRound, StoreError, VerificationError
+from fl_chain.masking.challenges import verify_mask_proof, verify_seed_proof
 from fl_chain.records import Digest, Submission
 from fl_chain.run.exclusions import exclusion_doubts
+from fl_chain.run.masked_rounds import verify_sum
+from fl_chain.run.posted_terms import PostedTerms
 from fl_chain.run.postings import PostingClaim, RoundBlobs, lane_out_of_range
 from fl_chain.run.spool import spooled
 from fl_chain.run.verdicts import Doubt, Hidden, Outcome, Proven, Right, Unprovable
@@ -63,8 +73,22 @@ def examine(
     """
     outcome = _Examination(claim, blobs, seen_in_time, pool, rule).outcome()
     if isinstance(outcome, Proven):
-        verify_proof(outcome.proof, claim.stored)
+        verify_any_proof(outcome.proof, claim.stored)
     return outcome
+
+
+def verify_any_proof(proof: Proof, posted: PostedRound) -> None:
+    """Check that a proof of any kind shows a posting to be wrong.
+
+    Raises:
+        ProofRejected: if it does not.
+    """
+    if isinstance(proof, SeedProof):
+        verify_seed_proof(proof, posted)
+    elif isinstance(proof, MaskProof):
+        verify_mask_proof(proof, posted)
+    else:
+        verify_proof(proof, posted)
 
 
 class _Examination:
@@ -84,7 +108,9 @@ class _Examination:
         self._blobs = blobs
         self._seen_in_time = seen_in_time
         self._pool = pool
-        self._count = len(claim.submissions)
+        self._masks = None if claim.stored.masks is None else PostedTerms(claim, claim.stored.masks)
+        self._updates = len(claim.submissions)
+        self._count = self._updates + claim.stored.terms  # summands
         self._hashes: dict[int, bytes] = {}  # of each derived sum, by its place in the list
         self._wrong: list[int] = []
         self._unknown: set[int] = set()  # sums over an update that cannot be read
@@ -94,6 +120,10 @@ class _Examination:
         rule = self._rule
         if isinstance(rule, ResultRule):
             return self._examined_result(rule)
+        if self._masks is not None:
+            wrong = self._examined_masks(self._masks)
+            if wrong is not None:
+                return wrong
         sums = PartialSums(self._stored.dimension, self._compare)
         for submission in self._claim.submissions:
             lanes = None
@@ -106,6 +136,8 @@ class _Examination:
                         return Proven(range_proof(submission.index, opening, update.lanes, lane))
                     lanes = update.lanes[: self._stored.dimension]
             sums.add(lanes)
+        for term in range(self._stored.terms):
+            sums.add(self._term_lanes(term))
         sums.finish()
         proof = self._first_sum_proof()
         if proof is not None:
@@ -128,7 +160,7 @@ class _Examination:
         place = list_index(completed.level, completed.position, self._count)
         tree = vector_tree(completed.lanes, pool=self._pool)
         self._hashes[place] = tree.chunk_hashes
-        if place not in self._unknown and tree.root != self._claim.partial_sum_roots[place]:
+        if place not in self._unknown and tree.root != self._sum_roots[place]:
             self._wrong.append(place)
 
     def _first_sum_proof(self) -> Proof | None:
@@ -141,7 +173,7 @@ class _Examination:
                 if summands & (self._unknown | set(self._wrong)):
                     continue
             try:
-                posted = self._blobs.sum_hashes(self._claim.partial_sum_roots[place])
+                posted = self._blobs.sum_hashes(self._sum_roots[place])
             except (StoreError, VerificationError) as error:
                 self._doubt(Hidden.SUM_HASHES, place, f"partial sum {place} is wrong: {error}")
                 continue
@@ -160,13 +192,16 @@ class _Examination:
                 hashes = self._hashes[list_index(level - 1, child, self._count)]
                 path = chunk_path(hashes, chunk, self._stored.dimension)
                 summands.append(OpenedChunk(self._chunk_of_sum(level - 1, child, chunk), path))
+            elif child >= self._updates:
+                term = self._term_lanes(child - self._updates)
+                summands.append(opened_chunk(term, vector_tree(term), chunk))
             elif child not in self._stored.excluded:
                 submission = self._claim.submissions[child]
                 update = self._blobs.update(submission)
                 openings.append(_opening(update, submission))
                 summands.append(opened_chunk(update.lanes, vector_tree(update.lanes), chunk))
         return sum_proof(
-            place,
+            self._stored.terms + place,
             chunk,
             posted_hashes=posted,
             dimension=self._stored.dimension,
@@ -179,22 +214,62 @@ class _Examination:
         """Return one chunk of a sum, from the updates that it adds up."""
         span = FAN_IN**level
         total = b""
-        for submission in self._claim.submissions[position * span : (position + 1) * span]:
-            if submission.index not in self._stored.excluded:
-                update = self._blobs.update(submission)
+        for child in range(position * span, min((position + 1) * span, self._count)):
+            if child >= self._updates:
+                total = chunk_sum(total + padded_chunk(self._term_lanes(child - self._updates), chunk))
+            elif child not in self._stored.excluded:
+                update = self._blobs.update(self._claim.submissions[child])
                 total = chunk_sum(total + padded_chunk(update.lanes, chunk))
         return total or chunk_sum(b"")
 
+    @property
+    def _sum_roots(self) -> Sequence[Digest]:
+        """The listed partial sums, without the terms before them."""
+        return self._claim.partial_sum_roots[self._stored.terms :]
+
+    # ------------------------------------------------------------------ masks
+
+    def _examined_masks(self, masks: PostedTerms) -> Outcome | None:
+        """Return what is wrong with seeds and terms; None where they are what the ring committed to."""
+        number = masks.wrong_seed()
+        if number is not None:
+            return Proven(masks.seed_proof(number))
+        spoiler = masks.spoiler()
+        if spoiler is not None:
+            self._doubt(Hidden.SPOILT, None, f"{spoiler} published a round key that is not of its seed")
+            return Unprovable(tuple(self._doubts))
+        for term in range(self._stored.terms):
+            tree, posted = vector_tree(masks.lanes(term)), self._claim.partial_sum_roots[term]
+            if tree.root == posted:
+                continue
+            try:
+                hashes = self._blobs.sum_hashes(posted)
+            except (StoreError, VerificationError) as error:
+                self._doubt(Hidden.SUM_HASHES, term, f"term {term} is wrong: {error}")
+                continue
+            return Proven(masks.mask_proof(term, differing_chunk(tree.chunk_hashes, hashes), hashes))
+        return Unprovable(tuple(self._doubts)) if self._doubts else None
+
+    def _term_lanes(self, term: int) -> Lanes:
+        assert self._masks is not None  # noqa: S101 - only a masked round has terms
+        return self._masks.lanes(term)
+
     # ------------------------------------------------------------------ model and exclusions
 
-    def _examined_model(self, total: Lanes) -> Outcome:
+    def _examined_model(self, total: Lanes) -> Outcome:  # noqa: PLR0911 - one for each thing that is missing
         stored, roots = self._stored, self._claim.partial_sum_roots
-        last = len(roots) - 1
+        last = len(self._sum_roots) - 1
         if last in self._unknown or last in self._wrong:
             return Unprovable(tuple(self._doubts))
         base = self._base()
         if base is None:
             return Unprovable(tuple(self._doubts))
+        if stored.masks is not None:
+            try:
+                verify_sum(total, stored.included_weight, stored.quantisation)
+            except SpoiltRound as error:
+                self._doubt(Hidden.SPOILT, None, str(error))
+                return Unprovable(tuple(self._doubts))
         if isinstance(self._rule, StateRule):
             return self._examined_step(self._rule, base, total)
         model, clamped = apply_sum(base, total, stored.included_weight, stored.quantisation)

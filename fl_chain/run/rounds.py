@@ -6,11 +6,11 @@ Updates are read one at a time and added up as they come, so memory holds a few 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.commitment.chunks import LANE, Lanes
@@ -18,9 +18,10 @@ from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
-from fl_chain.records import AggregationKind, Exclusion, ExclusionReason, Submission
+from fl_chain.records import Address, AggregationKind, Exclusion, ExclusionReason, Submission
 from fl_chain.run.cohorts import outsiders
 from fl_chain.run.documents import read_policy
+from fl_chain.run.masked_rounds import unmasking_vectors, verify_sum
 from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
 from fl_chain.store import Store
@@ -88,7 +89,10 @@ class RoundReader:
             run=history.run,
             round=submission.round,
         )
-        verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
+        if history.is_masked:
+            verify_masked_update(update.lanes, dimension)
+        else:
+            verify_update(update.lanes, submission.weight, history.policy.quantisation, dimension)
         return update.lanes[:dimension]
 
     def problem(self, submission: Submission) -> ExclusionReason | None:
@@ -97,7 +101,9 @@ class RoundReader:
             self.update(submission)
         except UpdateOutOfRange as error:
             log.warning("round %d, %s: %s", submission.round, submission.participant, error)
-            return ExclusionReason.OUT_OF_RANGE
+            # Under masks no lane is out of range; what is set past the dimension is no update at all.
+            masked = self.history.is_masked
+            return ExclusionReason.UNREADABLE if masked else ExclusionReason.OUT_OF_RANGE
         except (StoreError, VerificationError) as error:
             log.warning("round %d, %s: %s", submission.round, submission.participant, error)
             return ExclusionReason.UNREADABLE
@@ -130,6 +136,7 @@ class RoundReader:
         carried: Lanes | None = None,
         *,
         pool: HashingPool | None = None,
+        seeds: Mapping[Address, bytes] | None = None,
     ) -> Aggregate:
         """Return what a round's aggregate has to be.
 
@@ -139,10 +146,12 @@ class RoundReader:
             exclusions: the submissions that are left out.
             carried: what the base's round left besides its model, where the rule carries something.
             pool: threads to share reading and hashing with; memory then holds an update for each.
+            seeds: what takes the masks off a masked round, by whose they are.
 
         Raises:
             StoreError: if an included update cannot be read.
             VerificationError: if one is not what was committed to.
+            SpoiltRound: if a masked round's sum is noise.
         """
         excluded = {exclusion.index for exclusion in exclusions}
         submissions = self.history.submissions[round_id]
@@ -157,9 +166,20 @@ class RoundReader:
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
         included_weight = sum(s.weight for s in submissions if s.index not in excluded)
         updates_in_order = self._included(submissions, excluded, pool)
-        return aggregate_round(
-            base, updates_in_order, included_weight, quantisation, pool=pool, rule=rule, carried=carried
+        terms = unmasking_vectors(self.history, round_id, seeds or {}) if self.history.is_masked else ()
+        made = aggregate_round(
+            base,
+            updates_in_order,
+            included_weight,
+            quantisation,
+            pool=pool,
+            rule=rule,
+            carried=carried,
+            terms=terms,
         )
+        if self.history.is_masked:
+            verify_sum(made.total, included_weight, quantisation)
+        return made
 
     def _included(
         self, submissions: Sequence[Submission], excluded: set[int], pool: HashingPool | None

@@ -28,6 +28,7 @@ from fl_chain.run.cohorts import participation
 from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
 from fl_chain.run.outbox import Outbox, PreparedUpdate
+from fl_chain.run.ring import RingMember
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class UpdateSource:
         kept: takes what the participant keeps for its next round.
         chain_time: the chain's time, in seconds.
         clock: seconds that only grow, by which the time for training is measured.
+        ring: puts masks on, in a masked run.
     """
 
     learner: Learner
@@ -62,6 +64,7 @@ class UpdateSource:
     kept: KeptState
     chain_time: Callable[[], int]
     clock: Callable[[], float] = time.monotonic
+    ring: RingMember | None = None
 
     def prepared(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         """Return a round's update: the one on disk, or a new one that is on disk when this returns.
@@ -72,14 +75,15 @@ class UpdateSource:
             ModelError: if the trained model cannot be represented.
             StateUnwritable: if the disk does not take the update.
         """
-        kept = self.outbox.load(current.id, history.model_root(current.base_round))
+        ring = history.round_masks(current.id).ring_digest() if history.is_masked else None
+        kept = self.outbox.load(current.id, history.model_root(current.base_round), ring=ring)
         if kept is not None:
             return kept
         prepared = None
         if current.status is RoundStatus.OPEN:
             prepared = self._retargeted(current, history, identity)
         prepared = prepared or self._trained(current, history, identity)
-        self.outbox.save(prepared)
+        self.outbox.save(prepared, ring=ring)
         return prepared
 
     def submitted(self, submission: Submission, history: History) -> PreparedUpdate | None:
@@ -127,6 +131,10 @@ class UpdateSource:
         if update.kept is not None:
             self.kept.save(current.id, history.model_root(current.base_round), update.kept)
         log.info("round %d: trained on %d rows, loss %.4f", current.id, update.n_examples, update.loss)
+        if history.is_masked:
+            if self.ring is None:
+                raise ValueError("in a masked run nothing leaves without masks")
+            lanes = self.ring.masked(history, current.id, identity, lanes)
         return self._sealed(current, history, identity, weight, lanes)
 
     def _kept_before(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.proofs import ApplyProof, Proof, RangeProof, SumProof
+from fl_chain.commitment.proofs import ApplyProof, MaskProof, Proof, RangeProof, SeedProof, SumProof
 
 
 class Hidden(Enum):
@@ -22,6 +22,7 @@ class Hidden(Enum):
     RULE = "the rule gives another result, state or model"
     CARRIED = "what the round before carried on"
     POLICY = "the policy document, which names rule and cohort"
+    SPOILT = "a participant did not mask as it said, so that the sum is noise"
 
 
 _MAY_YET_BE_READ = (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.CARRIED, Hidden.POLICY)
@@ -64,6 +65,10 @@ class Proven:
                 return f"submission {index} has lane {lane} of chunk {chunk} out of range"
             case ApplyProof(chunk=chunk):
                 return f"the model does not follow from its total, in chunk {chunk}"
+            case SeedProof(number=number, owner=owner):
+                return f"seed {number} is not the one that {owner.participant} committed to"
+            case MaskProof(term=term, chunk=chunk):
+                return f"term {term} is not the mask that its seed gives, in chunk {chunk}"
 
 
 @dataclass(frozen=True, slots=True)

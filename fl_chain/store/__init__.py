@@ -1,7 +1,17 @@
 """Content-addressed blobs on a list of fsspec URLs, checked on every read."""
 
 from fl_chain.store.blobs import Update
+from fl_chain.store.mask_blobs import ReleaseBlob, SignedRelease
 from fl_chain.store.replicas import Copy, CopyState, WriteOutcome, WriteState
 from fl_chain.store.store import Store
 
-__all__ = ["Copy", "CopyState", "Store", "Update", "WriteOutcome", "WriteState"]
+__all__ = [
+    "Copy",
+    "CopyState",
+    "ReleaseBlob",
+    "SignedRelease",
+    "Store",
+    "Update",
+    "WriteOutcome",
+    "WriteState",
+]

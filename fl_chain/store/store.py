@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fl_chain.commitment.chunks import CHUNK_LANES, Lanes
@@ -17,6 +17,7 @@ from fl_chain.store.blobs import (
     UpdateBlob,
     update_path,
 )
+from fl_chain.store.mask_blobs import ReleaseBlob, SharesBlob, SignedRelease, release_path
 from fl_chain.store.replicas import Copy, Replicas, WriteOutcome
 
 
@@ -162,6 +163,32 @@ class Store:
     def sum_copies(self, root: Digest, dimension: int) -> tuple[Copy, ...]:
         """Check each copy of a partial sum's chunk hashes."""
         return self._replicas.copies(SumBlob(root, dimension))
+
+    def write_shares(
+        self, participant: Address, shares_hash: Digest, sealed: Mapping[Address, bytes]
+    ) -> tuple[WriteOutcome, ...]:
+        """Put a participant's sealed shares of a round; ``shares_hash`` is not derived again here."""
+        return self._replicas.write(SharesBlob(participant, shares_hash), sealed)
+
+    def read_shares(self, participant: Address, shares_hash: Digest) -> Mapping[Address, bytes]:
+        """Return a participant's sealed shares of a round, by receiver."""
+        return self._replicas.read(SharesBlob(participant, shares_hash))
+
+    def shares_copies(self, participant: Address, shares_hash: Digest) -> tuple[Copy, ...]:
+        """Check each copy of sealed shares."""
+        return self._replicas.copies(SharesBlob(participant, shares_hash))
+
+    def write_release(self, blob: ReleaseBlob, signed: SignedRelease) -> tuple[WriteOutcome, ...]:
+        """Put the shares that a participant releases for one set of survivors."""
+        return self._replicas.write(blob, signed)
+
+    def read_release(self, blob: ReleaseBlob) -> SignedRelease:
+        """Return the shares that a participant released for one set of survivors."""
+        return self._replicas.read(blob)
+
+    def has_release(self, participant: Address, occasion: Digest) -> bool:
+        """Return whether some place has a release under that name, good or bad."""
+        return self._replicas.has(release_path(participant, occasion))
 
     def write_document(self, content: bytes) -> Digest:
         """Put a document in canonical JSON and return its SHA-256."""

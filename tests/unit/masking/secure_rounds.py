@@ -11,7 +11,15 @@ from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.graph import neighbours
 from fl_chain.masking.keys import public_key
-from fl_chain.masking.setup import KeySetUp, RoundSecrets, key_set_up, received_shares, round_secrets
+from fl_chain.masking.setup import (
+    KeySetUp,
+    RoundSecrets,
+    holders,
+    key_set_up,
+    own_shares,
+    received_shares,
+    round_secrets,
+)
 from fl_chain.masking.unmasking import (
     masked,
     reconstructed_seed,
@@ -68,6 +76,8 @@ class SecureRound:
         return [int(lane) for lane in total]
 
     def share(self, owner: Address, holder: Address, kind: int) -> bytes:
+        if holder == owner:
+            return own_shares(self.secrets[owner], self.context, owner, self.set_ups[owner].sealed)[kind]
         return received_shares(
             self.set_ups[owner],
             self.identity[holder],
@@ -81,8 +91,8 @@ class SecureRound:
         found = {}
         for owner, set_up in self.set_ups.items():
             kind = seed_to_release(owner, survivors)
-            holders = [holder for holder in set_up.sealed if holder in survivors]
-            shares = {holder: self.share(owner, holder, kind) for holder in holders}
+            holding = [holder for holder in holders(owner, set_up.sealed) if holder in survivors]
+            shares = {holder: self.share(owner, holder, kind) for holder in holding}
             found[owner] = reconstructed_seed(set_up, kind, shares)
         return found
 

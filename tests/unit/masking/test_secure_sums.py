@@ -9,7 +9,7 @@ from secure_rounds import CONTEXT, SecureRound, participant
 from fl_chain.errors import DigestMismatch, MalformedBlob, VerificationError
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.graph import COMPLETE_UP_TO, degree, neighbours
-from fl_chain.masking.setup import key_set_up, verify_key_set_up
+from fl_chain.masking.setup import holders, key_set_up, verify_key_set_up
 from fl_chain.masking.shares import seed_commitment, threshold
 from fl_chain.masking.unmasking import (
     SeedKind,
@@ -24,8 +24,9 @@ from fl_chain.records import Address, Digest
 
 def can_be_unmasked(round_: SecureRound, survivors: frozenset[Address]) -> bool:
     return all(
-        sum(holder in survivors for holder in set_up.sealed) >= threshold(len(set_up.sealed))
-        for set_up in round_.set_ups.values()
+        sum(holder in survivors for holder in holders(owner, set_up.sealed))
+        >= threshold(len(set_up.sealed) + 1)
+        for owner, set_up in round_.set_ups.items()
     )
 
 

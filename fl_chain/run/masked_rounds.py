@@ -1,0 +1,131 @@
+"""A masked round as the ledger has it: what participants, aggregator, prover and audit all derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from fl_chain.aggregation.quantise import SIGNED_LANE
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.proofs import Departed, ExcludedSubmission, PostedMasks
+from fl_chain.errors import SpoiltRound, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import seeds_by_owner
+from fl_chain.ledger.messages import signer_for
+from fl_chain.masking.context import MaskingContext
+from fl_chain.masking.releases import occasion
+from fl_chain.masking.setup import set_up_digest
+from fl_chain.masking.unmasking import UnmaskingTerm, committed_kind, ring_terms, seed_to_release, term_lanes
+from fl_chain.records import Address, Digest, Quantisation
+from fl_chain.store import ReleaseBlob, SignedRelease
+
+
+def masking_context(history: History, round_id: int) -> MaskingContext:
+    """Return what every secret of a round is bound to."""
+    return MaskingContext(history.run, round_id, history.base_model_roots[round_id])
+
+
+def round_occasion(history: History, round_id: int) -> Digest:
+    """Return what shares of a round are released for, once its survivors are fixed."""
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    members = masks.stayed(submissions), masks.departed(submissions)
+    return occasion(masking_context(history, round_id), *members)
+
+
+def round_terms(history: History, round_id: int) -> list[UnmaskingTerm]:
+    """Return the terms of a round whose survivors are fixed, in the order of the posted list."""
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    return ring_terms(masks.stayed(submissions), masks.departed(submissions))
+
+
+def published_seeds(history: History, round_id: int, poster: Address) -> dict[Address, bytes]:
+    """Return the seeds that an account published last for a round, by whose they are.
+
+    Raises:
+        KeyError: if it has published none.
+    """
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    return dict(seeds_by_owner(masks, poster, submissions))
+
+
+def wrong_seeds(history: History, round_id: int, poster: Address) -> list[int]:
+    """Return the places of the seeds in a poster's list that are not the ones committed to."""
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    survivors = frozenset(masks.stayed(submissions))
+    return [
+        place
+        for place, (owner, seed) in enumerate(seeds_by_owner(masks, poster, submissions))
+        if committed_kind(masks.by_member[owner], seed) is not seed_to_release(owner, survivors)
+    ]
+
+
+def unmasking_vectors(history: History, round_id: int, seeds: Mapping[Address, bytes]) -> Iterator[Lanes]:
+    """Yield the vector of each term, in the order of the posted list, one at a time.
+
+    Raises:
+        DigestMismatch: if a seed is not the one committed to.
+        SpoiltRound: if a key seed does not give the round key that its owner published.
+    """
+    keys, dimension = history.round_masks(round_id).by_member, history.definition.dimension
+    context = masking_context(history, round_id)
+    for term in round_terms(history, round_id):
+        yield term_lanes(term, seeds[term.owner], context, keys, dimension)
+
+
+def verify_sum(total: Lanes, included_weight: int, quantisation: Quantisation) -> None:
+    """Check that a round's sum is one that honest updates can have.
+
+    A sum that was unmasked wrongly is noise: each of its lanes is within the bound one time of four at most.
+
+    Args:
+        total: the sum, big-endian.
+        included_weight: of the survivors.
+        quantisation: the run's constants.
+
+    Raises:
+        SpoiltRound: if a lane is out of range.
+    """
+    bound = quantisation.clip_lanes * included_weight
+    signed = total.view(SIGNED_LANE).astype(np.int64)
+    outside = np.flatnonzero(np.abs(signed) > bound)
+    if outside.size:
+        lane = int(outside[0])
+        raise SpoiltRound(
+            f"{outside.size} of {total.size} lanes of the sum are out of its range, lane {lane} first "
+            f"({signed[lane]}, at most {bound}): a participant has not masked as it said, or its update is "
+            "out of range. The round ends without a model; docs/secure-aggregation.md says how to find out "
+            "who it was"
+        )
+
+
+def release_blob(history: History, round_id: int, holder: Address) -> ReleaseBlob:
+    """Return which blob has the shares that a participant releases in a round."""
+    ledger, when = history.run.ledger, round_occasion(history, round_id)
+    signer = history.participants[holder].signer
+
+    def verify(signed: SignedRelease) -> None:
+        actual = signer_for(ledger, signed.release.signed_content(when), signed.signature)
+        if actual != signer:
+            raise VerificationError(f"a release of {holder} is signed by {actual} instead of {signer}")
+
+    return ReleaseBlob(holder, when, verify)
+
+
+def posted_masks(history: History, round_id: int, poster: Address) -> PostedMasks:
+    """Return what the ledger stores of the masks of a posting, opened."""
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    excluded = []
+    for one in masks.exclusions or ():
+        own = submissions[one.index]
+        excluded.append(
+            ExcludedSubmission(one.index, int(one.reason), own.weight, own.participant, own.sealed_root)
+        )
+    return PostedMasks(
+        keys=masks.keys,
+        set_ups=tuple(map(set_up_digest, masks.keys)),
+        departed=Departed(tuple(excluded), masks.absentees),
+        survivors=masks.survivors,
+        terms=masks.terms,
+        seeds=masks.seeds[poster],
+    )

@@ -1,0 +1,288 @@
+"""A participant's side of masks: its identity key, its keys of each round, and what it releases of its peers.
+
+In its folder it remembers for each round to whom it sealed shares, so that it never seals those of another
+polynomial, and for which set of survivors it released shares, so that it never releases the other kind for
+another set. Both are on the disk before anything leaves, and stay there for ever: secrets are derived, so an
+old round could be asked for again.
+
+    masks/receivers-<context>   addresses, 20 bytes each
+    masks/released-<context>    the occasion, 32 bytes
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.errors import LedgerReverted, StoreError, VerificationError
+from fl_chain.ledger.account import Account, Receipt
+from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks
+from fl_chain.masking.keys import identity_private_key, public_key
+from fl_chain.masking.releases import Release
+from fl_chain.masking.setup import (
+    KeySetUp,
+    RoundSecrets,
+    key_set_up,
+    own_shares,
+    received_shares,
+    round_secrets,
+)
+from fl_chain.masking.unmasking import masked, seed_to_release
+from fl_chain.records import Address, Digest, PublishedKeys, Round, RoundStatus, address
+from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.keeper import active_round
+from fl_chain.run.masked_rounds import masking_context, release_blob, round_occasion
+from fl_chain.run.transactions import TransactionOutbox
+from fl_chain.store import SignedRelease, Store
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0  # after a store has failed, or a peer's shares were not there
+REPUBLICATION_S = 30.0  # between two looks whether a release is still there
+_OVERTAKEN = ("KeysClosed", "WrongStatus", "KeysAlreadySetUp", "IdentityKeyFixed", "ParticipantSuspendedFrom")
+
+
+@dataclass(frozen=True, slots=True)
+class RingParts:
+    """What a member of rings is made of."""
+
+    ledger: Ledger
+    account: Account
+    store: Store
+    transactions: TransactionOutbox
+    secret: bytes  # the worker's, 32 bytes
+    folder: Path  # the worker's
+
+
+class RingMember:
+    """Sets up keys, masks updates and releases shares, for one participant."""
+
+    def __init__(self, parts: RingParts) -> None:
+        self._parts = parts
+        self._identity_key = identity_private_key(parts.secret, parts.ledger.run)
+        self._folder = parts.folder / "masks"
+        self._refused: set[Digest] = set()
+        self._due_at: dict[Digest, float] = {}  # monotonic seconds
+        self._said = ""
+
+    def step(self, history: History, identity: Address) -> bool:
+        """Do what is due next of all this; return whether anything was done.
+
+        Raises:
+            LedgerError: if the ledger cannot be reached, or an earlier transaction is still on its way.
+            StateUnwritable: if the folder does not take what has to be durable.
+        """
+        if not history.is_masked:
+            return False
+        return (
+            self._release_due(history, identity)
+            or self._set_identity_key(history, identity)
+            or self._set_up(history, identity)
+        )
+
+    def may_submit(self, history: History, round_id: int, identity: Address, now: int) -> bool:
+        """Return whether a masked update of a participant can be made and submitted at a chain time."""
+        masks = history.round_masks(round_id)
+        return identity in masks.members and masks.is_closed(now)
+
+    def masked(self, history: History, round_id: int, identity: Address, lanes: Lanes) -> Lanes:
+        """Return an update under its masks, for a ring that is closed."""
+        peers = {
+            who: keys for who, keys in history.round_masks(round_id).by_member.items() if who != identity
+        }
+        context = masking_context(history, round_id)
+        return masked(lanes, self._secrets(history, round_id, identity), context, identity, peers)
+
+    # ------------------------------------------------------------------ keys
+
+    def _set_identity_key(self, history: History, identity: Address) -> bool:
+        participant = history.participants.get(identity)
+        if participant is None or not participant.registered or identity in history.identity_keys:
+            return False
+        ledger, account = self._parts.ledger, self._parts.account
+        return self._sent(
+            "identity key",
+            is_due=lambda: not any(ledger.identity_key(identity)),
+            call=lambda: ledger.set_identity_key(account, public_key(self._identity_key)),
+        )
+
+    def _set_up(self, history: History, identity: Address) -> bool:
+        current = active_round(history)
+        if current is None or current.status is not RoundStatus.OPEN:
+            return False
+        context = masking_context(history, current.id)
+        masks = history.round_masks(current.id)
+        now = self._parts.ledger.head().timestamp
+        if Digest(context.digest()) in self._refused or not _can_join(history, current, masks, identity, now):
+            return False
+        receivers = self._receivers(history, current, identity, now)
+        if receivers is None:
+            return False
+        secrets = self._secrets(history, current.id, identity)
+        own = key_set_up(secrets, self._identity_key, context, identity, receivers)
+        keys = own.published()
+        try:
+            self._parts.store.write_shares(identity, keys.shares_hash, own.sealed)
+        except StoreError as error:
+            self._say(f"round {current.id}: sealed shares are not stored yet: {error}")
+            return False
+        ledger, account = self._parts.ledger, self._parts.account
+        is_sent = self._sent(
+            f"keys of round {current.id}",
+            is_due=lambda: _is_ring_open(ledger, current.id),
+            call=lambda: ledger.set_up_keys(account, current.id, keys),
+        )
+        if is_sent:
+            log.info("round %d: set up keys, shared among %d peers", current.id, len(receivers))
+        else:
+            self._refused.add(Digest(context.digest()))
+        return is_sent
+
+    def _receivers(
+        self, history: History, current: Round, identity: Address, now: int
+    ) -> Mapping[Address, bytes] | None:
+        """Return the identity keys of whom to seal shares to; None while too few of them are known."""
+        path = self._path("receivers", history, current.id)
+        if path.exists():
+            content = path.read_bytes()
+            chosen = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
+            return {who: history.identity_keys[who] for who in chosen if who in history.identity_keys}
+        expected = _expected(history, current, identity)
+        known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
+        is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
+        if len(known) + 1 < history.policy.quorum or (len(known) < len(expected) and is_patient):
+            return None
+        make_folder(self._folder)
+        write_durably(path, b"".join(bytes.fromhex(who[2:]) for who in sorted(known)))
+        return known
+
+    def _secrets(self, history: History, round_id: int, identity: Address) -> RoundSecrets:
+        return round_secrets(self._parts.secret, masking_context(history, round_id), identity)
+
+    # ------------------------------------------------------------------ shares
+
+    def _release_due(self, history: History, identity: Address) -> bool:
+        for round_id in range(history.state.settled + 1, history.state.latest + 1):
+            masks = history.round_masks(round_id)
+            if history.rounds[round_id].status is not RoundStatus.CLOSED or masks.exclusions is None:
+                continue
+            when = round_occasion(history, round_id)
+            if time.monotonic() < self._due_at.get(when, 0.0):
+                continue
+            self._due_at[when] = time.monotonic() + RETRY_S
+            try:
+                if self._released(history, round_id, identity, when):
+                    return True
+            except (StoreError, VerificationError) as error:
+                self._say(f"round {round_id}: no shares are released yet: {error}")
+        return False
+
+    def _released(self, history: History, round_id: int, identity: Address, when: Digest) -> bool:
+        """Release what the survivors of a round call for; return whether anything was written."""
+        store, masks = self._parts.store, history.round_masks(round_id)
+        if not self._is_remembered(history, round_id, when):
+            return False
+        shares, missing = {}, []
+        survivors = frozenset(masks.stayed(history.submissions[round_id]))
+        for keys in masks.keys:
+            try:
+                both = self._shares_of(history, round_id, identity, keys)
+            except (StoreError, VerificationError) as error:
+                missing.append(f"{keys.participant}: {error}")
+                continue
+            if both is not None:
+                shares[keys.participant] = both[seed_to_release(keys.participant, survivors)]
+        if missing:
+            self._say(f"round {round_id}: shares of some peers are not there or do not open: {missing}")
+        else:
+            self._due_at[when] = time.monotonic() + REPUBLICATION_S
+        release, blob = Release(shares), release_blob(history, round_id, identity)
+        if not shares or (not missing and store.has_release(identity, when)):
+            return False
+        signature = self._parts.account.sign_for(history.run.ledger, release.signed_content(when))
+        store.write_release(blob, SignedRelease(release, signature))
+        log.info("round %d: released shares of %d peers", round_id, len(shares))
+        return not missing
+
+    def _is_remembered(self, history: History, round_id: int, when: Digest) -> bool:
+        """Remember for which survivors shares of a round are released; return whether it is still these."""
+        path = self._path("released", history, round_id)
+        if not path.exists():
+            make_folder(self._folder)
+            write_durably(path, when)
+        if path.read_bytes() == when:
+            return True
+        self._say(
+            f"round {round_id}: shares were released for other survivors before, so none are released for "
+            "these: somebody shows participants different chains, or the chain was reorganised"
+        )
+        return False
+
+    def _shares_of(
+        self, history: History, round_id: int, identity: Address, keys: PublishedKeys
+    ) -> tuple[bytes, bytes] | None:
+        """Return the shares of both seeds that a member gave this participant; None where it gave it none."""
+        context, owner = masking_context(history, round_id), keys.participant
+        sealed = self._parts.store.read_shares(owner, keys.shares_hash)
+        if owner == identity:
+            return own_shares(self._secrets(history, round_id, identity), context, identity, sealed)
+        if identity not in sealed:
+            return None
+        set_up = KeySetUp(owner, keys.round_key, keys.key_commitment, keys.mask_commitment, sealed)
+        return received_shares(set_up, self._identity_key, history.identity_keys[owner], context, identity)
+
+    # ------------------------------------------------------------------ inside
+
+    def _path(self, what: str, history: History, round_id: int) -> Path:
+        return self._folder / f"{what}-{masking_context(history, round_id).digest().hex()}"
+
+    def _sent(self, what: str, *, is_due: Callable[[], bool], call: Callable[[], Receipt]) -> bool:
+        try:
+            return self._parts.transactions.send(what, is_due=is_due, call=call) is not None
+        except LedgerReverted as error:
+            if error.name not in _OVERTAKEN:
+                raise
+            log.warning("%s: not taken: %s", what, error)
+            return False
+
+    def _say(self, message: str) -> None:
+        if message != self._said:
+            self._said = message
+            log.warning("%s", message)
+
+
+def _can_join(history: History, current: Round, masks: RoundMasks, identity: Address, now: int) -> bool:
+    participant = history.participants.get(identity)
+    return (
+        participant is not None
+        and participant.registered
+        and current.id < participant.barred_from
+        and identity in history.identity_keys
+        and identity not in masks.members
+        and not masks.is_complete
+        and now < current.since + history.policy.submission_s // KEYS_SHARE
+    )
+
+
+def _expected(history: History, current: Round, identity: Address) -> list[Address]:
+    """Return the other participants whom a round expects."""
+    return sorted(
+        who
+        for who, one in history.participants.items()
+        if who != identity
+        and one.registered
+        and current.id < one.barred_from
+        and one.last_seen >= current.last_closed
+    )
+
+
+def _is_ring_open(ledger: Ledger, round_id: int) -> bool:
+    _, _, is_complete, close_at = ledger.key_ring(round_id)
+    is_over = close_at != 0 and ledger.head().timestamp >= close_at
+    return ledger.round(round_id).status is RoundStatus.OPEN and not is_complete and not is_over

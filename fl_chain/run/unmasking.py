@@ -1,0 +1,106 @@
+"""Putting the seeds of a masked round together from the shares that participants released."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import combinations, islice
+
+from fl_chain.errors import StoreError, TooFewShares, VerificationError
+from fl_chain.ledger.history import History
+from fl_chain.masking.setup import KeySetUp, holders
+from fl_chain.masking.shares import threshold
+from fl_chain.masking.unmasking import SeedKind, reconstructed_seed, seed_to_release
+from fl_chain.records import Address, PublishedKeys
+from fl_chain.run.masked_rounds import release_blob
+from fl_chain.store import Store
+
+log = logging.getLogger(__name__)
+
+MOST_TRIES = 2_000  # of so many shares together, where some of them are wrong
+
+
+def joined_seeds(history: History, store: Store, round_id: int) -> list[bytes]:
+    """Return the seeds that take a round's masks off, in the order in which they are published.
+
+    Args:
+        history: of the run; the round's survivors are fixed.
+        store: where sealed shares and releases are.
+        round_id: the round.
+
+    Raises:
+        TooFewShares: if a seed cannot be put together; more shares may yet come.
+        StoreError, VerificationError: if a participant's sealed shares cannot be read, by which its holders
+            are known.
+    """
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    survivors = masks.stayed(submissions)
+    released = dict(_releases(history, store, round_id))
+    seeds = []
+    for owner in survivors + masks.departed(submissions):
+        keys = masks.by_member[owner]
+        sealed = store.read_shares(owner, keys.shares_hash)
+        kind = seed_to_release(owner, frozenset(survivors))
+        holding = holders(owner, sealed)
+        shares = {who: released[who][owner] for who in holding if owner in released.get(who, {})}
+        seeds.append(_joined(_set_up(keys, sealed), kind, shares, round_id))
+    return seeds
+
+
+def _set_up(keys: PublishedKeys, sealed: Mapping[Address, bytes]) -> KeySetUp:
+    return KeySetUp(keys.participant, keys.round_key, keys.key_commitment, keys.mask_commitment, sealed)
+
+
+def _releases(
+    history: History, store: Store, round_id: int
+) -> Iterator[tuple[Address, Mapping[Address, bytes]]]:
+    """Yield what each participant has released."""
+    for holder in sorted(history.identity_keys):
+        blob = release_blob(history, round_id, holder)
+        try:
+            if store.has_release(holder, blob.occasion):
+                yield holder, store.read_release(blob).release.shares
+        except (StoreError, VerificationError) as error:
+            log.warning("round %d: the release of %s is of no use: %s", round_id, holder, error)
+
+
+def _joined(set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address, bytes], round_id: int) -> bytes:
+    """Return a seed from any shares that give it, and say which do not belong to it."""
+    needed = threshold(len(set_up.sealed) + 1)
+    what = f"the {kind.name.lower()} seed of {set_up.participant}"
+    if len(shares) < needed:
+        raise TooFewShares(
+            f"{what} takes {needed} shares, and {len(shares)} are released: the others have to run their "
+            "workers, or the round ends without a model"
+        )
+    for chosen in islice(combinations(sorted(shares), needed), MOST_TRIES):
+        try:
+            seed = reconstructed_seed(set_up, kind, {who: shares[who] for who in chosen})
+        except VerificationError:
+            continue
+        wrong = [who for who in shares if not _fits(set_up, kind, shares, chosen, who)]
+        if wrong:
+            log.warning("round %d: wrong shares of %s were released by %s", round_id, what, ", ".join(wrong))
+        return seed
+    raise TooFewShares(
+        f"{what} does not follow from the {len(shares)} shares that are released: some are wrong, or "
+        f"{set_up.participant} has not shared the seed that it committed to"
+    )
+
+
+def _fits(
+    set_up: KeySetUp,
+    kind: SeedKind,
+    shares: Mapping[Address, bytes],
+    chosen: tuple[Address, ...],
+    who: Address,
+) -> bool:
+    """Return whether a share gives the same seed with all but one of those that gave it."""
+    if who in chosen:
+        return True
+    others = (*chosen[1:], who)
+    try:
+        reconstructed_seed(set_up, kind, {one: shares[one] for one in others})
+    except VerificationError:
+        return False
+    return True
