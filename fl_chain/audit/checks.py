@@ -33,6 +33,8 @@ class CheckId(StrEnum):
     RESULTS = "results"
     CLAMPED_LANES = "clamped_lanes"
     UPDATE_FIGURES = "update_figures"
+    MASKS = "masks"
+    SECRECY = "secrecy"
     CHALLENGES = "challenges"
     OBJECTIONS = "objections"
     LOST_BONDS = "lost_bonds"
@@ -111,6 +113,9 @@ CHECKS: tuple[Check, ...] = (
             Kind.MODEL_BLOB_ALTERED,
             Kind.RULE_STATE_BLOB_MISSING,
             Kind.RULE_STATE_BLOB_ALTERED,
+            Kind.SHARES_MISSING,
+            Kind.SHARES_ALTERED,
+            Kind.RELEASE_ALTERED,
         ),
     ),
     Check(
@@ -238,6 +243,20 @@ CHECKS: tuple[Check, ...] = (
             Kind.NORM_OUTLIER,
             Kind.DIRECTION_OUTLIER,
         ),
+    ),
+    Check(
+        CheckId.MASKS,
+        "published seeds, posted terms and masked sums, derived again",
+        "What was taken off the sum is what participants put on, and nothing else.",
+        "the run is not masked, or no posting stands",
+        (Kind.MASK_SEED_DIFFERS, Kind.MASK_TERM_DIFFERS, Kind.ROUND_SPOILT, Kind.MASKS_LEFT_ON),
+    ),
+    Check(
+        CheckId.SECRECY,
+        "published seeds and masked updates against what would open one",
+        "Neither ledger nor store opens a single update.",
+        "the run is not masked, or nothing was published yet",
+        (Kind.UPDATE_UNMASKED, Kind.UPDATE_OPEN),
     ),
     Check(
         CheckId.CHALLENGES,

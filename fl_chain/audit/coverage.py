@@ -117,6 +117,35 @@ EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
     }
 )
 
+# Names are those of ISecureAggregation.sol.
+MASK_EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
+    {
+        "IdentityKeySet": {"participant": _LEDGER, "key": _STATE},
+        "KeysSetUp": {
+            "round": _LEDGER,
+            "participant": _LEDGER,
+            "index": _FIELD,
+            "roundKey": (C.CONTRACT_STATE, C.MASKS),
+            "keyCommitment": (C.CONTRACT_STATE, C.MASKS),
+            "maskCommitment": (C.CONTRACT_STATE, C.MASKS),
+            "sharesHash": (C.CONTRACT_STATE, C.BLOB_COPIES),
+        },
+        "SurvivorsFixed": {
+            "round": _LEDGER,
+            "by": (C.EVENT_ORDER,),
+            "survivors": _FIELD,
+            "terms": _FIELD,
+            "exclusions": (C.EVENT_ORDER, C.EVENT_FIELDS, C.CONTRACT_STATE, C.EXCLUSIONS),
+            "absentees": _FIELD,
+        },
+        "SeedsPublished": {
+            "round": _LEDGER,
+            "by": (C.CONTRACT_STATE,),
+            "seeds": (C.CONTRACT_STATE, C.MASKS, C.SECRECY),
+        },
+    }
+)
+
 # What each view returns is compared field by field, so a view is covered where it is read.
 VIEWS: Mapping[str, Checks] = MappingProxyType(
     {
@@ -143,6 +172,22 @@ VIEWS: Mapping[str, Checks] = MappingProxyType(
         "token": _STATE,
         "verifier": (C.CODE,),
     }
+)
+
+MASK_VIEWS: Mapping[str, Checks] = MappingProxyType(
+    {
+        "identityKeyOf": _STATE,
+        "keyRingOf": _STATE,
+        "ledger": (C.CODE,),
+        "ringDigestOf": _STATE,
+        "seedsHashOf": (C.CONTRACT_STATE, C.MASKS),
+        "setUpHash": (C.CODE,),
+        "survivorsOf": _STATE,
+    }
+)
+
+MASK_BLOBS: Mapping[str, Checks] = MappingProxyType(
+    {"shares": (C.BLOB_COPIES,), "releases": (C.BLOB_COPIES, C.SECRECY)}
 )
 
 BLOBS: Mapping[str, Checks] = MappingProxyType(

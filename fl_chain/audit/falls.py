@@ -17,10 +17,13 @@ from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.ledger.views import FallenPosting
-from fl_chain.records import Digest, FallReason, Posting, Submission
+from fl_chain.masking.unmasking import committed_kind, seed_to_release
+from fl_chain.records import Address, Digest, FallReason, Posting, Submission
+from fl_chain.run.masked_rounds import unmasking_vectors
 from fl_chain.store import Store
 
 PROVABLE = (FallReason.RANGE, FallReason.SUM, FallReason.APPLY)
+MASKED_PROVABLE = (FallReason.SEED, FallReason.MASK, FallReason.SUM, FallReason.APPLY)
 
 
 def audit_falls(history: History, store: Store, notes: Collection, round_id: int) -> list[bool | None]:
@@ -111,8 +114,9 @@ def _is_right(history: History, store: Store, posting: Posting) -> bool:
     if posting.exclusions:
         return False
     derivation = _Derivation(history, store, posting)
+    reasons = MASKED_PROVABLE if history.is_masked else PROVABLE
     try:
-        return not any(derivation.shows(reason) is not False for reason in PROVABLE)
+        return not any(derivation.shows(reason) is not False for reason in reasons)
     except (StoreError, VerificationError):
         return False
 
@@ -134,7 +138,16 @@ class _Derivation:
         """
         if reason is FallReason.RANGE:
             return any(self._is_out_of_range(one) for one in self._included())
+        posted = self._posting.partial_sum_roots[: self._history.round_masks(self._posting.round).terms]
+        if self._history.is_masked:
+            wrong = self._has_wrong_seed()
+            if reason is FallReason.SEED or wrong:
+                return wrong if reason is FallReason.SEED else None
+            are_wrong = tuple(map(vector_root, self._terms())) != posted
+            if reason is FallReason.MASK or are_wrong:
+                return are_wrong if reason is FallReason.MASK else None
         roots, total = self._sums()
+        roots = posted + roots
         if reason is FallReason.SUM:
             return roots != self._posting.partial_sum_roots
         if roots[-1] != self._posting.partial_sum_roots[-1]:
@@ -176,8 +189,31 @@ class _Derivation:
         for submission in self._history.submissions[self._posting.round]:
             is_excluded = submission.index in self._excluded
             sums.add(None if is_excluded else self._padded(self._update(submission)))
+        for term in self._terms():
+            sums.add(self._padded(term))
         sums.finish()
         return tuple(root for level in levels for root in level), sums.total
+
+    def _seeds(self) -> dict[Address, bytes]:
+        """Return the seeds that the posting rested on, by whose they are."""
+        history, posting = self._history, self._posting
+        submissions, masks = history.submissions[posting.round], history.round_masks(posting.round)
+        owners = masks.stayed(submissions) + masks.departed(submissions)
+        seeds = history.seeds_at_posting[posting.round, posting.posting_number]
+        return dict(zip(owners, seeds, strict=True))
+
+    def _has_wrong_seed(self) -> bool:
+        masks = self._history.round_masks(self._posting.round)
+        survivors = frozenset(masks.stayed(self._history.submissions[self._posting.round]))
+        return any(
+            committed_kind(masks.by_member[owner], seed) is not seed_to_release(owner, survivors)
+            for owner, seed in self._seeds().items()
+        )
+
+    def _terms(self) -> Iterator[Lanes]:
+        """Yield what takes the masks off; nothing in a run without masks."""
+        if self._history.is_masked:
+            yield from unmasking_vectors(self._history, self._posting.round, self._seeds())
 
     def _applied(self, total: Lanes) -> Digest:
         base_root = self._history.base_model_roots[self._posting.round]

@@ -21,6 +21,9 @@ _DECISIVE = (
     e.RoundPosted,
     e.PostingFell,
     e.RoundVoided,
+    e.KeysSetUp,
+    e.SurvivorsFixed,
+    e.SeedsPublished,
 )
 
 

@@ -69,6 +69,12 @@ class Kind(StrEnum):
     PROVEN_EVENTS_DIFFER = "proven_events_differ"
     STATE_PROOF_FAILS = "state_proof_fails"
     PROVEN_STATE_DIFFERS = "proven_state_differs"
+    SHARES_ALTERED = "shares_altered"
+    MASK_SEED_DIFFERS = "mask_seed_differs"
+    MASK_TERM_DIFFERS = "mask_term_differs"
+    ROUND_SPOILT = "round_spoilt"
+    UPDATE_UNMASKED = "update_unmasked"
+    UPDATE_OPEN = "update_open"
     # Warnings from here on.
     EXCLUDED_BUT_READABLE = "excluded_but_readable"
     UPDATE_ZERO = "update_zero"
@@ -84,6 +90,9 @@ class Kind(StrEnum):
     CHALLENGE_POSSIBLE = "challenge_possible"
     CHALLENGE_MISSED = "challenge_missed"
     BALANCE_EXCESS = "balance_excess"
+    SHARES_MISSING = "shares_missing"
+    RELEASE_ALTERED = "release_altered"
+    MASKS_LEFT_ON = "masks_left_on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,9 @@ _PROOFS = "audit.md#proofs"
 _ARITHMETIC = "challenges.md#the-three-proofs"
 _BEYOND = "challenges.md#what-arithmetic-cannot-show"
 _FALLS = "challenges.md#what-follows"
+_MASKS = "secure-aggregation.md#a-masked-round"
+_SECRECY = "secure-aggregation.md#what-it-hides-and-from-whom"
+_SPOILT = "secure-aggregation.md#a-spoilt-round"
 
 
 def _error(text: str, page: str, advice: str) -> Rule:
@@ -138,6 +150,45 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             "The policy document that the ledger names by its SHA-256 can be read by everybody.",
             _BLOBS,
             "Ask the operator to publish the policy document again; then audit again.",
+        ),
+        Kind.SHARES_ALTERED: _error(
+            "Every copy of a participant's sealed shares has the hash that the ledger has.", _MASKS, _REPLACE
+        ),
+        Kind.MASK_SEED_DIFFERS: _error(
+            "Every seed that a posting rests on is the one that its owner committed to.", _MASKS, _WRONG_MODEL
+        ),
+        Kind.MASK_TERM_DIFFERS: _error(
+            "Every term that a posting lists is the mask that its seed gives.", _MASKS, _WRONG_MODEL
+        ),
+        Kind.ROUND_SPOILT: _error(
+            "A posted sum is one of updates: nobody has masked with something else than it said.",
+            _SPOILT,
+            "Do not use this model or any that is built on it; find out who it was, and suspend it.",
+        ),
+        Kind.UPDATE_UNMASKED: _error(
+            "In a masked run every update is published under masks.",
+            _SECRECY,
+            "Tell the participant: whoever has read the store has its update, and its worker does not mask.",
+        ),
+        Kind.UPDATE_OPEN: _error(
+            "Of the two seeds of a participant's masks one is published at most.",
+            _SECRECY,
+            "Tell the participant that its update of this round is known, and ask who released which shares.",
+        ),
+        Kind.SHARES_MISSING: _warning(
+            "A participant's sealed shares can be read for as long as its round may have to be unmasked.",
+            _MASKS,
+            "Where the round is posted nothing depends on them any more; else ask the participant.",
+        ),
+        Kind.RELEASE_ALTERED: _warning(
+            "Released shares are signed by who released them.",
+            _MASKS,
+            "Somebody else wrote them, or its key was rotated since; nothing was unmasked with them unseen.",
+        ),
+        Kind.MASKS_LEFT_ON: _warning(
+            "A masked round that closed is posted in time.",
+            _SPOILT,
+            "The run goes on without the round; where it happens again, the detail names what to look for.",
         ),
         Kind.POLICY_ALTERED: _error(
             "Every copy of the policy document has the SHA-256 that the ledger fixed.", _BLOBS, _REPLACE

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.mask_steps import member_problems, unmasking_problems
 from fl_chain.audit.step_rules import Problem, Walk, differing, problems, unordered
-from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
+from fl_chain.ledger.replay import listed_roots
 from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
     AggregationKind,
     ExclusionReason,
     FallReason,
-    LedgerPolicy,
     Round,
     RoundStatus,
     VoidReason,
@@ -69,6 +69,8 @@ def _(event: e.UpdateSubmitted, walk: Walk) -> Iterator[Problem]:
         yield unordered("the participant had submitted before")
     if current.total_weight + event.weight > history.policy.max_total_weight:
         yield unordered("the round's weight was over its bound")
+    if history.is_masked:
+        yield from member_problems(event, history)
 
 
 @problems.register
@@ -107,13 +109,14 @@ def _(event: e.RoundPosted, walk: Walk) -> Iterator[Problem]:
             event.state_root != ZERO_DIGEST,
         ),
         finalizable_at=(now + policy.challenge_s, event.finalizable_at),
-        number_of_partial_sums=(_sums(current.submissions, policy), len(event.partial_sum_roots)),
+        number_of_partial_sums=(_listed(history, current), len(event.partial_sum_roots)),
     )
+    if history.is_masked:
+        yield from unmasking_problems(event, history.round_masks(event.round))
 
 
-def _sums(submissions: int, policy: LedgerPolicy) -> int:
-    has_sums = submissions > 0 and policy.aggregation is not AggregationKind.RESULT
-    return partial_sum_count(submissions) if has_sums else 0
+def _listed(history: History, current: Round) -> int:
+    return listed_roots(history, current) if current.submissions else 0
 
 
 def _posting_time_problems(event: e.RoundPosted, history: History, current: Round) -> Iterator[Problem]:

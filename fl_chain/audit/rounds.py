@@ -14,6 +14,7 @@ from fl_chain.audit.cohorts import CohortAudit
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.masks import MaskAudit
 from fl_chain.audit.models import ModelShelf
 from fl_chain.audit.results import RoundResult, standing_posting
 from fl_chain.audit.rules import RuleAudit
@@ -54,6 +55,7 @@ class RoundAudit:
         self.models = ModelShelf(history, store)
         self.rules = RuleAudit(history, store)
         self.cohorts = CohortAudit(history, store)
+        self.masks = MaskAudit(history, store)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
 
     def audit(self, round_id: int) -> RoundResult:
@@ -62,6 +64,7 @@ class RoundAudit:
         current, posting = history.rounds[round_id], standing_posting(history, round_id)
         self._statistics.open_round(history.seeds.get(round_id, ZERO_DIGEST))
         result.founded = audit_falls(history, self._store, result, round_id)
+        self.masks.audit(round_id, result)
         if posting is not None:
             self._audit_posting(current, posting, result)
             result.has_model = self.models.model(round_id) is not None
@@ -95,6 +98,7 @@ class RoundAudit:
         self.models.follow(history)
         self.rules.follow(history)
         self.cohorts.follow(history)
+        self.masks.follow(history)
         return not results or self._fetch_bases(results, after=results[-1].round)
 
     def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
@@ -151,6 +155,8 @@ class RoundAudit:
                 and aggregate.state_root == posting.state_root
             )
             self._compare(posting, aggregate, result)
+            if self._history.is_masked:
+                self.masks.audit_sum(posting, aggregate.total, result)
             self._audit_clamped(current, aggregate.clamped, result)
 
     def _derive(
@@ -163,8 +169,9 @@ class RoundAudit:
         excluded = {exclusion.index for exclusion in posting.exclusions}
         weight = sum(one.weight for one in submissions if one.index not in excluded)
         obstacle = "an included update cannot be read"
+        is_unmasked = not self._history.is_masked or self.masks.are_seeds_right(posting, result)
         try:
-            if base is not None:
+            if base is not None and is_unmasked:
                 derived = self.rules.derive(current, base, updates, weight, pool=self._pool)
                 if derived is not None:
                     return derived
@@ -172,6 +179,8 @@ class RoundAudit:
             obstacle = (
                 f"{where}, which this round started from, is not available"
                 if base is None
+                else "what takes the masks off is not right"
+                if not is_unmasked
                 else "the run's rule, or what it carries into this round, is not available"
             )
         except Underivable:
@@ -200,10 +209,15 @@ class RoundAudit:
                 expected=str(len(derived)),
                 actual=str(len(posted)),
             )
+        terms = self._history.round_masks(posting.round).terms
         for position, (expected, actual) in enumerate(zip(derived, posted, strict=False)):
-            result.count(CheckId.PARTIAL_SUMS)
-            what = f"partial sum {position}"
-            _compare_roots(Kind.PARTIAL_SUM_DIFFERS, what, posting, (expected, actual), result)
+            if position < terms:
+                result.count(CheckId.MASKS)
+                what, kind = f"term {position}", Kind.MASK_TERM_DIFFERS
+            else:
+                result.count(CheckId.PARTIAL_SUMS)
+                what, kind = f"partial sum {position - terms}", Kind.PARTIAL_SUM_DIFFERS
+            _compare_roots(kind, what, posting, (expected, actual), result)
         pair = (aggregate.model_root, posting.model_root)
         _compare_roots(Kind.MODEL_DIFFERS, "the model", posting, pair, result)
 

@@ -24,6 +24,7 @@ from fl_chain.records import (
     Posting,
     Round,
 )
+from fl_chain.run.masked_rounds import published_seeds, unmasking_vectors
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.rule import is_selecting, left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
@@ -94,6 +95,10 @@ class RuleAudit:
         quantisation = self._history.policy.quantisation
         if self._history.policy.aggregation is AggregationKind.SUMS:
             return aggregate_round(base, updates, included_weight, quantisation, rule=FEDAVG, pool=pool)
+        if self._history.is_masked:
+            seeds = published_seeds(self._history, current.id, self._history.postings[current.id].poster)
+            terms = unmasking_vectors(self._history, current.id, seeds)
+            return aggregate_round(base, updates, included_weight, quantisation, pool=pool, terms=terms)
         rule, carried = self.rule, self._carried.get(current.base_round)
         if rule is None or carried is None:
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fl_chain.audit import account_steps, round_steps  # noqa: F401 - they register their rules
+from fl_chain.audit import account_steps, mask_steps, round_steps  # noqa: F401 - they register their rules
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.step_rules import Problem, Walk, problems, unordered

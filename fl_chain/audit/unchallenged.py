@@ -11,7 +11,13 @@ from fl_chain.audit.results import standing_posting
 from fl_chain.ledger.history import History
 from fl_chain.records import Posting, RoundStatus
 
-_WRONG = (Kind.UPDATE_OUT_OF_RANGE, Kind.PARTIAL_SUM_DIFFERS, Kind.MODEL_DIFFERS)
+_WRONG = (
+    Kind.UPDATE_OUT_OF_RANGE,
+    Kind.MASK_SEED_DIFFERS,
+    Kind.MASK_TERM_DIFFERS,
+    Kind.PARTIAL_SUM_DIFFERS,
+    Kind.MODEL_DIFFERS,
+)
 _HIDDEN = (
     Kind.SUM_BLOB_MISSING,
     Kind.SUM_BLOB_ALTERED,
@@ -51,7 +57,8 @@ def _audit_challenges(
     if not wrong:
         return
     number, is_hidden = posting.round, bool(kinds.intersection(_HIDDEN))
-    can_be_proven = Kind.UPDATE_OUT_OF_RANGE in wrong or not is_hidden
+    is_on_chain = bool(wrong.intersection((Kind.UPDATE_OUT_OF_RANGE, Kind.MASK_SEED_DIFFERS)))
+    can_be_proven = is_on_chain or not is_hidden
     if _is_in_window(history, posting, now):
         notes.add(
             Kind.CHALLENGE_POSSIBLE,

@@ -7,11 +7,12 @@ from collections.abc import Collection as Indices
 from dataclasses import dataclass
 from functools import partial
 
-from fl_chain.aggregation.quantise import verify_update
+from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.copies import Sought, read_copies
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.masks import audit_secrecy
 from fl_chain.audit.missing import Role
 from fl_chain.audit.observation import Observation
 from fl_chain.audit.statistics import UpdateStatistics
@@ -34,7 +35,7 @@ class Prepared:
     update: Update | None  # None: no copy is good
     error: StoreError | VerificationError | None  # why not
     out_of_range: UpdateOutOfRange | None
-    observation: Observation | None
+    observation: Observation | None  # None as well where the update is under masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class UpdateReader:
         except (StoreError, VerificationError) as error:
             return Prepared(None, error, None, None)
         out_of_range, dimension = None, self.history.definition.dimension
+        if self.history.is_masked:  # its lanes say nothing
+            try:
+                self._verify_bounds(submission, update)
+            except UpdateOutOfRange as error:
+                out_of_range = error
+            return Prepared(update, None, out_of_range, None)
         observation = self.statistics.observe(update.lanes[:dimension])
         bound = self.history.policy.quantisation.clip_lanes * submission.weight
         # Only what may be out of range is looked at again, for which lane it is.
@@ -77,16 +84,20 @@ class UpdateReader:
             return prepared.update
 
         update = self._every_copy(submission, posting, "", read)
-        if update is None or prepared.observation is None:
+        if update is None:
             return None
         size = 64 + update.lanes.nbytes
         notes.blobs.updates += 1
         notes.blobs.bytes += size
         self.has_read(size)
         self._note_bounds(submission, prepared.out_of_range)
-        notes.count(CheckId.UPDATE_FIGURES)
-        self.statistics.add(submission, update.opening.vector_root, prepared.observation)
-        return update.lanes[: self.history.definition.dimension]  # as the sums do
+        lanes = update.lanes[: self.history.definition.dimension]  # as the sums do
+        if prepared.observation is not None:
+            notes.count(CheckId.UPDATE_FIGURES)
+            self.statistics.add(submission, update.opening.vector_root, prepared.observation)
+        else:
+            audit_secrecy(submission, lanes, self.history.policy.quantisation, notes)
+        return lanes
 
     def look_again(self, submission: Submission) -> None:
         """Give an update that was audited before to the statistics once more.
@@ -179,7 +190,10 @@ class UpdateReader:
 
     def _verify_bounds(self, submission: Submission, update: Update) -> None:
         definition, quantisation = self.history.definition, self.history.policy.quantisation
-        verify_update(update.lanes, submission.weight, quantisation, definition.dimension)
+        if self.history.is_masked:
+            verify_masked_update(update.lanes, definition.dimension)
+        else:
+            verify_update(update.lanes, submission.weight, quantisation, definition.dimension)
 
     def _read(self, submission: Submission) -> Update:
         return self.store.read_update(

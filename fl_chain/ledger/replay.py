@@ -296,6 +296,9 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
         included_weight=event.included_weight,
         finalizable_at=event.finalizable_at,
     )
+    if tables.is_masked:
+        seeds = tables.round_masks(event.round).seeds[event.poster]
+        tables.seeds_at_posting[event.round, event.posting_number] = seeds
     tables.postings[event.round] = posting
     tables.all_postings.append(posting)
     tables.update_round(event.round, status=RoundStatus.POSTED, since=event.place.timestamp)

@@ -71,6 +71,7 @@ class Tables:
         memberships: what the masks of a masked run know of each participant.
         fixed_in: the newest round whose survivors an account fixed.
         masks: by round of a masked run.
+        seeds_at_posting: what a masked posting's masks are taken off with, by round and posting number.
     """
 
     definition: RunDefinition
@@ -109,6 +110,7 @@ class Tables:
         self.memberships: dict[Address, Membership] = {}
         self.fixed_in: dict[Address, int] = {}
         self.masks: dict[int, RoundMasks] = {}
+        self.seeds_at_posting: dict[tuple[int, int], tuple[bytes, ...]] = {}
 
     def update_state(self, **changes: Any) -> None:
         """Replace fields of the run's state."""
