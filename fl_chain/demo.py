@@ -27,6 +27,7 @@ from pathlib import Path
 from fl_chain.config import (
     PRIVATE_KEY_VARIABLE,
     WORKER_SECRET_VARIABLE,
+    MaskingSettings,
     PolicySettings,
     RunSettings,
 )
@@ -77,10 +78,17 @@ def _derived(seed: int, role: str) -> bytes:
     return hashlib.sha256(f"fl_chain demo {seed} {role}".encode()).digest()
 
 
-def demo_settings(*, seed: int, rounds: int) -> RunSettings:
-    """Return the settings of the demonstration: five stores, short deadlines, logistic regression."""
+def demo_settings(*, seed: int, rounds: int, is_masked: bool = False) -> RunSettings:
+    """Return the settings of the demonstration: five stores, short deadlines, logistic regression.
+
+    Args:
+        seed: of the run.
+        rounds: models to make.
+        is_masked: hide every single update by secure aggregation.
+    """
     task, model, training = logistic_regression()
     return RunSettings(
+        privacy=MaskingSettings(kind="secagg") if is_masked else None,
         seed=seed,
         task=task,
         model=model,

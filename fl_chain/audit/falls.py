@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fl_chain.aggregation.apply import apply_sum
+from fl_chain.aggregation.challenges import challenges_of
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.audit.checks import CheckId
@@ -136,23 +137,34 @@ class _Derivation:
         Raises:
             StoreError, VerificationError: if a blob that it takes cannot be read.
         """
+        if reason not in challenges_of(self._history.policy.aggregation):
+            return False  # there is no such proof in a run of this kind
         if reason is FallReason.RANGE:
             return any(self._is_out_of_range(one) for one in self._included())
-        posted = self._posting.partial_sum_roots[: self._history.round_masks(self._posting.round).terms]
-        if self._history.is_masked:
-            wrong = self._has_wrong_seed()
-            if reason is FallReason.SEED or wrong:
-                return wrong if reason is FallReason.SEED else None
-            are_wrong = tuple(map(vector_root, self._terms())) != posted
-            if reason is FallReason.MASK or are_wrong:
-                return are_wrong if reason is FallReason.MASK else None
+        first_wrong = self._wrong_masks()
+        if reason in (FallReason.SEED, FallReason.MASK) or first_wrong is not None:
+            # What follows from a wrong seed or a wrong term, nobody has to keep.
+            return first_wrong is reason if first_wrong in (None, reason) else None
         roots, total = self._sums()
-        roots = posted + roots
+        roots = self._listed_terms + roots
         if reason is FallReason.SUM:
             return roots != self._posting.partial_sum_roots
         if roots[-1] != self._posting.partial_sum_roots[-1]:
             return None  # the model is to follow from the posted total, whose lanes nobody has to keep
         return self._applied(total) != self._posting.model_root
+
+    @property
+    def _listed_terms(self) -> tuple[Digest, ...]:
+        return self._posting.partial_sum_roots[: self._history.round_masks(self._posting.round).terms]
+
+    def _wrong_masks(self) -> FallReason | None:
+        """Return what is wrong with seeds, or else with terms; None where nothing is, or the run has none."""
+        if not self._history.is_masked:
+            return None
+        if self._has_wrong_seed():
+            return FallReason.SEED
+        derived = tuple(map(vector_root, self._terms()))
+        return None if derived == self._listed_terms else FallReason.MASK
 
     def _included(self) -> Iterator[Submission]:
         for submission in self._history.submissions[self._posting.round]:

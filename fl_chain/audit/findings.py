@@ -11,7 +11,7 @@ from fl_chain.audit.kinds import RULES, Kind, Severity
 from fl_chain.audit.missing import MissingBlob, by_holder
 from fl_chain.records import Address
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class RoundSummary:
     base_model_root: str | None = None
     partial_sum_roots: list[str] = field(default_factory=list)
     audited: bool = True  # False: its updates, sums and model were taken from the ledger's word
+    terms: int = 0  # roots at the beginning of the list: of what takes a masked round's masks off
 
 
 @dataclass(slots=True)

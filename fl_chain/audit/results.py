@@ -64,6 +64,7 @@ def round_summary(history: History, round_id: int, result: RoundResult | None) -
         base_model_root="0x" + history.model_root(current.base_round).hex(),
         partial_sum_roots=["0x" + root.hex() for root in posting.partial_sum_roots] if posting else [],
         audited=result is not None,
+        terms=history.round_masks(round_id).terms if posting else 0,
     )
 
 

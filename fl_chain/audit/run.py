@@ -32,6 +32,7 @@ from fl_chain.ledger.node import Node
 from fl_chain.ledger.spending import GasUse, gas_table, gas_uses
 from fl_chain.records import Digest, RoundStatus
 from fl_chain.run.keeper import has_ended
+from fl_chain.run.protection import protection
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,7 @@ def _opened_report(ledger: Ledger, history: History, store: Store, from_round: i
             "token": history.token,
             "rule": None,
             "proof_level": None,
+            "protection": protection(history),
             "stores": len(store.urls),
             "ended": has_ended(history, head.timestamp),
         },

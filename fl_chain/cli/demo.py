@@ -42,6 +42,13 @@ class ChainKind(StrEnum):
     ANVIL = "anvil"
 
 
+class Protection(StrEnum):
+    """How the stores hide what they send."""
+
+    NONE = "none"
+    SECAGG = "secagg"
+
+
 @dataclass(slots=True)
 class Scores:
     """AUROC on the common held-out set: of every round's model, and of what it is compared with."""
@@ -52,7 +59,7 @@ class Scores:
     pooled: float | None = None
 
 
-def demo(
+def demo(  # noqa: PLR0917 - one option each
     out: Annotated[Path, typer.Option(help="The folder that everything stays in.")] = Path("runs/demo"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run there.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Models to make.")] = 10,
@@ -60,16 +67,20 @@ def demo(
     chain: Annotated[
         ChainKind, typer.Option(help="The node: fl_chain's own, or anvil, where it is installed.")
     ] = ChainKind.DEVNET,
+    privacy: Annotated[
+        Protection, typer.Option(help="secagg: updates are masked, and only their sums are ever known.")
+    ] = Protection.NONE,
 ) -> None:
     """Run everything on this machine: chain, contract, five workers, aggregator, audit."""
     from fl_chain.data.orange_juice import OWNERS
     from fl_chain.data.orange_juice import TASK as ORANGE_JUICE
     from fl_chain.demo import demo_settings, start_demo
     from fl_chain.learning import Comparison, build_task
+    from fl_chain.run.protection import protection
 
     console = Console()
     started = time.monotonic()
-    settings = demo_settings(seed=seed, rounds=rounds)
+    settings = demo_settings(seed=seed, rounds=rounds, is_masked=privacy is Protection.SECAGG)
     console.print(
         f"Five stores, one model, {rounds} rounds. Each store is a process of its own and keeps its data; "
         f"chain, contract and blobs are real and stay in [bold]{out}[/bold].",
@@ -82,6 +93,7 @@ def demo(
         scores = _follow(console, running, comparison, rounds)
         history = running.run.ledger.sync()
         _print_outcome(console, running, history, scores)
+        console.print(f"privacy: {protection(history)}", highlight=False, soft_wrap=True)
         report = _audit(running, out)
         _write_summary(out, running, scores, seed)
         write_page(out / "audit.html", report.to_json().encode(), run_summary(out))

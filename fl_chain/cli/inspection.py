@@ -64,6 +64,7 @@ def status(
 
 def _status(ledger: Ledger, as_json: bool) -> None:
     from fl_chain.run.keeper import has_ended
+    from fl_chain.run.protection import protection
 
     history, head = ledger.sync(), ledger.head()
     state = history.state
@@ -79,6 +80,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         "models": history.rounds[state.tip].step if state.tip else 0,
         "max_rounds": history.policy.max_rounds,
         "pool_wei": state.pool_wei,
+        "privacy": protection(history),
         "ended": has_ended(history, head.timestamp),
     }
     if as_json:
@@ -86,7 +88,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         return
     console = Console()
     for name, value in summary.items():
-        console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False)
+        console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False, soft_wrap=True)
     table = Table("round", "status", "submissions", "weight", "base", "model", box=None)
     shown = range(max(1, state.latest - 14), state.latest + 1)
     for round_id in shown:

@@ -97,18 +97,22 @@ class Reading:
 
 
 def partial_sums(item: Round) -> tuple[PartialSum, ...]:
-    """Return a posting's partial sums with their places: groups of eight, level by level, the total last."""
+    """Return a posting's partial sums with their places: groups of eight, level by level, the total last.
+
+    In a masked round the terms that take the masks off are summands after the submissions.
+    """
     if not item.partial_sum_roots:
         return ()
-    roots = iter(item.partial_sum_roots)
+    roots = iter(item.partial_sum_roots[item.terms :])
+    summands = item.submissions + item.terms
     return tuple(
         PartialSum(
             level=level,
             first=position * FAN_IN**level + 1,
-            last=min(item.submissions, (position + 1) * FAN_IN**level),
+            last=min(summands, (position + 1) * FAN_IN**level),
             root=next(roots),
         )
-        for level, size in enumerate(level_sizes(item.submissions), 1)
+        for level, size in enumerate(level_sizes(summands), 1)
         for position in range(size)
     )
 

@@ -21,8 +21,8 @@ MOST_NESTING = 16
 MOST_TEXT = 20_000  # characters of one string
 MOST_SCORES = 12  # metrics that a run declares
 MOST_PHASES = 6  # of a round
-VERSION = 3
-OLD_VERSIONS = (1, 2)
+VERSION = 4
+OLD_VERSIONS = (1, 2, 3)
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -73,6 +73,7 @@ class Run(_Part):
     stores: Count
     rule: str | None = None  # of aggregation; None where the policy document does not say
     proof_level: str | None = None  # of that rule
+    protection: Text | None = None  # of single updates
     ended: bool
 
 
@@ -150,6 +151,7 @@ class Round(_Part):
     clamped_lanes: Count | None
     verified: bool
     audited: bool  # False: its updates, sums and model were taken from the ledger's word
+    terms: Count = 0  # roots at the beginning of the list, of what takes masks off
     participants: tuple[Submitted, ...]
     base_model_root: Hash | None = None
     void_reason: Literal["below_quorum", "not_posted", "base_fell"] | None
@@ -260,7 +262,7 @@ class Proofs(_Part):
 class Report(_Part):
     """An audit's report."""
 
-    version: Literal[3]
+    version: Literal[4]
     verdict: Annotated[str, Field(pattern="^(fail|pass( from round [1-9][0-9]{0,17})?)$")]
     from_round: Annotated[int, Field(ge=1, lt=2**63)]  # what is earlier was taken from the ledger's word
     chain: Chain
@@ -297,9 +299,10 @@ class Report(_Part):
                     f"round {item.round} is {item.status} with {'no' if has_model else 'a'} model"
                 )
             sums = len(item.partial_sum_roots)
-            if sums and sums != partial_sum_count(item.submissions):
+            if sums and sums != item.terms + partial_sum_count(item.submissions + item.terms):
                 raise ValueError(
-                    f"round {item.round} lists {sums} partial sums of {item.submissions} submissions"
+                    f"round {item.round} lists {sums} roots, of {item.submissions} submissions and "
+                    f"{item.terms} terms"
                 )
         known = [one.participant for one in self.participants]
         if len(set(known)) != len(known):
