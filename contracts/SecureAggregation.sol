@@ -129,8 +129,9 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         if (_memberships[participant].keyedIn == round) revert KeysAlreadySetUp(round, participant);
 
         SetUp memory own = SetUp(participant, roundKey, keyCommitment, maskCommitment, sharesHash);
-        _ringDigests[round] = _join(round, current, ring, _ringDigests[round], seat, own);
+        _join(round, current, ring, seat, own);
         _rings[round] = ring;
+        _ringDigests[round] = _linked(_ringDigests[round], _setUpDigest(own));
     }
 
     /// @inheritdoc ISecureAggregation
@@ -140,10 +141,12 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
 
         for (uint256 i; i < signed.length && !ring.isComplete; ++i) {
             SetUp memory own = signed[i].setUp;
-            Seat memory seat = _seatOf(_signer(setUpHash(round, signed[i].setUp), signed[i].r, signed[i].vs));
+            bytes32 setUpDigest = _setUpDigest(own);
+            Seat memory seat = _seatOf(_signer(_signedHash(round, setUpDigest), signed[i].r, signed[i].vs));
             bool isOwn = seat.participant == own.participant && seat.barredFrom > round;
             if (!isOwn || _memberships[own.participant].keyedIn == round) continue;
-            digest = _join(round, current, ring, digest, seat, own);
+            _join(round, current, ring, seat, own);
+            digest = _linked(digest, setUpDigest);
         }
 
         _ringDigests[round] = digest;
@@ -279,8 +282,8 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     }
 
     /// @inheritdoc ISecureAggregation
-    function setUpHash(uint32 round, SetUp calldata setUp) public view returns (bytes32) {
-        return keccak256(abi.encodePacked(bytes2(0x1900), address(this), CHAIN_ID, uint64(round), _setUpDigest(setUp)));
+    function setUpHash(uint32 round, SetUp calldata setUp) external view returns (bytes32) {
+        return _signedHash(round, _setUpDigest(setUp));
     }
 
     /// @inheritdoc ISecureAggregation
@@ -358,15 +361,10 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         if (ring.isComplete || block.timestamp >= ring.closeAt) revert KeysClosed(round);
     }
 
-    /// @dev Warning: changes `ring` in memory; the caller stores it, and the digest that it returns.
-    function _join(
-        uint32 round,
-        Round memory current,
-        KeyRing memory ring,
-        bytes32 digest,
-        Seat memory seat,
-        SetUp memory own
-    ) private returns (bytes32) {
+    /// @dev Warning: changes `ring` in memory; the caller stores it, and links the set-up's digest to the ring's.
+    function _join(uint32 round, Round memory current, KeyRing memory ring, Seat memory seat, SetUp memory own)
+        private
+    {
         Membership memory membership = _memberships[own.participant];
         if (!membership.hasIdentityKey) revert NoIdentityKey(own.participant);
         _checkKey(own.roundKey);
@@ -384,8 +382,6 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         emit KeysSetUp(
             round, own.participant, index, own.roundKey, own.keyCommitment, own.maskCommitment, own.sharesHash
         );
-
-        return _linked(digest, _setUpDigest(own));
     }
 
     // ------------------------------------------------------------------ inside: what a posting adds up
@@ -462,6 +458,11 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         uint256 lanes = start >= dimension ? 0 : dimension - start;
         if (lanes == 0) return Chunks.hashOf(new bytes(Chunks.BYTES));
         return Chunks.hashOf(Masks.stream(key, chunk, isNegative, lanes < Chunks.LANES ? lanes : Chunks.LANES));
+    }
+
+    /// @dev What a participant signs: EIP-191, version 0.
+    function _signedHash(uint32 round, bytes32 setUpDigest) private view returns (bytes32) {
+        return keccak256(abi.encodePacked(bytes2(0x1900), address(this), CHAIN_ID, uint64(round), setUpDigest));
     }
 
     function _linked(bytes32 ring, bytes32 setUp) private pure returns (bytes32) {
