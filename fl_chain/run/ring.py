@@ -22,7 +22,7 @@ from fl_chain.errors import LedgerReverted, StoreError, VerificationError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks
+from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, least_survivors
 from fl_chain.masking.keys import identity_private_key, public_key
 from fl_chain.masking.releases import Release
 from fl_chain.masking.setup import (
@@ -89,7 +89,8 @@ class RingMember:
     def may_submit(self, history: History, round_id: int, identity: Address, now: int) -> bool:
         """Return whether a masked update of a participant can be made and submitted at a chain time."""
         masks = history.round_masks(round_id)
-        return identity in masks.members and masks.is_closed(now)
+        is_large_enough = len(masks.keys) >= history.policy.quorum
+        return identity in masks.members and is_large_enough and masks.is_closed(now)
 
     def masked(self, history: History, round_id: int, identity: Address, lanes: Lanes) -> Lanes:
         """Return an update under its masks, for a ring that is closed."""
@@ -186,10 +187,12 @@ class RingMember:
     def _released(self, history: History, round_id: int, identity: Address, when: Digest) -> bool:
         """Release what the survivors of a round call for; return whether anything was written."""
         store, masks = self._parts.store, history.round_masks(round_id)
+        survivors = frozenset(masks.stayed(history.submissions[round_id]))
+        if not self._are_enough(history, round_id, len(survivors)):
+            return False
         if not self._is_remembered(history, round_id, when):
             return False
         shares, missing = {}, []
-        survivors = frozenset(masks.stayed(history.submissions[round_id]))
         for keys in masks.keys:
             try:
                 both = self._shares_of(history, round_id, identity, keys)
@@ -209,6 +212,16 @@ class RingMember:
         store.write_release(blob, SignedRelease(release, signature))
         log.info("round %d: released shares of %d peers", round_id, len(shares))
         return not missing
+
+    def _are_enough(self, history: History, round_id: int, survivors: int) -> bool:
+        """Return whether a sum of so many hides each; the contract fixes no fewer, but nodes may lie."""
+        needed = least_survivors(history.round_masks(round_id), history.policy.quorum)
+        if survivors < needed:
+            self._say(
+                f"round {round_id}: {survivors} survivors are said to be fixed, and it takes {needed}: no "
+                "shares are released; ask another node"
+            )
+        return survivors >= needed
 
     def _is_remembered(self, history: History, round_id: int, when: Digest) -> bool:
         """Remember for which survivors shares of a round are released; return whether it is still these."""

@@ -1,31 +1,188 @@
-"""Whole runs in which nobody sees a single update."""
+"""One run in which nobody sees a single update: all there, one away, liars, and too few to unmask."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pytest
 from consortium import Consortium, policy
 
+from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
+from fl_chain.aggregation.round import aggregate_round
+from fl_chain.audit.kinds import Kind
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.tree import vector_tree
 from fl_chain.config import MaskingSettings
+from fl_chain.data.orange_juice import OWNERS
+from fl_chain.errors import UpdateOutOfRange
+from fl_chain.learning.work import RoundWork
+from fl_chain.ledger.account import Account
 from fl_chain.ledger.history import History
+from fl_chain.masking.masks import Mask, add_masks, native_lanes, self_mask_key, wire_lanes
+from fl_chain.records import FallReason, RoundStatus, VoidReason
+from fl_chain.run.masked_rounds import masking_context, published_seeds, unmasking_vectors
+from fl_chain.run.protection import NONE, protection
+from fl_chain.run.unmasking import joined_seeds
 
-SECAGG = MaskingSettings(kind="secagg")
+LATE = OWNERS[4]
+SUBMITTING = {1: OWNERS, 2: OWNERS[:4]}
 
 
-def is_over(history: History) -> bool:
-    state = history.state
-    return state.tip > 0 and history.rounds[state.tip].step == 2 and state.settled == state.latest
+class MaskedConsortium(Consortium):
+    """A consortium whose aggregator may lie about masks."""
+
+    def post(self, round_id: int, poster: Account, seeds: list[bytes], *, wrong_term: bool = False) -> None:
+        """Post a round by seeds that may be wrong."""
+        ledger = self.run.ledger
+        ledger.deposit_bond(poster, self.policy.bond_wei)
+        ledger.publish_seeds(poster, round_id, seeds)
+        history = self.history
+        submissions, masks = history.submissions[round_id], history.round_masks(round_id)
+        # What a wrong seed gives is as wrong, whoever derives it.
+        right = joined_seeds(history, self.store, round_id)
+        owners = masks.stayed(submissions) + masks.departed(submissions)
+        terms = list(unmasking_vectors(history, round_id, dict(zip(owners, right, strict=True))))
+        if wrong_term:
+            terms[-1] = terms[-1].copy()
+            terms[-1][0] += 1
+        updates = [self.masked_update(one.round, one.index) for one in submissions]
+        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
+        weight = sum(one.weight for one in submissions)
+        made = aggregate_round(base, updates, weight, history.policy.quantisation, terms=terms)
+        for root, hashes in zip(made.partial_sum_roots, made.chunk_hashes, strict=True):
+            self.store.write_sum(root, hashes)
+        self.store.write_model(made.model_root, made.model)
+        ledger.post(
+            poster,
+            round=round_id,
+            digest=history.rounds[round_id].digest,
+            exclusions=[],
+            partial_sum_roots=made.partial_sum_roots,
+            model_root=made.model_root,
+        )
+
+    def masked_update(self, round_id: int, index: int) -> Lanes:
+        """Return a published update."""
+        history = self.history
+        one = history.submissions[round_id][index]
+        return self.store.read_update(
+            one.participant,
+            one.sealed_root,
+            history.definition.dimension,
+            run=history.run,
+            round=round_id,
+        ).lanes
+
+    def plain_update(self, round_id: int, owner: str) -> Lanes:
+        """Return what a store's worker trains, before it is masked."""
+        history, quantisation = self.history, self.history.policy.quantisation
+        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
+        values = model_values(base, quantisation.fraction_bits)
+        trained = self.workers[owner]._parts.learner.train(
+            values, round_id=history.rounds[round_id].step, work=RoundWork()
+        )
+        return quantise_update(trained.values, values, trained.n_examples, quantisation)
 
 
-def test_a_masked_run_makes_the_model_of_the_plain_run_and_passes_its_audit(tmp_path: Path) -> None:
-    # The same resolution for both: a masked run leaves room for noise to show.
-    chosen = policy(rounds=2, scale_bits=15)
-    masked = Consortium(tmp_path / "masked", privacy=SECAGG, policy=chosen)
-    masked.work_until(is_over)
-    plain = Consortium(tmp_path / "plain", policy=chosen)
-    plain.work_until(is_over)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaskedConsortium]:
+    folder: Path = tmp_path_factory.mktemp("masked")
+    run = MaskedConsortium(folder, policy=policy(rounds=3), privacy=MaskingSettings(kind="secagg"))
+    run.work_until(lambda history: 2 in history.rounds)
+    # Round 2: one is away after its keys are set up; then two postings lie before one is right.
+    run.work_until(lambda history: len(history.round_masks(2).keys) == 5)
+    run.work_until(lambda history: history.rounds[2].status is RoundStatus.CLOSED, SUBMITTING[2])
+    run.workers = {owner: run.workers[owner] for owner in SUBMITTING[2]}
+    run.workers[LATE] = run.worker(LATE)
+    people = SUBMITTING[2]
+    run.work_until(lambda history: history.round_masks(2).exclusions is not None, people)
+    while run.work(people, with_aggregator=False):
+        pass
+    seeds = joined_seeds(run.history, run.store, 2)
+    run.post(2, run.aggregator_account, [*seeds[:-1], bytes(16)])
+    run.work_until(lambda history: len(history.fallen) == 1, people, with_aggregator=False)
+    run.post(2, run.account("second"), seeds, wrong_term=True)
+    run.work_until(lambda history: len(history.fallen) == 2, people, with_aggregator=False)
+    run.post(2, run.account("third"), seeds)
+    # The last round: two are away, and three cannot put the seed of one of them together.
+    run.work_until(
+        lambda history: history.rounds[history.state.latest].status is RoundStatus.OPEN, people[:1]
+    )
+    last = run.history.state.latest
+    run.work_until(lambda history: len(history.round_masks(last).keys) == 1, (LATE,), with_aggregator=False)
+    run.work_until(lambda history: len(history.round_masks(last).keys) == 5, people, with_aggregator=False)
+    run.work_until(lambda history: history.rounds[last].status is RoundStatus.VOID, people[:3], pause_s=20.0)
+    yield run
+    run.chain.close()
 
-    roots = [
-        [one.postings[number].model_root for number in (1, 2)] for one in (masked.history, plain.history)
-    ]
-    assert roots[0] == roots[1]
-    report = masked.audit()
+
+@pytest.mark.parametrize("round_id", [1, 2])
+def test_the_model_is_that_of_the_plain_updates(run: MaskedConsortium, round_id: int) -> None:
+    history = run.history
+    owner_of = {run.address(owner): owner for owner in OWNERS}
+    submissions = history.submissions[round_id]
+    assert {owner_of[one.participant] for one in submissions} == set(SUBMITTING[round_id])
+    plain = [run.plain_update(round_id, owner_of[one.participant]) for one in submissions]
+    base = run.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
+    weight = sum(one.weight for one in submissions)
+    made = aggregate_round(base, plain, weight, history.policy.quantisation)
+    assert made.model_root == history.postings[round_id].model_root
+
+
+def test_the_audit_passes_and_names_what_ran(run: MaskedConsortium) -> None:
+    report = run.audit()
     assert report.verdict == "pass", report.findings
+    assert report.run["protection"] == protection(run.history) != NONE
+    assert report.checks["masks"] > 0
+    assert report.checks["secrecy"] > 0
+    assert report.proofs["state"]["whole_storage"]
+    assert [item.round for item in report.rounds if item.verified] == [1, 2]
+
+
+def test_wrong_seeds_and_terms_were_challenged_rightly(run: MaskedConsortium) -> None:
+    assert [one.reason for one in run.history.fallen] == [FallReason.SEED, FallReason.MASK]
+    (second,) = [item for item in run.audit().rounds if item.round == 2]
+    assert [one.founded for one in second.fallen] == [True, True]
+
+
+def test_a_round_that_too_few_can_unmask_is_void_and_says_why(run: MaskedConsortium) -> None:
+    (void,) = [number for number, why in run.history.voids.items() if why is VoidReason.NOT_POSTED]
+    (warning,) = [one for one in run.audit().warnings if one.kind is Kind.MASKS_LEFT_ON]
+    assert warning.round == void
+    assert "takes 4 shares, and 3 are released" in warning.detail
+
+
+def test_nothing_about_an_update_follows_from_ledger_and_store(run: MaskedConsortium) -> None:
+    """Whatever is public is taken off an update: what is left is as random as before."""
+    history = run.history
+    for round_id in history.rounds:
+        context, masks = masking_context(history, round_id), history.round_masks(round_id)
+        for one in history.submissions[round_id]:
+            if not run.store.has_update(one.participant, one.sealed_root):
+                continue
+            lanes = native_lanes(run.masked_update(round_id, one.index))
+            for poster in masks.seeds:
+                seed = published_seeds(history, round_id, poster)[one.participant]
+                opened = lanes.copy()
+                add_masks(opened, [Mask(self_mask_key(seed, context, one.participant), is_negative=True)])
+                assert is_noise(wire_lanes(opened), one.weight, history)
+            assert is_noise(wire_lanes(lanes), one.weight, history)
+
+
+def is_noise(lanes: Lanes, weight: int, history: History) -> bool:
+    try:
+        verify_update(lanes, weight, history.policy.quantisation, history.definition.dimension)
+    except UpdateOutOfRange:
+        return len(np.unique(lanes)) == lanes.size
+    return False
+
+
+def test_every_term_is_in_the_store(run: MaskedConsortium) -> None:
+    history = run.history
+    poster = history.postings[1].poster
+    listed = history.postings[1].partial_sum_roots[: history.round_masks(1).terms]
+    derived = unmasking_vectors(history, 1, published_seeds(history, 1, poster))
+    for root, lanes in zip(listed, derived, strict=True):
+        assert run.store.read_sum(root, history.definition.dimension) == vector_tree(lanes).chunk_hashes
