@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
-from fl_chain.errors import ConfigError, LedgerReverted, StoreError, VerificationError
+from fl_chain.errors import ConfigError, LedgerReverted, SpoiltRound, StoreError, VerificationError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import absentees, least_survivors
-from fl_chain.records import Exclusion, Round, RoundStatus
+from fl_chain.records import Digest, Exclusion, Round, RoundStatus
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.masked_rounds import published_seeds, wrong_seeds
 from fl_chain.run.models import ModelChain
@@ -66,6 +66,7 @@ class Aggregator:
         self._reader = RoundReader(parts.ledger.sync(), parts.store)
         self._models = parts.models or ModelChain(self._reader)
         self._said = ""
+        self._spoilt: set[Digest] = set()
 
     def step(self) -> bool:
         """Do what is due next, at most one thing.
@@ -95,6 +96,7 @@ class Aggregator:
         if (
             current is None
             or current.status is not RoundStatus.CLOSED
+            or current.digest in self._spoilt
             or not self._may_post(history, current)
         ):
             return False
@@ -107,6 +109,10 @@ class Aggregator:
                 return False
             aggregate = self._aggregated(history, current, exclusions)
             self._publish(aggregate)
+        except SpoiltRound as error:
+            self._spoilt.add(current.digest)  # nothing that may yet come changes it
+            self._say_once(f"round {current.id} ends without a model: {error}")
+            return False
         except (StoreError, VerificationError, ConfigError) as error:
             self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
             return False

@@ -249,7 +249,13 @@ CHECKS: tuple[Check, ...] = (
         "published seeds, posted terms and masked sums, derived again",
         "What was taken off the sum is what participants put on, and nothing else.",
         "the run is not masked, or no posting stands",
-        (Kind.MASK_SEED_DIFFERS, Kind.MASK_TERM_DIFFERS, Kind.ROUND_SPOILT, Kind.MASKS_LEFT_ON),
+        (
+            Kind.MASK_SEED_DIFFERS,
+            Kind.MASK_TERM_DIFFERS,
+            Kind.ROUND_SPOILT,
+            Kind.MASKS_LEFT_ON,
+            Kind.PARTICIPANT_SPOILS,
+        ),
     ),
     Check(
         CheckId.SECRECY,

@@ -93,6 +93,7 @@ class Kind(StrEnum):
     SHARES_MISSING = "shares_missing"
     RELEASE_ALTERED = "release_altered"
     MASKS_LEFT_ON = "masks_left_on"
+    PARTICIPANT_SPOILS = "participant_spoils"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,11 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             "A masked round that closed is posted in time.",
             _SPOILT,
             "The run goes on without the round; where it happens again, the detail names what to look for.",
+        ),
+        Kind.PARTICIPANT_SPOILS: _warning(
+            "A participant masks its updates as the keys say that it set up.",
+            _SPOILT,
+            "Ask it what its worker does, and suspend it: `fl-chain operator suspend`.",
         ),
         Kind.POLICY_ALTERED: _error(
             "Every copy of the policy document has the SHA-256 that the ledger fixed.", _BLOBS, _REPLACE

@@ -18,8 +18,9 @@ from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import least_survivors, seeds_by_owner
 from fl_chain.masking.unmasking import SeedKind, committed_kind, is_of_round_key
-from fl_chain.records import Address, Posting, Quantisation, RoundStatus, Submission, VoidReason
+from fl_chain.records import Address, Posting, Quantisation, Submission, VoidReason
 from fl_chain.run.masked_rounds import masking_context, release_blob, verify_sum, wrong_seeds
+from fl_chain.run.recovery import Recovery, is_noise, key_spoiler
 from fl_chain.run.unmasking import joined_seeds
 from fl_chain.store import Store
 
@@ -189,25 +190,32 @@ def unmasked_reason(history: History, store: Store, round_id: int) -> str:
         except (StoreError, VerificationError) as error:
             return f"its masks could not be taken off: {error}"
         return "its seeds can be put together, and nobody published them"
-    return _spoilt_reason(history, round_id)
+    return _unposted_reason(history, store, round_id)
 
 
-def _spoilt_reason(history: History, round_id: int) -> str:
+def _unposted_reason(history: History, store: Store, round_id: int) -> str:
+    """Return why a round whose seeds were published was not posted."""
     masks, submissions = history.round_masks(round_id), history.submissions[round_id]
-    context = masking_context(history, round_id)
-    for poster in masks.seeds:
-        for owner, seed in seeds_by_owner(masks, poster, submissions):
-            keys = masks.by_member[owner]
-            is_key = committed_kind(keys, seed) is SeedKind.KEY
-            if is_key and not is_of_round_key(keys, seed, context):
-                return f"{owner} published a round key that is not of its seed, and has spoilt it: suspend it"
-    return (
-        "its seeds were published and nobody posted: its sum was noise, since a participant did not mask as "
-        "it said, or its aggregator stopped; docs/secure-aggregation.md says how to find out"
-    )
+    spoiler = key_spoiler(history, round_id)
+    if spoiler is not None:
+        return f"{spoiler} published a round key that is not of its seed: suspend it"
+    try:
+        if is_noise(history, store, round_id):
+            stayed = ", ".join(masks.stayed(submissions))
+            return f"its sum is noise, since one of these has not masked as it said: {stayed}"
+    except (StoreError, VerificationError) as error:
+        return f"its seeds were published, and whether its sum is noise cannot be seen: {error}"
+    return "its seeds were published, its sum is right, and nobody posted it"
 
 
-def is_masked_void(history: History, round_id: int) -> bool:
-    """Return whether a masked round ended because its masks were not taken off."""
-    is_void = history.rounds[round_id].status is RoundStatus.VOID
-    return history.is_masked and is_void and history.voids.get(round_id) is VoidReason.NOT_POSTED
+def audit_spoilers(history: History, store: Store, notes: Collection) -> None:
+    """Name who has spoilt rounds, where the rounds tell."""
+    if not history.is_masked:
+        return
+    notes.count(CheckId.MASKS)
+    for who in sorted(Recovery(store).suspicion(history).named):
+        notes.add(
+            Kind.PARTICIPANT_SPOILS,
+            "rounds with it were spoilt and one without it was posted, or its round key was not of its seed",
+            participant=who,
+        )

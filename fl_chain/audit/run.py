@@ -14,7 +14,7 @@ from fl_chain.audit.documents import audit_documents
 from fl_chain.audit.findings import AuditReport, Collection
 from fl_chain.audit.fingerprints import round_fingerprints
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
-from fl_chain.audit.masks import audit_seeds
+from fl_chain.audit.masks import audit_seeds, audit_spoilers
 from fl_chain.audit.money import audit_lost_bonds, audit_rewards
 from fl_chain.audit.nodes import audit_other_node, common_block
 from fl_chain.audit.results import RoundResult, round_summary, standing_posting
@@ -96,6 +96,7 @@ def audit_run(
         audit_seeds(history, events, report)
         rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
         rounds.audit(round_fingerprints(history, events))
+        audit_spoilers(history, store, report)
         audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
         audit_rewards(history, report)
         audit_lost_bonds(history, report)

@@ -38,6 +38,7 @@ from fl_chain.records import Address, Digest, PublishedKeys, Round, RoundStatus,
 from fl_chain.run.durable import make_folder, write_durably
 from fl_chain.run.keeper import active_round
 from fl_chain.run.masked_rounds import masking_context, release_blob, round_occasion
+from fl_chain.run.recovery import Recovery
 from fl_chain.run.transactions import TransactionOutbox
 from fl_chain.store import SignedRelease, Store
 
@@ -67,6 +68,7 @@ class RingMember:
         self._parts = parts
         self._identity_key = identity_private_key(parts.secret, parts.ledger.run)
         self._folder = parts.folder / "masks"
+        self._recovery = Recovery(parts.store)
         self._refused: set[Digest] = set()
         self._due_at: dict[Digest, float] = {}  # monotonic seconds
         self._said = ""
@@ -121,6 +123,12 @@ class RingMember:
         masks = history.round_masks(current.id)
         now = self._parts.ledger.head().timestamp
         if Digest(context.digest()) in self._refused or not _can_join(history, current, masks, identity, now):
+            return False
+        if identity not in self._recovery.members(history, current.id):
+            self._say(
+                f"round {current.id}: stays out of it, to find out who spoils rounds: "
+                "docs/secure-aggregation.md"
+            )
             return False
         receivers = self._receivers(history, current, identity, now)
         if receivers is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from fl_chain.masking.masks import Mask, add_masks, native_lanes, self_mask_key,
 from fl_chain.records import FallReason, RoundStatus, VoidReason
 from fl_chain.run.masked_rounds import masking_context, published_seeds, unmasking_vectors
 from fl_chain.run.protection import NONE, protection
+from fl_chain.run.recovery import Recovery
 from fl_chain.run.unmasking import joined_seeds
 
 LATE = OWNERS[4]
@@ -186,3 +188,28 @@ def test_every_term_is_in_the_store(run: MaskedConsortium) -> None:
     derived = unmasking_vectors(history, 1, published_seeds(history, 1, poster))
     for root, lanes in zip(listed, derived, strict=True):
         assert run.store.read_sum(root, history.definition.dimension) == vector_tree(lanes).chunk_hashes
+
+
+# ---------------------------------------------------------------------- a participant that spoils rounds
+
+
+def test_a_spoiler_is_noticed_left_out_and_named(tmp_path: Path) -> None:
+    """One store's worker masks with something else than it said, in every round that it is in."""
+    run = MaskedConsortium(tmp_path, policy=policy(rounds=3), privacy=MaskingSettings(kind="secagg"))
+    spoiler = run.workers[LATE]._ring
+    honestly = spoiler.masked
+
+    def spoilt(*arguments: Any) -> Lanes:
+        return honestly(*arguments)[::-1].copy()
+
+    spoiler.masked = spoilt  # type: ignore[method-assign]
+    run.work_until(lambda history: 1 in history.voids, pause_s=40.0)
+    (warning,) = [one for one in run.audit().warnings if one.kind is Kind.MASKS_LEFT_ON]
+    assert "its sum is noise" in warning.detail
+    recovery = Recovery(run.store)
+    assert recovery.suspicion(run.history).suspects == set(map(run.address, OWNERS))
+    run.work_until(lambda history: bool(recovery.suspicion(history).named), pause_s=40.0)
+    assert recovery.suspicion(run.history).named == {run.address(LATE)}
+    (named,) = [one for one in run.audit().warnings if one.kind is Kind.PARTICIPANT_SPOILS]
+    assert named.participant == run.address(LATE)
+    run.chain.close()
