@@ -19,6 +19,7 @@ from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import absentees, least_survivors
 from fl_chain.records import Digest, Exclusion, Round, RoundStatus
 from fl_chain.run.keeper import active_round, has_ended
+from fl_chain.run.key_gathering import KeyGathering
 from fl_chain.run.masked_rounds import published_seeds, wrong_seeds
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
@@ -38,6 +39,7 @@ _OVERTAKEN = (
     "NotYourTurn",
     "DeadlinePassed",
     "Barred",
+    "KeysClosed",
     "SurvivorsAlreadyFixed",
     "SurvivorsNotFixed",
 )
@@ -65,6 +67,7 @@ class Aggregator:
         self._payout = Payout(parts.ledger, parts.account, self._transactions)
         self._reader = RoundReader(parts.ledger.sync(), parts.store)
         self._models = parts.models or ModelChain(self._reader)
+        self._keys = KeyGathering(parts.store, parts.ledger.verifier)
         self._said = ""
         self._spoilt: set[Digest] = set()
 
@@ -81,7 +84,12 @@ class Aggregator:
         history = self._parts.ledger.sync()
         if not history.has_begun:  # the deployment itself waits for its confirmations
             return False
-        return self._post(history) or self._patience.step(history) or self._take_out(history)
+        return (
+            self._bring_keys(history)
+            or self._post(history)
+            or self._patience.step(history)
+            or self._take_out(history)
+        )
 
     def is_done(self) -> bool:
         """Return whether the run has ended and nothing of this account is left in it."""
@@ -120,6 +128,24 @@ class Aggregator:
         return self._send(history, current, exclusions, aggregate)
 
     # ------------------------------------------------------------------ masks
+
+    def _bring_keys(self, history: History) -> bool:
+        """Bring the keys that participants of a masked round have signed, once all of them are there."""
+        current = active_round(history)
+        if not history.is_masked or current is None or current.status is not RoundStatus.OPEN:
+            return False
+        now = self._parts.ledger.head().timestamp
+        waiting = self._keys.waiting(history, current, now)
+        if not waiting:
+            return False
+        ledger, account = self._parts.ledger, self._parts.account
+        return self._sent(
+            current,
+            f"keys of {len(waiting)} participants for round {current.id}",
+            lambda: ledger.set_up_keys_of(
+                account, current.id, [(one.keys, one.signature) for one in waiting]
+            ),
+        )
 
     def _unmask(self, history: History, current: Round) -> bool:
         """Fix the survivors of a masked round, then publish the seeds; return whether anything was sent.

@@ -193,6 +193,19 @@ class LedgerCalls(ABC):
         commitments = (keys.key_commitment, keys.mask_commitment, keys.shares_hash)
         return self._mask(account, "setUpKeys", round_id, keys.round_key, *commitments)
 
+    def set_up_keys_of(
+        self, account: Account, round_id: int, signed: Sequence[tuple[PublishedKeys, bytes]]
+    ) -> Receipt:
+        """Bring keys that participants have signed, as if each had called `set_up_keys`.
+
+        Args:
+            account: anyone's.
+            round_id: the open round.
+            signed: keys, each with the signature of its participant, 65 bytes.
+        """
+        joined = [(astuple(keys), *_short(signature)) for keys, signature in signed]
+        return self._mask(account, "setUpKeysOf", round_id, joined, set_ups=len(joined))
+
     def fix_survivors(
         self,
         account: Account,
@@ -327,6 +340,12 @@ class LedgerCalls(ABC):
     def _mask(self, account: Account, name: str, *arguments: Any, **items: int) -> Receipt:
         data = masks_abi().functions[name].encode(arguments)
         return account.send(self.verifier, data, gas=gas_limit(name, data_bytes=len(data), **items))
+
+
+def _short(signature: bytes) -> tuple[bytes, bytes]:
+    """Return a signature in two words: the parity in the highest bit of s (EIP-2098)."""
+    s, parity = int.from_bytes(signature[32:64], "big"), signature[64]
+    return signature[:32], (s | parity << 255).to_bytes(32, "big")
 
 
 def challenge_call(proof: Proof, round_id: int) -> bytes:

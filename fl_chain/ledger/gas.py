@@ -13,6 +13,7 @@ _OPENING_GAS = 250_000  # a call may settle one round and open the next
 _PER_BYTE_GAS = 40  # EIP-7623's floor for a byte that is not zero
 _PER_EXCLUSION_GAS = 12_000
 _PER_MEMBER_GAS = 12_000  # of a masked round's ring: an absentee is looked up, a seed is hashed
+_PER_SET_UP_GAS = 80_000  # of a participant's keys of a masked round
 _PER_CLAIM_GAS = 60_000
 _PER_ROUND_GAS = 80_000
 
@@ -36,7 +37,14 @@ _CONSTANT_GAS = {
 
 
 def gas_limit(
-    call: str, *, data_bytes: int = 0, exclusions: int = 0, claims: int = 0, rounds: int = 0, members: int = 0
+    call: str,
+    *,
+    data_bytes: int = 0,
+    exclusions: int = 0,
+    claims: int = 0,
+    rounds: int = 0,
+    members: int = 0,
+    set_ups: int = 0,
 ) -> int:
     """Return a gas limit for a call of the ledger.
 
@@ -47,7 +55,8 @@ def gas_limit(
         claims: rewards that are claimed.
         rounds: that may become final, or void with a posting that falls.
         members: of a masked round's ring.
+        set_ups: keys that are brought to one.
     """
     items = exclusions * _PER_EXCLUSION_GAS + claims * _PER_CLAIM_GAS + rounds * _PER_ROUND_GAS
-    items += members * _PER_MEMBER_GAS
+    items += members * _PER_MEMBER_GAS + set_ups * _PER_SET_UP_GAS
     return _CONSTANT_GAS.get(call, DEFAULT_GAS) + data_bytes * _PER_BYTE_GAS + items

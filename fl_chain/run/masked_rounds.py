@@ -8,6 +8,7 @@ import numpy as np
 
 from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.encoding import u64
 from fl_chain.commitment.proofs import Departed, ExcludedSubmission, PostedMasks
 from fl_chain.errors import SpoiltRound, VerificationError
 from fl_chain.ledger.history import History
@@ -17,8 +18,8 @@ from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.releases import occasion
 from fl_chain.masking.setup import set_up_digest
 from fl_chain.masking.unmasking import UnmaskingTerm, committed_kind, ring_terms, seed_to_release, term_lanes
-from fl_chain.records import Address, Digest, Quantisation
-from fl_chain.store import ReleaseBlob, SignedRelease
+from fl_chain.records import Address, Digest, PublishedKeys, Quantisation
+from fl_chain.store import ReleaseBlob, SetUpBlob, SignedRelease, SignedSetUp
 
 
 def masking_context(history: History, round_id: int) -> MaskingContext:
@@ -110,6 +111,31 @@ def release_blob(history: History, round_id: int, holder: Address) -> ReleaseBlo
             raise VerificationError(f"a release of {holder} is signed by {actual} instead of {signer}")
 
     return ReleaseBlob(holder, when, verify)
+
+
+def set_up_content(history: History, round_id: int, keys: PublishedKeys) -> bytes:
+    """Return what a participant signs of its keys of a round, for somebody else to bring to the ledger."""
+    number, chain = u64(round_id, "the round"), u64(history.run.chain_id, "the chain id")
+    return chain + number + set_up_digest(keys)
+
+
+def set_up_blob(history: History, round_id: int, participant: Address, masks: Address) -> SetUpBlob:
+    """Return which blob has the keys that a participant signed for a round.
+
+    Args:
+        history: of the run.
+        round_id: the round.
+        participant: who signed.
+        masks: the contract that holds the run's keys.
+    """
+    signer = history.participants[participant].signer
+
+    def verify(signed: SignedSetUp) -> None:
+        actual = signer_for(masks, set_up_content(history, round_id, signed.keys), signed.signature)
+        if actual != signer:
+            raise VerificationError(f"a set-up of {participant} is signed by {actual} instead of {signer}")
+
+    return SetUpBlob(participant, Digest(masking_context(history, round_id).digest()), verify)
 
 
 def posted_masks(history: History, round_id: int, poster: Address) -> PostedMasks:

@@ -37,10 +37,16 @@ from fl_chain.masking.unmasking import masked, seed_to_release
 from fl_chain.records import Address, Digest, PublishedKeys, Round, RoundStatus, address
 from fl_chain.run.durable import make_folder, write_durably
 from fl_chain.run.keeper import active_round
-from fl_chain.run.masked_rounds import masking_context, release_blob, round_occasion
+from fl_chain.run.masked_rounds import (
+    masking_context,
+    release_blob,
+    round_occasion,
+    set_up_blob,
+    set_up_content,
+)
 from fl_chain.run.recovery import Recovery
 from fl_chain.run.transactions import TransactionOutbox
-from fl_chain.store import SignedRelease, Store
+from fl_chain.store import SignedRelease, SignedSetUp, Store, WriteState
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +98,13 @@ class RingMember:
         """Return whether a masked update of a participant can be made and submitted at a chain time."""
         masks = history.round_masks(round_id)
         is_large_enough = len(masks.keys) >= history.policy.quorum
-        return identity in masks.members and is_large_enough and masks.is_closed(now)
+        if identity not in masks.members or not is_large_enough or not masks.is_closed(now):
+            return False
+        # With the last of those who are expected the round closes: whoever comes back goes first.
+        is_patient = now < history.rounds[round_id].since + history.policy.submission_s // 2
+        return (
+            not is_patient or identity in _returning(history, round_id) or not _is_awaiting(history, round_id)
+        )
 
     def masked(self, history: History, round_id: int, identity: Address, lanes: Lanes) -> Lanes:
         """Return an update under its masks, for a ring that is closed."""
@@ -119,27 +131,22 @@ class RingMember:
         current = active_round(history)
         if current is None or current.status is not RoundStatus.OPEN:
             return False
-        context = masking_context(history, current.id)
-        masks = history.round_masks(current.id)
         now = self._parts.ledger.head().timestamp
-        if Digest(context.digest()) in self._refused or not _can_join(history, current, masks, identity, now):
-            return False
-        if identity not in self._recovery.members(history, current.id):
-            self._say(
-                f"round {current.id}: stays out of it, to find out who spoils rounds: "
-                "docs/secure-aggregation.md"
-            )
+        if not self._is_wanted(history, current, identity, now):
             return False
         receivers = self._receivers(history, current, identity, now)
         if receivers is None:
             return False
+        context = masking_context(history, current.id)
         secrets = self._secrets(history, current.id, identity)
         own = key_set_up(secrets, self._identity_key, context, identity, receivers)
         keys = own.published()
         try:
             self._parts.store.write_shares(identity, keys.shares_hash, own.sealed)
+            if now < _own_way_at(history, current):
+                return self._is_signed(history, current, keys)
         except StoreError as error:
-            self._say(f"round {current.id}: sealed shares are not stored yet: {error}")
+            self._say(f"round {current.id}: keys are not stored yet: {error}")
             return False
         ledger, account = self._parts.ledger, self._parts.account
         is_sent = self._sent(
@@ -153,6 +160,31 @@ class RingMember:
             self._refused.add(Digest(context.digest()))
         return is_sent
 
+    def _is_wanted(self, history: History, current: Round, identity: Address, now: int) -> bool:
+        """Return whether this participant is to set up keys for a round that is open."""
+        context = Digest(masking_context(history, current.id).digest())
+        masks = history.round_masks(current.id)
+        if context in self._refused or not _can_join(history, current, masks, identity, now):
+            return False
+        if identity in self._recovery.members(history, current.id):
+            return True
+        self._say(
+            f"round {current.id}: stays out of it, to find out who spoils rounds: docs/secure-aggregation.md"
+        )
+        return False
+
+    def _is_signed(self, history: History, current: Round, keys: PublishedKeys) -> bool:
+        """Sign keys for the aggregator, which brings everybody's at once; return whether they were written.
+
+        Raises:
+            StoreError: if the store does not take them.
+        """
+        ledger, account = self._parts.ledger, self._parts.account
+        signature = account.sign_for(ledger.verifier, set_up_content(history, current.id, keys))
+        blob = set_up_blob(history, current.id, keys.participant, ledger.verifier)
+        outcomes = self._parts.store.write_set_up(blob, SignedSetUp(keys, signature))
+        return any(one.state is WriteState.WRITTEN for one in outcomes)
+
     def _receivers(
         self, history: History, current: Round, identity: Address, now: int
     ) -> Mapping[Address, bytes] | None:
@@ -162,7 +194,7 @@ class RingMember:
             content = path.read_bytes()
             chosen = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
             return {who: history.identity_keys[who] for who in chosen if who in history.identity_keys}
-        expected = _expected(history, current, identity)
+        expected = [who for who in expected_participants(history, current) if who != identity]
         known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
         is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
         if len(known) + 1 < history.policy.quorum or (len(known) < len(expected) and is_patient):
@@ -291,15 +323,29 @@ def _can_join(history: History, current: Round, masks: RoundMasks, identity: Add
     )
 
 
-def _expected(history: History, current: Round, identity: Address) -> list[Address]:
-    """Return the other participants whom a round expects."""
+def _returning(history: History, round_id: int) -> list[Address]:
+    """Return the members of a round's ring whom the round does not expect."""
+    members = history.round_masks(round_id).members
+    return [who for who in members if not history.memberships[who].is_awaited]
+
+
+def _is_awaiting(history: History, round_id: int) -> bool:
+    """Return whether somebody has yet to submit who came back to a round's ring."""
+    there = {one.participant for one in history.submissions[round_id]}
+    return not there.issuperset(_returning(history, round_id))
+
+
+def _own_way_at(history: History, current: Round) -> int:
+    """Return the chain time from which on a participant brings its keys itself."""
+    return current.since + history.policy.submission_s // KEYS_SHARE * 3 // 4
+
+
+def expected_participants(history: History, current: Round) -> list[Address]:
+    """Return the participants whom an open round expects."""
     return sorted(
         who
         for who, one in history.participants.items()
-        if who != identity
-        and one.registered
-        and current.id < one.barred_from
-        and one.last_seen >= current.last_closed
+        if one.registered and current.id < one.barred_from and one.last_seen >= current.last_closed
     )
 
 

@@ -1,7 +1,7 @@
 """Content-addressed blobs on a list of fsspec URLs, checked on every read."""
 
 from fl_chain.store.blobs import Update
-from fl_chain.store.mask_blobs import ReleaseBlob, SignedRelease
+from fl_chain.store.mask_blobs import ReleaseBlob, SetUpBlob, SignedRelease, SignedSetUp
 from fl_chain.store.replicas import Copy, CopyState, WriteOutcome, WriteState
 from fl_chain.store.store import Store
 
@@ -9,7 +9,9 @@ __all__ = [
     "Copy",
     "CopyState",
     "ReleaseBlob",
+    "SetUpBlob",
     "SignedRelease",
+    "SignedSetUp",
     "Store",
     "Update",
     "WriteOutcome",

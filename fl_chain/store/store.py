@@ -17,7 +17,14 @@ from fl_chain.store.blobs import (
     UpdateBlob,
     update_path,
 )
-from fl_chain.store.mask_blobs import ReleaseBlob, SharesBlob, SignedRelease, release_path
+from fl_chain.store.mask_blobs import (
+    ReleaseBlob,
+    SetUpBlob,
+    SharesBlob,
+    SignedRelease,
+    SignedSetUp,
+    release_path,
+)
 from fl_chain.store.replicas import Copy, Replicas, WriteOutcome
 
 
@@ -163,6 +170,14 @@ class Store:
     def sum_copies(self, root: Digest, dimension: int) -> tuple[Copy, ...]:
         """Check each copy of a partial sum's chunk hashes."""
         return self._replicas.copies(SumBlob(root, dimension))
+
+    def write_set_up(self, blob: SetUpBlob, signed: SignedSetUp) -> tuple[WriteOutcome, ...]:
+        """Put the keys that a participant signed for a round."""
+        return self._replicas.write(blob, signed)
+
+    def read_set_up(self, blob: SetUpBlob) -> SignedSetUp:
+        """Return the keys that a participant signed for a round."""
+        return self._replicas.read(blob)
 
     def write_shares(
         self, participant: Address, shares_hash: Digest, sealed: Mapping[Address, bytes]
