@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from challenge_vectors import challenges
+from masking_vectors import masking
 from plain_protocol import (
     CHUNK_LANES,
     FAN_IN,
@@ -242,7 +243,12 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are")
     arguments = parser.parse_args()
     stale = []
-    made = {"commitment.json": commitment(), "proofs.json": proofs(), "challenges.json": challenges()}
+    made = {
+        "commitment.json": commitment(),
+        "proofs.json": proofs(),
+        "challenges.json": challenges(),
+        "masking.json": masking(),
+    }
     for name, content in made.items():
         path = arguments.folder / name
         text = json.dumps(content, indent=1) + "\n"

@@ -82,13 +82,18 @@ abstract contract LedgerTest {
 
     function create(RunDefinition memory run, Policy memory policy, address aggregator, address token)
         internal
+        virtual
         returns (ITrainingLedger)
     {
         return ITrainingLedger(create(abi.encode(run, policy, aggregator, token)));
     }
 
     function create(bytes memory arguments) internal returns (address created) {
-        bytes memory code = bytes.concat(vm.getCode(ARTIFACT), arguments);
+        return createFrom(ARTIFACT, arguments);
+    }
+
+    function createFrom(string memory artifact, bytes memory arguments) internal returns (address created) {
+        bytes memory code = bytes.concat(vm.getCode(artifact), arguments);
         assembly ("memory-safe") {
             created := create(0, add(code, 32), mload(code))
             if iszero(created) {

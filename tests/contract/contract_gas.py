@@ -7,6 +7,7 @@ from pathlib import Path
 
 from challenge_gas import measure_challenges
 from contract_run import ETHER, POLICY, Run
+from masked_gas import measure_masks
 
 GAS_FILE = Path(__file__).resolve().parents[2] / "contracts" / "gas.json"
 PARTICIPANTS = 64
@@ -15,7 +16,7 @@ CLAIMED_ROUNDS = 10
 
 def measure() -> dict[str, int]:
     """Return the gas of each call, by name; what follows an underscore says in which situation."""
-    parts = (large_rounds(), small_rounds(), ending(), measure_challenges())
+    parts = (large_rounds(), small_rounds(), ending(), measure_challenges(), measure_masks())
     return dict(sorted((name, gas) for part in parts for name, gas in part.items()))
 
 

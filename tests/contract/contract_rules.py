@@ -43,9 +43,28 @@ def rules() -> dict[str, Rules]:
     }
 
 
+def masked_rules() -> dict[str, Rules]:
+    """Return the errors that the masks' functions may revert with, and the events that they may emit.
+
+    What only the ledger can refuse of the two challenges is not among them.
+    """
+    members = _read("ChallengeVerifier.sol") | _read("SecureAggregation.sol")
+    own = _read("SecureAggregation.sol")
+    return {
+        name: _rules_of(name, members)
+        for name, (head, _) in own.items()
+        if re.search(r"\bexternal\b", head) and _rules_of(name, members) != Rules(frozenset(), frozenset())
+    }
+
+
 def _read(name: str) -> dict[str, tuple[str, str]]:
     source = (CONTRACTS / name).read_text(encoding="utf-8")
-    return dict(_members(re.sub(r"//[^\n]*", "", source)))
+    members: dict[str, tuple[str, str]] = {}
+    for member, (head, body) in _members(re.sub(r"//[^\n]*", "", source)):
+        # Of a contract and its base, both constructors run.
+        known = members.get(member, ("", ""))
+        members[member] = (known[0] + head, known[1] + body)
+    return members
 
 
 def _members(source: str) -> Iterator[tuple[str, tuple[str, str]]]:

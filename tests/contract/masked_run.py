@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from contract_run import DEFINITION, POLICY, Run
+from eth_account.messages import encode_intended_validator
 from eth_account.signers.local import LocalAccount
 from web3.utils import get_create_address
 
@@ -109,6 +110,23 @@ class MaskedRound:
         return address(self.run.worker(index).address.lower())
 
     def set_up(self, index: int) -> int:
+        own = self.prepared(index)
+        return self.run.mask(self.run.worker(index), "setUpKeys", self.id, *published(own)[1:])
+
+    def set_up_together(self, indices: range) -> int:
+        signed = [self.signed(index) for index in indices]
+        return self.run.mask(self.run.operator, "setUpKeysOf", self.id, signed)
+
+    def signed(self, index: int) -> tuple[Any, ...]:
+        """Return a set-up with its participant's signature, for somebody else to bring."""
+        own = self.prepared(index)
+        content = self.run.run_id.chain_id.to_bytes(8, "big") + self.id.to_bytes(8, "big") + own.digest()
+        message = encode_intended_validator(self.run.masks.address, content)
+        signature = self.run.worker(index).sign_message(message)
+        vs = signature.s | signature.v - 27 << 255
+        return self.published_of(own.participant), signature.r.to_bytes(32, "big"), vs.to_bytes(32, "big")
+
+    def prepared(self, index: int) -> KeySetUp:
         who = self.who(index)
         self.secrets[who] = round_secrets(secret(index, "worker"), self.context, who)
         peers = {
@@ -118,7 +136,7 @@ class MaskedRound:
         }
         own = key_set_up(self.secrets[who], secret(index, "identity"), self.context, who, peers)
         self.set_ups[who] = own
-        return self.run.mask(self.run.worker(index), "setUpKeys", self.id, *published(own)[1:])
+        return own
 
     def submit(self, index: int) -> int:
         who = self.who(index)

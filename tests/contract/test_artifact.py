@@ -11,7 +11,13 @@ from contract_run import Run
 
 from fl_chain.errors import WrongCode
 from fl_chain.ledger.abi import ledger_abi
-from fl_chain.ledger.artifact import challenge_verifier, training_ledger
+from fl_chain.ledger.artifact import (
+    Artifact,
+    challenge_verifier,
+    masked_ledger,
+    secure_aggregation,
+    training_ledger,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "compile_contracts.py"
@@ -40,7 +46,9 @@ def test_the_committed_artifacts_are_what_the_sources_compile_to() -> None:
     assert check.returncode == 0, check.stderr
 
 
-@pytest.mark.parametrize("contract", ["TrainingLedger", "ChallengeVerifier"])
+@pytest.mark.parametrize(
+    "contract", ["TrainingLedger", "ChallengeVerifier", "MaskedLedger", "SecureAggregation"]
+)
 def test_an_artifact_names_no_folder_of_this_machine(contract: str) -> None:
     text = (ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8")
     assert str(ROOT) not in text
@@ -108,3 +116,15 @@ def test_the_deployment_carries_the_verifiers_code() -> None:
 
 def test_the_verifiers_code_leaves_room_below_the_limit() -> None:
     assert 0 < len(challenge_verifier().template) <= 24_576
+
+
+@pytest.mark.parametrize("artifact", [masked_ledger(), secure_aggregation()], ids=["ledger", "masks"])
+def test_the_masked_contracts_leave_room_below_both_limits(artifact: Artifact) -> None:
+    arguments = 32 * 64
+    assert 0 < len(artifact.template) <= 24_576
+    assert len(artifact.template) < len(artifact.bytecode) + arguments <= 49_152
+
+
+def test_one_deployment_could_not_hold_both() -> None:
+    """So the ledger does not make its masks, as a plain one makes its verifier, and is given them."""
+    assert len(masked_ledger().bytecode) + len(secure_aggregation().bytecode) > 49_152

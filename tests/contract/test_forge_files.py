@@ -7,16 +7,22 @@ from functools import cache
 from typing import Any
 
 import pytest
-from contract_rules import CONTRACTS, rules
+from contract_rules import CONTRACTS, masked_rules, rules
 
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import secure_aggregation, training_ledger
 
 TESTS = CONTRACTS / "test"
 RULES = rules()
+MASKED_RULES = masked_rules()
 # A run in a token is deployed otherwise, so what only it can refuse has one file for all functions.
 SHARED = "Token.t.sol"
 # What becomes of a round whose posting fell takes several functions at once.
 FALLS = "Fall.t.sol"
+# Three that the masks have for the ledger alone share one file.
+HOOKS = "MaskHooks.t.sol"
+OF_THE_LEDGER = {"checkMember", "countOut", "beforePosting"}
+# Wherever there is a kind that has no such challenge; `MaskedSums.t.sol` has it.
+OF_SUMS = {"challengeRange", "challengeSum", "challengeApply"}
 OF_LIBRARIES = {"ReentrancyGuardReentrantCall", "SafeERC20FailedOperation"}
 EXPECTED_ERROR = re.compile(
     r"(?:(?:expectError|refuse\w*)\(\s*abi\.encodeWithSelector\(\s*|expectRefusal\(\s*)"
@@ -86,3 +92,37 @@ def test_each_event_that_a_function_can_emit_is_expected_in_its_file(function: s
 @pytest.mark.parametrize("function", [name for name in RULES if inputs(name)])
 def test_each_function_with_an_argument_is_fuzzed(function: str) -> None:
     assert re.search(r"function test\w+\(\w+ \w+", text(own_file(function)))
+
+
+def masked_file(function: str) -> str:
+    if function in OF_SUMS:
+        return text("MaskedSums.t.sol") + text(own_file(function))
+    return text(HOOKS if function in OF_THE_LEDGER else own_file(function))
+
+
+def test_the_masks_rules_are_all_that_their_interface_declares() -> None:
+    declared_errors = {entry["name"] for entry in secure_aggregation().abi if entry["type"] == "error"}
+    of_masks = {error for rule in MASKED_RULES.values() for error in rule.errors}
+    # An artifact lists what its own code reverts with, so the ledger's errors are among them.
+    assert of_masks == declared_errors
+    events = {entry["name"] for entry in secure_aggregation().abi if entry["type"] == "event"}
+    assert {event for rule in MASKED_RULES.values() for event in rule.events} == events
+
+
+@pytest.mark.parametrize("function", MASKED_RULES)
+def test_each_error_of_the_masks_is_expected_where_its_function_is_tested(function: str) -> None:
+    named = re.findall(r"\b(?:ITrainingLedger|ISecureAggregation)\.(\w+)\.selector", masked_file(function))
+    assert not MASKED_RULES[function].errors - set(named)
+
+
+@pytest.mark.parametrize("function", [name for name, rule in MASKED_RULES.items() if rule.events])
+def test_each_event_of_the_masks_is_expected_where_its_function_is_tested(function: str) -> None:
+    named = re.findall(
+        r"vm\.expectEmit\(address\(masks\)\);\s*emit ISecureAggregation\.(\w+)\(", masked_file(function)
+    )
+    assert not MASKED_RULES[function].events - set(named)
+
+
+@pytest.mark.parametrize("function", sorted(MASKED_RULES.keys() - OF_THE_LEDGER - OF_SUMS))
+def test_each_function_of_the_masks_is_fuzzed(function: str) -> None:
+    assert re.search(r"function test\w+\(\w+ \w+", masked_file(function))

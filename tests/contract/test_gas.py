@@ -5,8 +5,11 @@ import json
 import pytest
 from contract_gas import GAS_FILE, encode, measure
 
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import masked_ledger, secure_aggregation, training_ledger
 from fl_chain.ledger.gas import gas_limit
+
+# The masks have them for the ledger alone: they are part of what a submission and a departure cost.
+OF_THE_LEDGER = {"checkMember", "countOut"}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,32 @@ def test_more_participants_make_a_challenge_hardly_dearer(gas: dict[str, int]) -
     assert gas["challengeSum_512"] < 1.1 * gas["challengeSum_8"]
 
 
+@pytest.mark.slow
+def test_a_participant_of_a_masked_round_pays_at_most_half_as_much_again(gas: dict[str, int]) -> None:
+    """With its share of a set-up that came for all, and its reward claimed with eight others."""
+    claim = gas["claim_9"] // 9
+    plain = gas["submit"] + claim
+    masked = gas["setUpKeysOf_16"] // 16 + gas["submit_masked"] + claim
+    assert masked <= 1.5 * plain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [
+        ("setUpKeys", 65_000),
+        ("submit_masked", 82_000),
+        ("fixSurvivors_16", 150_000),
+        ("publishSeeds_16", 80_000),
+        ("challengeSeed", 250_000),
+        ("challengeMask_own", 1_000_000),
+        ("challengeMask_pair", 1_200_000),
+    ],
+)
+def test_the_calls_of_masked_rounds_stay_cheap(gas: dict[str, int], call: str, limit: int) -> None:
+    assert gas[call] <= limit
+
+
 @pytest.mark.parametrize(
     ("figure", "data_bytes", "rounds"),
     [
@@ -74,10 +103,11 @@ def test_gas_limits_leave_room(figure: str, data_bytes: int, rounds: int) -> Non
 def test_every_transaction_has_a_figure(gas: dict[str, int]) -> None:
     calls = {
         entry["name"]
-        for entry in training_ledger().abi
+        for artifact in (training_ledger(), masked_ledger(), secure_aggregation())
+        for entry in artifact.abi
         if entry["type"] == "function" and entry["stateMutability"] in ("nonpayable", "payable")
     }
-    assert calls == {name.split("_")[0] for name in gas} - {"deploy"}
+    assert calls - OF_THE_LEDGER == {name.split("_")[0] for name in gas} - {"deploy"}
 
 
 def test_the_figures_are_stored_in_order() -> None:
