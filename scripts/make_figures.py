@@ -163,16 +163,20 @@ def audit_kinds() -> str:
 
 def audit_facts() -> str:
     """Return every fact on the ledger and in the stores with the checks that cover it."""
-    from fl_chain.audit.coverage import BLOBS, EVENTS, VIEWS
+    from fl_chain.audit.coverage import BLOBS, EVENTS, MASK_BLOBS, MASK_EVENTS, MASK_VIEWS, VIEWS
 
     def named(checks: Iterable[str]) -> str:
         return ", ".join(f"`{check}`" for check in checks)
 
     rows = [
-        ("event", f"`{name}`", field, named(own)) for name, e in EVENTS.items() for field, own in e.items()
+        ("event", f"`{name}`", field, named(own))
+        for name, e in (EVENTS | MASK_EVENTS).items()
+        for field, own in e.items()
     ]
-    rows += [("view", f"`{name}`", "all that it returns", named(own)) for name, own in VIEWS.items()]
-    rows += [("blob", f"`{name}`", "every copy", named(own)) for name, own in BLOBS.items()]
+    rows += [
+        ("view", f"`{name}`", "all that it returns", named(own)) for name, own in (VIEWS | MASK_VIEWS).items()
+    ]
+    rows += [("blob", f"`{name}`", "every copy", named(own)) for name, own in (BLOBS | MASK_BLOBS).items()]
     return table(("", "fact", "field", "checks"), rows)
 
 

@@ -187,7 +187,11 @@ MASK_VIEWS: Mapping[str, Checks] = MappingProxyType(
 )
 
 MASK_BLOBS: Mapping[str, Checks] = MappingProxyType(
-    {"shares": (C.BLOB_COPIES,), "releases": (C.BLOB_COPIES, C.SECRECY)}
+    {
+        "setups": (C.CONTRACT_STATE,),  # what counts of them is on the ledger
+        "shares": (C.BLOB_COPIES,),
+        "releases": (C.BLOB_COPIES, C.SECRECY),
+    }
 )
 
 BLOBS: Mapping[str, Checks] = MappingProxyType(

@@ -301,8 +301,8 @@ class Report(_Part):
             sums = len(item.partial_sum_roots)
             if sums and sums != item.terms + partial_sum_count(item.submissions + item.terms):
                 raise ValueError(
-                    f"round {item.round} lists {sums} roots, of {item.submissions} submissions and "
-                    f"{item.terms} terms"
+                    f"round {item.round} lists {sums} partial sums of {item.submissions} submissions"
+                    + (f" and {item.terms} terms" if item.terms else "")
                 )
         known = [one.participant for one in self.participants]
         if len(set(known)) != len(known):

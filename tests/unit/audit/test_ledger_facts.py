@@ -13,7 +13,7 @@ from eventful import play_everything
 
 from fl_chain.audit.checks import CHECKS, CheckId
 from fl_chain.audit.conservation import audit_conservation
-from fl_chain.audit.coverage import BLOBS, EVENTS, VIEWS
+from fl_chain.audit.coverage import BLOBS, EVENTS, MASK_BLOBS, MASK_EVENTS, MASK_VIEWS, VIEWS
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state, comparisons
@@ -23,7 +23,7 @@ from fl_chain.audit.steps import audit_events
 from fl_chain.audit.submissions import audit_submissions
 from fl_chain.errors import MalformedResponse
 from fl_chain.ledger import events as e
-from fl_chain.ledger.artifact import training_ledger
+from fl_chain.ledger.artifact import Artifact, secure_aggregation, training_ledger
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import Exclusion
@@ -80,9 +80,9 @@ def test_an_honest_ledger_has_no_finding_and_everything_happens_in_it(played: Ru
 # ---------------------------------------------------------------------- the map is whole
 
 
-def contract_facts() -> tuple[dict[str, set[str]], set[str]]:
+def contract_facts(artifact: Artifact) -> tuple[dict[str, set[str]], set[str]]:
     """Return the fields of every event and the names of every view, from the contract's description."""
-    abi = training_ledger().abi
+    abi = artifact.abi
     events = {
         one["name"]: {field["name"] for field in one["inputs"]} for one in abi if one["type"] == "event"
     }
@@ -91,23 +91,29 @@ def contract_facts() -> tuple[dict[str, set[str]], set[str]]:
 
 
 def test_every_event_field_and_view_has_a_check() -> None:
-    events, views = contract_facts()
+    events, views = contract_facts(training_ledger())
     assert {name: set(own) for name, own in EVENTS.items()} == events
     assert set(VIEWS) == views
-    assert all(checks for own in EVENTS.values() for checks in own.values())
-    assert all(VIEWS.values())
+    events, views = contract_facts(secure_aggregation())
+    assert {name: set(own) for name, own in MASK_EVENTS.items()} == events
+    assert set(MASK_VIEWS) == {one for one in views if not one.startswith(("challenge", "before"))}
+    assert all(checks for own in (EVENTS | MASK_EVENTS).values() for checks in own.values())
+    assert all((VIEWS | MASK_VIEWS).values())
 
 
 def test_every_blob_has_a_check() -> None:
-    from fl_chain.store import blobs
+    from fl_chain.store import blobs, mask_blobs
 
-    kinds = {line.split("``")[1].split("/")[0] for line in blobs.__doc__.splitlines() if line.count("``") > 1}
-    assert set(BLOBS) == kinds
-    assert all(BLOBS.values())
+    for module, covered in ((blobs, BLOBS), (mask_blobs, MASK_BLOBS)):
+        lines = [line for line in module.__doc__.splitlines() if line.count("``") > 1]
+        assert set(covered) == {line.split("``")[1].split("/")[0] for line in lines}
+        assert all(covered.values())
 
 
 def test_every_check_covers_something() -> None:
-    covering = {check for own in EVENTS.values() for checks in own.values() for check in checks}
+    covering = {
+        check for own in (EVENTS | MASK_EVENTS).values() for checks in own.values() for check in checks
+    }
     covering |= {check for checks in (*VIEWS.values(), *BLOBS.values()) for check in checks}
     # These two look at what the others have found, or at which block an event is of.
     covering |= {CheckId.UNCHALLENGED, CheckId.BLOCKS, CheckId.ROUND_DIGESTS, CheckId.SELECTIONS}
@@ -118,7 +124,7 @@ def test_every_check_covers_something() -> None:
 
 def test_every_event_has_a_rule() -> None:
     fallback = problems.dispatch(e.Event)
-    assert all(problems.dispatch(kind) is not fallback for kind in e.EVENT_TYPES)
+    assert all(problems.dispatch(kind) is not fallback for kind in (*e.EVENT_TYPES, *e.MASK_EVENT_TYPES))
     with pytest.raises(NotImplementedError):
         problems(e.Event(None), None)  # type: ignore[arg-type]
 

@@ -178,7 +178,7 @@ def test_arrays_are_where_the_encoder_puts_them(logs: list[dict[str, Any]]) -> N
         (RoundPosted, 11, 1, 0),
         (RoundPosted, 13, 2**160 - 1, 2**160),
         (PostingFell, 0, 2**16 - 1, 2**16),
-        (PostingFell, 1, 4, 5),
+        (PostingFell, 1, 6, 7),
         (PostingFell, 1, 1, 0),
         (PostingObjected, 0, 2**16 - 1, 2**16),
         (PostingObjected, 1, 2**16 - 1, 2**16),
