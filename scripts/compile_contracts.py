@@ -149,22 +149,23 @@ def compile_artifacts() -> dict[str, dict[str, Any]]:
 
 
 def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the artifacts of the ledger and its verifier from what the compiler says of both.
+    """Return the artifacts of those contracts that were compiled.
 
     Args:
         output: what `compile_sources` returned for the settings' own selection, or for more.
         sources: of the source units.
     """
+    compiled = {unit: contract for unit, contract in CONTRACTS_BY_UNIT.items() if unit in output["contracts"]}
     names = {
         str(node["id"]): node["name"]
-        for unit in CONTRACTS_BY_UNIT
+        for unit in compiled
         for node in variable_declarations(output["sources"][unit]["ast"])
     }
     return {
         contract: artifact_of(
             contract, output["contracts"][unit][contract], names, output["version"], sources
         )
-        for unit, contract in CONTRACTS_BY_UNIT.items()
+        for unit, contract in compiled.items()
     }
 
 

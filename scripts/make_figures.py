@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 CONTRACTS = ROOT / "contracts"
 RESULTS = ROOT / "benchmarks" / "results"
-ARTIFACT = ROOT / "fl_chain" / "ledger" / "artifacts" / "TrainingLedger.json"
+ARTIFACTS = ROOT / "fl_chain" / "ledger" / "artifacts"
 BLOCK = re.compile(r"(<!-- figures: ([a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CODE_LIMIT, CREATION_LIMIT = 24_576, 49_152
 
@@ -87,16 +87,16 @@ def gas() -> str:
 
 
 def code() -> str:
-    """Return the size of the contract's code."""
-    artifact = json.loads(ARTIFACT.read_text(encoding="utf-8"))
-    sizes = [(len(artifact[key]) - 2) // 2 for key in ("deployedBytecode", "bytecode")]
-    return table(
-        ("code", "bytes", "limit", "of"),
-        [
-            ("on the chain", f"{sizes[0]:,}", f"{CODE_LIMIT:,}", "EIP-170"),
-            ("creation, without arguments", f"{sizes[1]:,}", f"{CREATION_LIMIT:,}", "EIP-3860"),
-        ],
-    )
+    """Return the sizes of the contracts' code."""
+    rows = []
+    for contract in ("TrainingLedger", "MaskedLedger", "SecureAggregation"):
+        artifact = json.loads((ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8"))
+        sizes = [(len(artifact[key]) - 2) // 2 for key in ("deployedBytecode", "bytecode")]
+        rows += [
+            (f"`{contract}` on the chain", f"{sizes[0]:,}", f"{CODE_LIMIT:,}", "EIP-170"),
+            ("its creation, without arguments", f"{sizes[1]:,}", f"{CREATION_LIMIT:,}", "EIP-3860"),
+        ]
+    return table(("code", "bytes", "limit", "of"), rows)
 
 
 def forge() -> str:
@@ -104,7 +104,7 @@ def forge() -> str:
     sources = [path.read_text(encoding="utf-8") for path in sorted((CONTRACTS / "test").rglob("*.sol"))]
     tests = sum(len(re.findall(r"\bfunction test\w+\(", text)) for text in sources)
     fuzzed = sum(len(re.findall(r"\bfunction test\w+\(\w+ ", text)) for text in sources)
-    campaigns = sum(len(re.findall(r"\bcontract \w+ is Invariants\b", text)) for text in sources)
+    campaigns = sum(len(re.findall(r"\bcontract \w*Invariants\w*Test\b", text)) for text in sources)
     profiles = tomllib.loads((CONTRACTS / "foundry.toml").read_text(encoding="utf-8"))["profile"]
     rows: list[tuple[str, ...]] = [("tests", f"{tests}", f"{tests}")]
     rows += [

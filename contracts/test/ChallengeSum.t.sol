@@ -193,10 +193,13 @@ contract ChallengeSumTest is WrongSum {
 
     /// @notice One bit anywhere in the call, and it is refused: everything in it is checked.
     /// forge-config: default.fuzz.runs = 512
+    /// @dev Of one chunk both lists of siblings are empty, and an empty list can be read from any zeros: where words 5 and 9
+    /// point elsewhere, it is the same proof.
     function testNoOtherBytesPass(uint256 position, uint8 bit) public {
         bytes memory call = abi.encodeCall(ITrainingLedger.challengeSum, (1, theProof()));
-        position = 4 + position % (call.length - 4);
-        call[position] ^= bytes1(uint8(1 << (bit % 8)));
+        position %= call.length - 4;
+        vm.assume(position / 32 != 5 && position / 32 != 9);
+        call[4 + position] ^= bytes1(uint8(1 << (bit % 8)));
         (bool isAccepted,) = address(ledger).call(call);
         vm.assertFalse(isAccepted);
     }

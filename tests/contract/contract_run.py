@@ -61,6 +61,7 @@ class Run:
 
     policy: dict[str, int] = field(default_factory=lambda: dict(POLICY))
     submitted: dict[int, list[int]] = field(default_factory=dict)
+    accounts: dict[str, LocalAccount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tester = EthereumTester(PyEVMBackend())
@@ -82,10 +83,11 @@ class Run:
 
     def account(self, name: str) -> LocalAccount:
         """Return a funded account, the same for the same name."""
-        account: LocalAccount = Account.from_key(hashlib.sha256(name.encode()).digest())
-        if self.w3.eth.get_balance(account.address) == 0:
-            self.w3.eth.send_transaction({"from": self.bank, "to": account.address, "value": 100 * ETHER})
-        return account
+        if name not in self.accounts:
+            self.accounts[name] = Account.from_key(hashlib.sha256(name.encode()).digest())
+            transfer = {"from": self.bank, "to": self.accounts[name].address, "value": 100 * ETHER}
+            self.w3.eth.send_transaction(transfer)
+        return self.accounts[name]
 
     def worker(self, index: int) -> LocalAccount:
         """Return a participant's account."""

@@ -32,6 +32,8 @@ REASONS = {
     "fl_chain.ledger.memory.client": "tests/unit/simulation alters a saved ledger's calls",
     "fl_chain.ledger.memory.dispatch": "values of those calls, which the ledger's rules then judge",
     "fl_chain.run.kept": "the participant's own folder, by digest; damage reads as nothing",
+    "fl_chain.masking.masks": "the output of its own cipher",
+    "fl_chain.run.ring": "the participant's own folder; the rest it reads through the store",
     "fl_chain.simulation.choices": "the settings that this command itself wrote beside its run",
     "fl_chain.simulation.ledgers": "connects; what nodes answer is read in fl_chain.ledger",
     "fl_chain.run.rule": "reads through the store; the parser behind it is target documents'",

@@ -282,13 +282,13 @@ _PLUMBING: tuple[Edit, ...] = (
     ),
     Edit(
         VERIFIER,
-        "uint256 given, uint256 expected) private pure",
-        "uint256 given, uint256 expected) private view",
+        "uint256 given, uint256 expected) internal pure",
+        "uint256 given, uint256 expected) internal view",
     ),
     Edit(
         VERIFIER,
-        "        bytes32 expected\n    ) private pure {",
-        "        bytes32 expected\n    ) private view {",
+        "        bytes32 expected\n    ) internal pure {",
+        "        bytes32 expected\n    ) internal view {",
     ),
 )
 
