@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from fl_chain.commitment.encoding import bytes32
@@ -30,11 +32,16 @@ def agreed_secret(private: bytes, public: bytes) -> bytes:
         MalformedBlob: if the other's key is a point of low order, with which the secret would be known to
             everybody (RFC 7748, section 6.1).
     """
-    own = X25519PrivateKey.from_private_bytes(bytes32(private, "a private key"))
+    own = _private_key(bytes32(private, "a private key"))
     try:
         return own.exchange(X25519PublicKey.from_public_bytes(bytes32(public, "a public key")))
     except ValueError as error:
         raise MalformedBlob(f"0x{public.hex()} is no key to agree on a secret with: {error}") from error
+
+
+@lru_cache(maxsize=8)  # one key agrees with every peer, and making it takes as long as agreeing
+def _private_key(private: bytes) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(private)
 
 
 def identity_private_key(worker_secret: bytes, run: RunId) -> bytes:

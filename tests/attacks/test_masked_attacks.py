@@ -17,11 +17,14 @@ from fl_chain.aggregation.quantise import verify_update
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.ledger_state import audit_contract_state
 from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.proofs import MaskProof, SeedProof
+from fl_chain.commitment.tree import vector_tree
 from fl_chain.config import MaskingSettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import (
     LedgerReverted,
     MalformedBlob,
+    ProofRejected,
     SpoiltRound,
     TooFewShares,
     UpdateOutOfRange,
@@ -38,6 +41,7 @@ from fl_chain.masking.releases import Release, parse_release
 from fl_chain.masking.setup import KeySetUp, key_set_up, received_shares
 from fl_chain.records import Address, Digest, Exclusion, ExclusionReason, RoundStatus
 from fl_chain.run import masked_rounds, ring
+from fl_chain.run.claims import posting_claim
 from fl_chain.run.masked_rounds import (
     masking_context,
     release_blob,
@@ -45,6 +49,8 @@ from fl_chain.run.masked_rounds import (
     unmasking_vectors,
     verify_sum,
 )
+from fl_chain.run.posted_terms import PostedTerms
+from fl_chain.run.prover import verify_any_proof
 from fl_chain.run.unmasking import joined_seeds
 
 VICTIM = 1  # place among the submissions
@@ -359,7 +365,7 @@ def test_what_a_substituted_key_would_open(run: Consortium, is_substituted: bool
 
 
 def test_the_contract_fixes_no_few_survivors_and_none_twice(run: Consortium) -> None:
-    """The last of these tests: the round goes on with it."""
+    """The round goes on with it: what is below comes after the survivors are fixed."""
     ledger, history = run.run.ledger, run.history
     submissions, digest = history.submissions[1], history.rounds[1].digest
 
@@ -376,3 +382,43 @@ def test_the_contract_fixes_no_few_survivors_and_none_twice(run: Consortium) -> 
     fix()
     with pytest.raises(LedgerReverted, match="SurvivorsAlreadyFixed"):
         fix(VICTIM)
+
+
+def posted_honestly(run: Consortium) -> None:
+    """Let the aggregator, which has fixed the survivors above, post."""
+    run.work_until(lambda history: 1 in history.postings)
+
+
+def altered(proof: SeedProof | MaskProof) -> Iterator[tuple[str, SeedProof | MaskProof]]:
+    """Yield proofs that are wrong in one thing each."""
+    yield "nothing", proof
+    yield "seeds", replace(proof, seeds=(bytes(16), *proof.seeds[1:]))
+    yield "set_ups", replace(proof, set_ups=proof.set_ups[::-1])
+    yield "departed", replace(proof, departed=replace(proof.departed, absentees=(proof.owner.participant,)))
+    yield "leaf", replace(proof, leaf=replace(proof.leaf, weight=proof.leaf.weight + 1))
+    if isinstance(proof, SeedProof):
+        yield "number", replace(proof, number=len(proof.seeds))
+        yield "owner", replace(proof, owner=replace(proof.owner, round_key=bytes(32)))
+    else:
+        yield "term", replace(proof, term=len(proof.partial_sum_roots))
+        yield "chunk", replace(proof, chunk=1 << 20)
+        yield "path", replace(proof, path=(*proof.path, Digest(bytes(32))))
+        yield "list", replace(proof, partial_sum_roots=proof.partial_sum_roots[::-1])
+        yield "hash", replace(proof, chunk_hash=Digest(bytes(32)))
+
+
+def test_proofs_against_an_honest_posting_are_refused_alike(run: Consortium) -> None:
+    """The contract and its twin in Python refuse the same proof for the same reason."""
+    posted_honestly(run)
+    claim = posting_claim(run.history, 1)
+    masks = claim.stored.masks
+    assert masks is not None
+    terms = PostedTerms(claim, masks)
+    hashes = vector_tree(terms.lanes(2)).chunk_hashes
+    for proof in (terms.seed_proof(2), terms.mask_proof(2, 0, hashes)):
+        for what, changed in altered(proof):
+            with pytest.raises(ProofRejected) as here:
+                verify_any_proof(changed, claim.stored)
+            with pytest.raises(LedgerReverted) as there:
+                run.run.ledger.try_challenge(run.operator.address, 1, changed)
+            assert here.value.name == there.value.name, what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ from consortium import Consortium, policy
 
 from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
 from fl_chain.aggregation.round import aggregate_round
+from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.kinds import Kind
+from fl_chain.audit.ledger_state import comparisons
+from fl_chain.audit.steps import audit_events
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.tree import vector_tree
 from fl_chain.config import MaskingSettings
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.errors import UpdateOutOfRange
+from fl_chain.errors import MalformedResponse, UpdateOutOfRange
 from fl_chain.learning.work import RoundWork
+from fl_chain.ledger import events as e
 from fl_chain.ledger.account import Account
+from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.masking.masks import Mask, add_masks, native_lanes, self_mask_key, wire_lanes
 from fl_chain.records import FallReason, RoundStatus, VoidReason
@@ -213,3 +219,47 @@ def test_a_spoiler_is_noticed_and_the_next_round_is_of_some(tmp_path: Path) -> N
     assert members == recovery.members(run.history, 2)
     assert len(members) == run.policy.quorum
     run.chain.close()
+
+
+# ---------------------------------------------------------------------- lies about masks
+
+
+def lies_about(event: e.Event) -> Iterator[tuple[str, e.Event]]:
+    """Yield a mask event with another value in each field."""
+    for field in fields(event):
+        value = getattr(event, field.name)
+        match value:
+            case int():
+                yield field.name, replace(event, **{field.name: value + 1})
+            case str():
+                yield field.name, replace(event, **{field.name: "0x" + "5a" * 20})
+            case bytes():
+                yield field.name, replace(event, **{field.name: bytes([value[0] ^ 1]) + value[1:]})
+            case tuple() if value:
+                yield field.name, replace(event, **{field.name: value[:-1]})
+
+
+def test_every_lie_about_masks_is_found(run: MaskedConsortium) -> None:
+    """Another field of any event of the masks, or one event less, is refused or found, without any proof."""
+    ledger, events = run.ledger(), run.run.ledger.all_events()
+    tried = 0
+    for kind in e.MASK_EVENT_TYPES:
+        at = next(place for place, one in enumerate(events) if isinstance(one, kind))
+        for name, lie in (*lies_about(events[at]), ("", None)):
+            told = [*events[:at], *([] if lie is None else [lie]), *events[at + 1 :]]
+            if name == "by" and kind is e.SurvivorsFixed:
+                continue  # who fixed the same set matters to nothing but the next turn
+            assert is_noticed(ledger, told), (kind.__name__, name)
+            tried += 1
+    assert tried >= 19
+
+
+def is_noticed(ledger: Ledger, events: list[e.Event]) -> bool:
+    history, report = History(ledger.run), AuditReport(chain={}, run={})
+    try:
+        history.extend(events)
+    except MalformedResponse:
+        return True
+    audit_events(ledger.run, events, report)
+    pairs = comparisons(ledger.pinned(), history, is_proven=False)
+    return bool(report.findings) or any(expected != actual for *_, expected, actual in pairs)

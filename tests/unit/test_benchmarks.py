@@ -22,6 +22,7 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
     "event_decoding": ({"EVENTS": 400}, 8),
     "hashing": ({"DIMENSION": 10_000}, 0),
     "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),
+    "masked_round": ({"PARTICIPANTS": 3, "ROWS": 10, "HIDDEN": 4, "RUNS": 1}, 0),
     "masking": ({"DIMENSION": 100_000}, 0),
     "memory_ledger": ({"MINED": 2, "RUNS": 3}, 50),
     "mnist_2nn": ({"TARGET": 0.1}, 0),

@@ -8,21 +8,26 @@ from hypothesis import strategies as st
 from fl_chain.config import (
     CategoricalColumn,
     CohortSettings,
+    MaskingSettings,
+    MedianSettings,
+    NormBoundSettings,
     NumericColumn,
     PolicySettings,
     RunSettings,
     TableTaskSettings,
     TrainingSettings,
 )
+from fl_chain.demo import demo_settings
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
 from fl_chain.policy import (
+    MASKED_SUM_BITS,
     finest_scale_bits,
     parse_policy_document,
     policy_document,
     run_policy,
     with_cohort_size,
 )
-from fl_chain.records import Digest
+from fl_chain.records import AggregationKind, Digest
 
 TASK = TableTaskSettings(
     label="bought",
@@ -210,3 +215,48 @@ def test_every_algorithm_reads_back_from_the_document() -> None:
     policy = run_policy(RunSettings(task=TASK, training=training))
     document = policy_document(policy)
     assert parse_policy_document(document, digest_of(document)).training == training
+
+
+# ---------------------------------------------------------------------- masked runs
+
+SECAGG = MaskingSettings(kind="secagg")
+
+
+def test_a_masked_policy_reads_back_and_leaves_room_for_noise_to_show() -> None:
+    policy = run_policy(RunSettings(task=TASK, privacy=SECAGG))
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert policy.is_masked
+    assert policy.ledger.aggregation is policy.rule.kind is AggregationKind.MASKED_SUMS
+    assert policy.ledger.clip_lanes * policy.ledger.max_total_weight < 2**MASKED_SUM_BITS
+    assert not run_policy(RunSettings(task=TASK)).is_masked
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"aggregation": MedianSettings(rule="median")}, "looks at single updates"),
+        ({"aggregation": NormBoundSettings(rule="norm_bound", max_norm=1.0)}, "looks at single updates"),
+        ({"training": TrainingSettings(staleness_factor=0.5)}, "late update"),
+        ({"cohort": CohortSettings(size=5)}, "close_at|everyone trains"),
+        ({"policy": PolicySettings(quorum=2)}, "quorum is 2"),
+        ({"policy": PolicySettings(close_at=5)}, "close_at"),
+        ({"policy": PolicySettings(submission_s=3)}, "submission_s is 3"),
+        ({"policy": PolicySettings(scale_bits=14)}, "a sum that was spoilt shows"),
+    ],
+)
+def test_what_does_not_go_with_masks_is_refused(changes: dict[str, object], says: str) -> None:
+    run_policy(RunSettings(task=TASK, **changes))  # without masks it goes
+    with pytest.raises(ConfigError, match=says):
+        run_policy(RunSettings(task=TASK, privacy=SECAGG, **changes))
+
+
+def test_the_bounds_of_a_masked_policy() -> None:
+    for changes in ({"quorum": 3}, {"submission_s": 4}, {"scale_bits": 12}):
+        run_policy(RunSettings(task=TASK, privacy=SECAGG, policy=PolicySettings(**changes)))
+
+
+def test_the_demonstration_can_be_masked() -> None:
+    masked, plain = (run_policy(demo_settings(seed=0, rounds=2, is_masked=one)) for one in (True, False))
+    assert masked.is_masked
+    assert not plain.is_masked

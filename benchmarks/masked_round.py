@@ -1,0 +1,128 @@
+"""A round of secure aggregation against the same round in plain, on an MLP of 198,760 parameters.
+
+Both train 16 participants (an epoch of 600 rows in batches of 10, one torch thread), quantise, commit, sum
+with all partial sums and apply. The masked one sets up keys and shares, masks each update for 15 peers, puts
+16 seeds together from shares, and derives, commits to and adds the terms that take the masks off. Both end in
+the same model, bit for bit. The ledger's part is in ``contracts/gas.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch import nn
+
+from benchmarks.harness import Result, interleaved_medians, throughput
+from benchmarks.mnist_shaped import Logistic
+from benchmarks.sealed_rounds import RUN, people
+from fl_chain.aggregation.quantise import model_lanes, model_values, quantise_update
+from fl_chain.aggregation.round import Aggregate, aggregate_round
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.native import kernels
+from fl_chain.commitment.tree import vector_root
+from fl_chain.config import TrainingSettings
+from fl_chain.learning import ModelDefinition
+from fl_chain.learning.task import Examples
+from fl_chain.masking.context import MaskingContext
+from fl_chain.masking.keys import public_key
+from fl_chain.masking.setup import (
+    KeySetUp,
+    RoundSecrets,
+    key_set_up,
+    own_shares,
+    received_shares,
+    round_secrets,
+)
+from fl_chain.masking.unmasking import SeedKind, masked, reconstructed_seed, ring_terms, term_lanes
+from fl_chain.records import Address, Quantisation
+
+PARTICIPANTS = 16
+ROWS = 600
+HIDDEN = 250
+RUNS = 5
+WEIGHT = 600
+QUANTISATION = Quantisation(fraction_bits=22, scale_bits=15, clip_lanes=2**15, max_total_weight=10_000)
+TRAINING = TrainingSettings(learning_rate=0.01, local_epochs=1, batch_size=10)
+
+
+class Mlp(Logistic):
+    """One hidden layer."""
+
+    def model(self, seed: int) -> nn.Module:
+        """Return the untrained model."""
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
+
+
+class Masks:
+    """The keys of all participants of a round."""
+
+    def __init__(self, base: Lanes) -> None:
+        self.context = MaskingContext(RUN, 1, vector_root(base))
+        self.people = people(PARTICIPANTS)
+        self.identity = {who: hashlib.sha256(who.encode()).digest() for who in self.people}
+        self.secrets: dict[Address, RoundSecrets] = {}
+        self.set_ups: dict[Address, KeySetUp] = {}
+
+    def set_up(self) -> None:
+        """Set up everybody's keys."""
+        public = {who: public_key(own) for who, own in self.identity.items()}
+        for who, own in self.identity.items():
+            self.secrets[who] = round_secrets(own, self.context, who)
+            peers = {peer: key for peer, key in public.items() if peer != who}
+            self.set_ups[who] = key_set_up(self.secrets[who], own, self.context, who, peers)
+
+    def masked(self, who: Address, lanes: Lanes) -> Lanes:
+        """Return an update under its masks."""
+        peers = {peer: one for peer, one in self.set_ups.items() if peer != who}
+        return masked(lanes, self.secrets[who], self.context, who, peers)
+
+    def seed(self, owner: Address) -> bytes:
+        """Put a mask seed together from everybody's shares."""
+        one = self.set_ups[owner]
+        shares = {owner: own_shares(self.secrets[owner], self.context, owner, one.sealed)[SeedKind.MASK]}
+        for peer, own in self.identity.items():
+            if peer != owner:
+                sender = public_key(self.identity[owner])
+                shares[peer] = received_shares(one, own, sender, self.context, peer)[SeedKind.MASK]
+        return reconstructed_seed(one, SeedKind.MASK, shares)
+
+    def terms(self, dimension: int) -> list[Lanes]:
+        """Return what takes the masks off."""
+        found = ring_terms(self.people, ())
+        return [term_lanes(one, self.seed(one.owner), self.context, self.set_ups, dimension) for one in found]
+
+
+def results() -> list[Result]:
+    """Return the comparison; a ratio of 0.77 is a masked round of 1.3 times the plain one."""
+    kernels()
+    task = Mlp()
+    definition = ModelDefinition(task, seed=0, training=TRAINING)
+    base = model_lanes(definition.genesis_values(), QUANTISATION.fraction_bits)
+    values = model_values(base, QUANTISATION.fraction_bits)
+    shares = {who: task.load(who, None).train for who in people(PARTICIPANTS)}
+    rows = {who: Examples(one.inputs[:ROWS], one.targets[:ROWS]) for who, one in shares.items()}
+    made: dict[str, Aggregate] = {}
+
+    def plain() -> None:
+        updates = []
+        for own in rows.values():
+            trained = definition.train(values, own, TRAINING, seed=7).values
+            updates.append(quantise_update(trained, values, WEIGHT, QUANTISATION))
+            vector_root(updates[-1])
+        made["plain"] = aggregate_round(base, updates, WEIGHT * PARTICIPANTS, QUANTISATION)
+
+    def secure() -> None:
+        masks = Masks(base)
+        masks.set_up()
+        updates = []
+        for who, own in rows.items():
+            trained = definition.train(values, own, TRAINING, seed=7).values
+            updates.append(masks.masked(who, quantise_update(trained, values, WEIGHT, QUANTISATION)))
+            vector_root(updates[-1])
+        terms = masks.terms(base.size)
+        made["secure"] = aggregate_round(base, updates, WEIGHT * PARTICIPANTS, QUANTISATION, terms=terms)
+
+    seconds = interleaved_medians([secure, plain], RUNS)
+    if made["secure"].model_root != made["plain"].model_root:
+        raise RuntimeError("the masked round made another model than the plain one")
+    return [throughput("masked_round", "the same round in plain", 1, seconds, "rounds/s")]
