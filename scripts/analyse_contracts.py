@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -53,17 +54,20 @@ def analyse(
     """
     if not slither.is_file():
         raise SystemExit(f"{slither} is missing; run `make slither`, which installs it")
-    # The optimiser costs half a minute and changes nothing that slither reads.
     request = {
         "language": "Solidity",
         "sources": {unit: {"content": text} for unit, text in sources.items()},
         "settings": {"evmVersion": SETTINGS["evmVersion"], "viaIR": True, "optimizer": {"enabled": False}},
     }
     with tempfile.TemporaryDirectory() as scratch:
+        compiler = Path(scratch, "solc")
+        words = (sys.executable, str(ROOT / "scripts" / "syntax_trees.py"), str(find_compiler()))
+        compiler.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+        compiler.chmod(0o755)
         # From elsewhere: beside a foundry.toml, crytic-compile takes the file for a project of forge's.
         Path(scratch, "input.json").write_text(json.dumps(request), encoding="utf-8")
         command = [str(slither), "input.json", "--compile-force-framework", "Solc-json"]
-        command += ["--solc", str(find_compiler()), "--solc-working-dir", str(folder)]
+        command += ["--solc", str(compiler), "--solc-working-dir", str(folder)]
         command += ["--json", "output.json"]
         run = subprocess.run(  # noqa: S603 -- a list, and no shell
             command, cwd=scratch, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
