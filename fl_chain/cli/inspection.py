@@ -22,7 +22,7 @@ from fl_chain.cli.connection import (
 )
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.records import Address, RoundStatus
+from fl_chain.records import Address, RoundStatus, VoidReason
 from fl_chain.store import Store
 
 EXIT_FINDINGS = 1
@@ -120,6 +120,11 @@ def _remarks(history: History, round_id: int) -> Iterator[str]:
         yield f"waits for posting {current.posting_number}"
     if round_id in history.voids:
         yield history.voids[round_id].name.lower().replace("_", " ")
+        if history.voids[round_id] is VoidReason.NOT_POSTED and history.is_masked:
+            masks = history.round_masks(round_id)
+            fixed = "survivors were not fixed" if masks.exclusions is None else f"{masks.survivors} stayed"
+            seeds = "seeds were published" if masks.seeds else "no seeds were published"
+            yield f"masks stayed on ({len(masks.keys)} members, {fixed}, {seeds}); the audit says why"
     if objections and current.status is RoundStatus.POSTED:
         yield f"{objections} of {current.submissions} object"
     if bonus_wei:
