@@ -55,6 +55,7 @@ class Chain:
         self._database = database
         self._clock = clock
         self.read_only = read_only
+        self._headers: OrderedDict[bytes, Header] = OrderedDict()
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
         self.head: Header = evm.chaindb.get_canonical_head()
@@ -164,16 +165,15 @@ class Chain:
     def header(self, block: int | bytes) -> Header | None:
         """Return a block's header by number or hash, or None where there is no such block."""
         try:
-            if isinstance(block, bytes):
-                return self._evm.get_block_header_by_hash(block)
-            return self._evm.get_canonical_block_header_by_number(block)
+            digest = block if isinstance(block, bytes) else self._evm.chaindb.get_canonical_block_hash(block)
+            header: Header = self._kept(self._headers, digest, self._evm.get_block_header_by_hash)
         except HeaderNotFound:
             return None
+        return header
 
     def block(self, header: Header) -> Block:
         """Return a whole block."""
-        block: Block = self._kept(self._blocks, header, self._evm.get_block_by_header)
-        return block
+        return self._kept(self._blocks, header.hash, lambda _: self._read_block(header))
 
     def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
         """Return the block of a transaction and its index there, from py-evm's own index."""
@@ -181,11 +181,16 @@ class Chain:
             number, index = self._evm.get_canonical_transaction_index(transaction_hash)
         except TransactionNotFound:
             return None
-        return self._evm.get_canonical_block_header_by_number(number), index
+        header = self.header(number)
+        return None if header is None else (header, index)
 
     def receipts(self, header: Header) -> tuple[Receipt, ...]:
         """Return the receipts of a block's transactions, in their order."""
-        return self._kept(self._receipts, header, self._read_receipts)
+        return self._kept(self._receipts, header.hash, lambda _: self._read_receipts(header))
+
+    def _read_block(self, header: Header) -> Block:
+        block: Block = self._evm.get_block_by_header(header)
+        return block
 
     def _read_receipts(self, header: Header) -> tuple[Receipt, ...]:
         builder = self._evm.get_vm_class(header).get_receipt_builder()
@@ -193,12 +198,12 @@ class Chain:
         return receipts
 
     def _kept(
-        self, kept: OrderedDict[bytes, _Decoded], header: Header, read: Callable[[Header], _Decoded]
+        self, kept: OrderedDict[bytes, _Decoded], digest: bytes, read: Callable[[bytes], _Decoded]
     ) -> _Decoded:
         """Return what was decoded of a block before: decoding is most of what it costs to read one."""
-        found = kept.get(header.hash)
+        found = kept.get(digest)
         if found is None:
-            found = kept[header.hash] = read(header)
+            found = kept[digest] = read(digest)
             if len(kept) > KEPT_BLOCKS:
                 kept.popitem(last=False)
         return found
