@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import _hashlib
 import ctypes
+import importlib
+import sys
 from collections.abc import Callable
 from ctypes.util import find_library
 from typing import Any
@@ -17,6 +19,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
+from numba.np import linalg
 
 from fl_chain.commitment.merkle import CHUNK_BYTES, HASH_BYTES
 
@@ -52,6 +55,22 @@ def compiled(signature: str) -> Callable[[Any], Any]:
     return compile_now
 
 
+def _leave_blas_for_later() -> None:
+    """Keep Numba from loading SciPy, which takes as long as all the rest.
+
+    Numba's arrays ask when they are first needed whether SciPy has a BLAS. No loop here multiplies matrices,
+    and compiled code that does asks again by itself.
+    """
+    if "numba.np.arraymath" not in sys.modules:
+        asked = linalg.ensure_blas
+        linalg.ensure_blas = lambda: None
+        try:
+            importlib.import_module("numba.np.arraymath")
+        finally:
+            linalg.ensure_blas = asked
+
+
+_leave_blas_for_later()
 _name_openssl(("SHA256_Init", "SHA256_Update", "SHA256_Final"))
 _init: Any = types.ExternalFunction("SHA256_Init", types.int32(types.voidptr))
 _update: Any = types.ExternalFunction("SHA256_Update", types.int32(types.voidptr, types.voidptr, types.uintp))

@@ -1,6 +1,7 @@
 """The compiled loops find what the interpreter finds, and are left alone where they cannot be trusted."""
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -125,3 +126,16 @@ def test_small_work_does_not_load_them() -> None:
     assert not native.kernels.cache_info().currsize
     assert native.kernels_for(native.WORTHWHILE_BYTES) is not None
     assert native.kernels_for(1) is not None
+
+
+def test_loading_the_loops_leaves_linear_algebra_alone_and_numba_as_it_was() -> None:
+    script = (
+        "import sys\n"
+        "from fl_chain.commitment.native import kernels\n"
+        "assert kernels() is not None\n"
+        "assert 'scipy.linalg' not in sys.modules\n"
+        "from numba.np import linalg\n"
+        "assert linalg.ensure_blas.__module__ == 'numba.np.linalg'\n"
+        "assert linalg.ensure_blas.__name__ == 'ensure_blas'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
