@@ -12,9 +12,10 @@ import numpy as np
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth
-from fl_chain.commitment.merkle import CHUNK_BYTES, HASH_BYTES, subtree_root
+from fl_chain.commitment.merkle import hash_chunks, subtree_root
 from fl_chain.commitment.native import Kernels, Octets
 from fl_chain.commitment.partial_sums import FAN_IN, level_sizes
+from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES
 from fl_chain.records import Quantisation
 
 STRIPE_LEVEL = 8  # 256 chunks, 1 MiB: a stripe of an update and of each sum stay in the core's cache
@@ -149,8 +150,7 @@ class _Stripe:
             self._count(level + 1)
 
     def _hashed(self, content: Octets) -> bytes:
-        self._kernels.hash_chunks(content, self._hashes)
-        return self._root()
+        return subtree_root(hash_chunks(content.data), 0, self._height)
 
     def _root(self) -> bytes:
         return subtree_root(self._hashes.tobytes(), 0, self._height)
