@@ -11,10 +11,7 @@ from fl_chain.audit.sketches import BUCKETS, ROWS
 from fl_chain.commitment.kernels import compiled, turned
 
 
-@compiled(
-    "void(Array(uint8, 1, 'C', readonly=True), Array(int8, 1, 'C', readonly=True), "
-    "Array(int8, 1, 'C', readonly=True), int64[:, ::1], int64[::1])"
-)
+@compiled
 def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any) -> None:
     """Look at an update.
 

@@ -1,58 +1,31 @@
 """The hot loops that are more than hashing, compiled by Numba.
 
-They run without the interpreter's lock, so that threads share the work. Importing this module costs half a
-second, and needs `fl_chain.commitment.sha256` loaded; `fl_chain.commitment.native` decides when that pays.
+They run without the interpreter's lock, so that threads share the work. Here is what they do; what calls them
+is `fl_chain.commitment.native`, and `fl_chain.commitment.machine_code` has them compiled once on a machine.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
-from numba.np import linalg
 
-from fl_chain.commitment.sha256 import SYMBOL
+from fl_chain.commitment.machine_code import HASHING_SYMBOL
 from fl_chain.commitment.sizes import CHUNK_BYTES, PIECE_BYTES
 
 _CHUNK_BLOCKS = CHUNK_BYTES // PIECE_BYTES
 _LANES = CHUNK_BYTES // 4
 
 
-def compiled(signature: str) -> Callable[[Any], Any]:
-    """Compile a function for one signature when it is defined; the machine code is kept on disk."""
-
-    def compile_now(function: Any) -> Any:
-        try:
-            return numba.njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # no folder to keep compiled code in
-            return numba.njit(signature, nogil=True)(function)
-
-    return compile_now
+# A division by zero gives what the processor gives: nothing here may raise, for nobody is there to catch it.
+compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(error_model="numpy")
 
 
-def _leave_blas_for_later() -> None:
-    """Keep Numba from loading SciPy, which takes as long as all the rest.
-
-    Numba's arrays ask when they are first needed whether SciPy has a BLAS. No loop here multiplies matrices,
-    and compiled code that does asks again by itself.
-    """
-    if "numba.np.arraymath" not in sys.modules:
-        asked = linalg.ensure_blas
-        linalg.ensure_blas = lambda: None
-        try:
-            importlib.import_module("numba.np.arraymath")
-        finally:
-            linalg.ensure_blas = asked
-
-
-_leave_blas_for_later()
 _hash_pieces: Any = types.ExternalFunction(
-    SYMBOL, types.void(types.voidptr, types.int64, types.int64, types.uint8, types.voidptr)
+    HASHING_SYMBOL, types.void(types.voidptr, types.int64, types.int64, types.uint8, types.voidptr)
 )
 
 
@@ -67,7 +40,7 @@ def turned(word: Any) -> Any:
     )
 
 
-@compiled("boolean(uint8[::1], uint32[::1], int64, uint8[:, ::1])")
+@compiled
 def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     """Hash an update chunk by chunk and add each up while it lies in the core's nearest cache.
 
@@ -101,7 +74,7 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     return bool(highest <= bound and lowest >= -bound)
 
 
-@compiled("void(Array(uint8, 1, 'C', readonly=True), uint32[::1], boolean)")
+@compiled
 def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
     """Add big-endian lanes to a sum modulo 2^32, or take them off.
 
@@ -118,7 +91,7 @@ def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
         sums[lane] += value * sign
 
 
-@compiled("void(Array(uint8, 1, 'C', readonly=True), uint32[::1], boolean, boolean)")
+@compiled
 def add_to_group(content: Any, sums: Any, is_first: bool, is_last: bool) -> None:
     """Add big-endian lanes to a sum that begins with the first vector and is big-endian after the last.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Protocol, cast
 
@@ -18,6 +18,13 @@ WORTHWHILE_BYTES = 64 << 20  # loading takes as long as the interpreter takes to
 
 Octets = npt.NDArray[np.uint8]
 HashPieces = Callable[[int, int, int, int, int], None]
+
+
+_LOOPS = {
+    "hash_and_add": "=u1[] =u4[] i8 =u1[,] -> b1",
+    "add_stream": "u1[] =u4[] b1",
+    "add_to_group": "u1[] =u4[] b1 b1",
+}
 
 
 class Hashing:
@@ -100,7 +107,7 @@ _kept: list[object] = []  # machine code is gone with what it was loaded by
 
 @cache
 def kernels() -> Kernels | None:
-    """Load the compiled loops, which takes about half a second the first time.
+    """Load the compiled loops, which takes milliseconds, or compile them, some seconds once on a machine.
 
     Returns:
         None where they do not work: without Numba or compiled hashing, or on a big-endian machine. NumPy
@@ -109,9 +116,18 @@ def kernels() -> Kernels | None:
     if sys.byteorder != "little" or hashing() is None:
         return None
     try:
-        return cast(Kernels, importlib.import_module("fl_chain.commitment.kernels"))
+        return cast(Kernels, load_compiled("fl_chain.commitment.kernels", _LOOPS))
     except (ImportError, OSError, AttributeError):
         return None
+
+
+def load_compiled(module: str, forms: Mapping[str, str]) -> object:
+    """Load another module's loops; see `fl_chain.commitment.machine_code.load_loops`, which is loaded for it.
+
+    Raises:
+        ImportError: if they are not compiled yet, and cannot be.
+    """
+    return importlib.import_module("fl_chain.commitment.machine_code").load_loops(module, forms)
 
 
 def hashing_in_use() -> Hashing | None:
