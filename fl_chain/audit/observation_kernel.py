@@ -12,33 +12,36 @@ from fl_chain.commitment.kernels import compiled, turned
 
 
 @compiled
-def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any) -> None:
-    """Look at an update.
+def observe(  # noqa: PLR0917 - compiled functions take no keywords
+    first: int, content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any
+) -> None:
+    """Look at a piece of an update, and add what is seen to what was seen of its other pieces.
 
     Args:
+        first: the number of the piece's first lane in the update.
         content: shape (4 n,), uint8: big-endian lanes.
-        signs: shape (n,), int8.
+        signs: shape (n,), int8, of these lanes.
         earlier: shape (n,), int8; empty where there was no round before.
-        sketches: shape (3, `BUCKETS`), int64, zero: takes the sketch of the blocks that are not compared
-            across rounds, that of those that are, and theirs by the earlier signs.
-        figures: shape (5,), int64, zero: takes the upper and lower 32 bits' sums of the lanes' squares, the
+        sketches: shape (3, `BUCKETS`), int64: takes the sketch of the blocks that are not compared across
+            rounds, that of those that are, and theirs by the earlier signs.
+        figures: shape (5,), int64: takes the upper and lower 32 bits' sums of the lanes' squares, the
             largest magnitude, the number of zero lanes, and of lanes compared across rounds that are not.
     """
     words = content.view(np.uint32)
     total = words.size
     high: Any = 0
     low: Any = 0
-    largest: Any = 0
+    largest: Any = figures[2]
     set_lanes = 0
     crossed_lanes = 0
-    rows = -(-total // BUCKETS)
-    for row in range(rows):
-        start = row * BUCKETS
-        count = min(BUCKETS, total - start)
+    start = 0
+    while start < total:
+        row, bucket = divmod(first + start, BUCKETS)
+        count = min(BUCKETS - bucket, total - start)
         is_crossed = row // ROWS % CROSSED == 0
         own_words = words[start : start + count]
         own_signs = signs[start : start + count]
-        sketch = sketches[1 if is_crossed else 0]
+        sketch = sketches[1 if is_crossed else 0][bucket : bucket + count]
         row_set = 0
         for lane in range(count):  # from 0 up: only then is this loop made one of vector instructions
             word = own_words[lane]
@@ -55,13 +58,14 @@ def observe(content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any)
             crossed_lanes += row_set
             if earlier.size:
                 own_earlier = earlier[start : start + count]
-                crossing = sketches[2]
+                crossing = sketches[2][bucket : bucket + count]
                 for lane in range(count):
                     word = own_words[lane]
                     value = np.int32(turned(word))
                     crossing[lane] += np.int64(np.int32(np.int64(value) * own_earlier[lane]))
-    figures[0] = high
-    figures[1] = low
+        start += count
+    figures[0] += high
+    figures[1] += low
     figures[2] = largest
-    figures[3] = total - set_lanes
-    figures[4] = crossed_lanes
+    figures[3] += total - set_lanes
+    figures[4] += crossed_lanes

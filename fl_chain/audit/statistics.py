@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from fl_chain.audit.findings import Finding
 from fl_chain.audit.kinds import Kind
-from fl_chain.audit.observation import Observation, observed
+from fl_chain.audit.observation import Observation, Observing, Octets, observed
 from fl_chain.audit.sketches import (
     BUCKETS,
     MILLION,
@@ -140,6 +140,18 @@ class UpdateStatistics:
         if self._signs is None:
             raise RuntimeError("the signs are drawn")
         return observed(lanes, self._signs, self._previous.signs)
+
+    def observe_piece(self, observing: Observing, first: int, content: Octets) -> None:
+        """Look at a piece of an included update, after `prepare`.
+
+        Args:
+            observing: takes what is seen.
+            first: the number of the piece's first lane.
+            content: shape (4 n,), big-endian lanes.
+        """
+        if self._signs is None:
+            raise RuntimeError("the signs are drawn")
+        observing.look(first, content, self._signs, self._previous.signs)
 
     def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:
         """Take what was seen of an included update.

@@ -19,6 +19,7 @@ from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.records import Digest, Submission
 from fl_chain.run.postings import PostingClaim
 from fl_chain.run.stripes import (
+    Look,
     RoundFiles,
     StripeRoots,
     UpdateFile,
@@ -49,8 +50,14 @@ class StripedRounds:
         size = LANE.itemsize * claim.stored.dimension * len(claim.submissions)
         return size >= WORTHWHILE_BYTES and kernels() is not None
 
-    def right(self, claim: PostingClaim, store: Store) -> Right | None:
+    def right(self, claim: PostingClaim, store: Store, look: Look | None = None) -> Right | None:
         """Return the model of a posting that is right.
+
+        Args:
+            claim: the posting.
+            store: where its round's blobs are.
+            look: see `fl_chain.run.stripes.stripe_roots`; called from several threads. Nothing that it was
+                shown counts before the posting is found right.
 
         Returns:
             None where something is wrong, missing, not on this machine, or has to be looked at more closely,
@@ -60,19 +67,19 @@ class StripedRounds:
         if native is None:
             return None
         try:
-            return self._right(claim, store, native)
+            return self._right(claim, store, native, look)
         except OSError as error:
             log.debug("round %d is derived vector by vector: %s", claim.stored.round, error)
             return None
 
-    def _right(self, claim: PostingClaim, store: Store, native: Kernels) -> Right | None:
+    def _right(self, claim: PostingClaim, store: Store, native: Kernels, look: Look | None) -> Right | None:
         stored = claim.stored
         files = _files(claim, store)
         if files is None:
             return None
         pairs = zip(claim.submissions, files.updates, strict=True)
         opened = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
-        stripes = self._stripes(files, native)
+        stripes = self._stripes(files, native, look)
         height = stripe_height(stored.dimension)
 
         def root(parts: list[bytes]) -> bytes:
@@ -88,12 +95,13 @@ class StripedRounds:
         )
         if not is_right:
             return None
-        return Right(files.model, sum(stripe.clamped for stripe in stripes))
+        clamped = sum(stripe.clamped for stripe in stripes)
+        return Right(files.model, clamped, update_roots=tuple(root for root in opened if root is not None))
 
-    def _stripes(self, files: RoundFiles, native: Kernels) -> list[StripeRoots]:
+    def _stripes(self, files: RoundFiles, native: Kernels, look: Look | None) -> list[StripeRoots]:
         lanes = CHUNK_LANES << stripe_height(files.dimension)
         count = -(-files.dimension // lanes)
-        return self.pool.map(lambda number: stripe_roots(files, number, native), range(count))
+        return self.pool.map(lambda number: stripe_roots(files, number, native, look), range(count))
 
 
 def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:

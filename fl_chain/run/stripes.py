@@ -6,9 +6,14 @@ summed: the bytes are read once, into private memory.
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth
@@ -18,7 +23,7 @@ from fl_chain.commitment.partial_sums import FAN_IN, level_sizes
 from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES
 from fl_chain.records import Quantisation
 
-STRIPE_LEVEL = 8  # 256 chunks, 1 MiB: a stripe of an update and of each sum stay in the core's cache
+STRIPE_LEVEL = 6  # 64 chunks, 256 KiB: a stripe of an update stays in the core's own cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +64,90 @@ def stripe_height(dimension: int) -> int:
     return min(STRIPE_LEVEL, depth(dimension))
 
 
-def stripe_roots(files: RoundFiles, number: int, kernels: Kernels) -> StripeRoots:
+Look = Callable[[int, int, Octets], None]  # which update, its first lane here, and the lanes from there on
+
+
+def stripe_roots(files: RoundFiles, number: int, kernels: Kernels, look: Look | None = None) -> StripeRoots:
     """Return the roots of one stripe, and write its lanes of the new model.
 
     Args:
         files: the round.
         number: of the stripe, from 0.
         kernels: the compiled loops.
+        look: is shown the stripe of each included update, in order, while it lies in the core's cache; what
+            it is shown is valid during the call only.
 
     Raises:
         OSError: if a file cannot be read, or is shorter than it was.
     """
-    stripe = _Stripe(files, number, kernels)
-    roots = [stripe.add(update) for update in files.updates]
-    base_root = stripe.apply()
-    return StripeRoots(
-        updates=tuple(root for root in roots if root is not None),
-        sums=stripe.sum_roots,
-        base=base_root,
-        model=stripe.model_root(),
-        clamped=stripe.clamped,
-        is_in_range=stripe.is_in_range,
+    with _workspace(files, number) as space:
+        stripe = _Stripe(files, number, kernels, space)
+        roots = [stripe.add(index, update, look) for index, update in enumerate(files.updates)]
+        base_root = stripe.apply()
+        return StripeRoots(
+            updates=tuple(root for root in roots if root is not None),
+            sums=stripe.sum_roots,
+            base=base_root,
+            model=stripe.model_root(),
+            clamped=stripe.clamped,
+            is_in_range=stripe.is_in_range,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Workspace:
+    """Memory for one stripe, used again: fresh pages cost more than what is done with them."""
+
+    content: Octets  # shape (chunks * 4096,)
+    wire: Lanes  # shape (chunks * 1024,)
+    hashes: Octets  # shape (chunks, 32)
+    sums: tuple[npt.NDArray[np.uint32], ...]  # for each level, shape (chunks * 1024,)
+
+
+_idle: deque[_Workspace] = deque(maxlen=8)  # its methods are atomic: threads share it
+
+
+@contextmanager
+def _workspace(files: RoundFiles, number: int) -> Iterator[_Workspace]:
+    chunks, levels = -(-_stripe_lanes(files, number) // CHUNK_LANES), len(level_sizes(len(files.updates)))
+    try:
+        space = _idle.pop()
+    except IndexError:
+        space = _new_workspace(chunks, levels)
+    if space.hashes.shape[0] != chunks or len(space.sums) != levels:
+        space = _new_workspace(chunks, levels)
+    for group in space.sums:
+        group[:] = 0
+    yield space
+    _idle.append(space)
+
+
+def _new_workspace(chunks: int, levels: int) -> _Workspace:
+    lanes = chunks * CHUNK_LANES
+    return _Workspace(
+        np.empty(chunks * CHUNK_BYTES, dtype=np.uint8),
+        np.empty(lanes, dtype=LANE),
+        np.empty((chunks, HASH_BYTES), dtype=np.uint8),
+        tuple(np.empty(lanes, dtype=np.uint32) for _ in range(levels)),
     )
 
 
+def _stripe_lanes(files: RoundFiles, number: int) -> int:
+    lanes = CHUNK_LANES << stripe_height(files.dimension)
+    return min(lanes, files.dimension - number * lanes)
+
+
 class _Stripe:
-    def __init__(self, files: RoundFiles, number: int, kernels: Kernels) -> None:
+    def __init__(self, files: RoundFiles, number: int, kernels: Kernels, space: _Workspace) -> None:
         self._files = files
         self._kernels = kernels
         self._height = stripe_height(files.dimension)
-        lanes = CHUNK_LANES << self._height
-        self._first = number * lanes
-        self._lanes = min(lanes, files.dimension - self._first)
-        chunks = -(-self._lanes // CHUNK_LANES)
-        self._content = np.zeros(chunks * CHUNK_BYTES, dtype=np.uint8)
-        self._wire = np.zeros(chunks * CHUNK_LANES, dtype=LANE)
-        self._hashes = np.empty((chunks, HASH_BYTES), dtype=np.uint8)
+        self._first = number * (CHUNK_LANES << self._height)
+        self._lanes = _stripe_lanes(files, number)
+        self._content, self._wire, self._hashes = space.content, space.wire, space.hashes
+        self._sums = space.sums
         sizes = level_sizes(len(files.updates))
         self._below = (len(files.updates), *sizes[:-1])
-        self._sums = [np.zeros(self._wire.size, dtype=np.uint32) for _ in sizes]
         self._added = [0] * len(sizes)
         self._roots: list[list[bytes]] = [[] for _ in sizes]
         self.clamped = 0
@@ -107,7 +157,7 @@ class _Stripe:
     def sum_roots(self) -> tuple[bytes, ...]:
         return tuple(root for level in self._roots for root in level)
 
-    def add(self, update: UpdateFile | None) -> bytes | None:
+    def add(self, index: int, update: UpdateFile | None, look: Look | None) -> bytes | None:
         root = None
         if update is not None:
             self._read(update.path, update.offset)
@@ -116,6 +166,8 @@ class _Stripe:
             if not self._kernels.hash_and_add(self._content, self._sums[0], update.bound, self._hashes):
                 self.is_in_range = False
             root = self._root()
+            if look is not None:
+                look(index, self._first, self._content[: self._lanes * LANE.itemsize])
         self._count(0)
         return root
 
@@ -145,7 +197,7 @@ class _Stripe:
         self._wire[:] = group
         self._roots[level].append(self._hashed(self._wire.view(np.uint8)))
         if level + 1 < len(self._sums):
-            self._sums[level + 1] += group
+            np.add(self._sums[level + 1], group, out=self._sums[level + 1])
             group[:] = 0
             self._count(level + 1)
 
@@ -158,13 +210,15 @@ class _Stripe:
     def _read(self, path: str, offset: int) -> None:
         """Fill the buffer from a file; behind the end of a vector that is cut off stand zeros."""
         start, filled = offset + self._first * LANE.itemsize, 0
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - opened for every stripe: no Path to build
-            file.seek(start)
+        descriptor = os.open(path, os.O_RDONLY)  # for every stripe: no file object to build
+        try:
             while filled < self._content.size:
-                piece = file.readinto(self._content[filled:].data)
+                piece = os.preadv(descriptor, [self._content[filled:].data], start + filled)
                 if not piece:
                     break
                 filled += piece
+        finally:
+            os.close(descriptor)
         if filled < self._lanes * LANE.itemsize:
             raise OSError(f"{path} is shorter than it was")
         self._content[filled:] = 0
