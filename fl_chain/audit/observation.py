@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.audit.sketches import BUCKETS, Sketch, add_to_sketch, signed_blocks, sum_of_squares
-from fl_chain.commitment.chunks import LANE, Lanes
+from fl_chain.audit.sketches import BUCKETS, ROWS, Sketch, add_to_sketch, signed_blocks, sum_of_squares
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.native import kernels_for, load_compiled
 
 CROSSED = 4  # one block of lanes in so many is compared with those of the round before
 
 Signs = npt.NDArray[np.int8]
-Octets = npt.NDArray[np.uint8]
-_NO_SIGNS: Signs = np.empty(0, dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,50 +44,27 @@ def observed(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
     return _by_blocks(lanes, signs, earlier)
 
 
-class Observing:
-    """What was seen so far of an update that passes by in pieces, by the compiled loop."""
-
-    def __init__(self) -> None:
-        self._sketches = np.zeros((3, BUCKETS), dtype=np.int64)
-        self._figures = np.zeros(5, dtype=np.int64)
-
-    def look(self, first: int, content: Octets, signs: Signs, earlier: Signs | None) -> None:
-        """Look at a piece.
-
-        Args:
-            first: the number of its first lane.
-            content: its lanes, shape (4 n,), big-endian.
-            signs: of this round, shape (dimension,).
-            earlier: of the round before; None where there is none.
-        """
-        lanes = slice(first, first + content.size // LANE.itemsize)
-        former = _NO_SIGNS if earlier is None else earlier[lanes]
-        _compiled().observe(first, content, signs[lanes], former, self._sketches, self._figures)
-
-    def absorb(self, other: Observing) -> None:
-        """Add what was seen of other pieces of the same update."""
-        largest = max(self._figures[2], other._figures[2])
-        self._figures += other._figures
-        self._figures[2] = largest
-        self._sketches += other._sketches
-
-    def observation(self) -> Observation:
-        """Return what was seen, of all pieces."""
-        high, low, largest, zero_lanes, crossed_lanes = map(int, self._figures)
-        rest, part, crossing = self._sketches
-        square = (high << 32) + low
-        return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part, crossing)
-
-
 def _by_compiled_loop(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
-    observing = Observing()
-    observing.look(0, lanes.view(np.uint8), signs, earlier)
-    return observing.observation()
+    sketches = np.zeros((3, BUCKETS), dtype=np.int64)
+    figures = np.zeros(5, dtype=np.int64)
+    former = np.empty(0, dtype=np.int8) if earlier is None else earlier
+    _compiled().observe(0, lanes.view(np.uint8), signs, former, ROWS, CROSSED, sketches, figures)
+    return observation(sketches, figures)
+
+
+def observation(sketches: npt.NDArray[np.int64], figures: npt.NDArray[np.int64]) -> Observation:
+    """Return what the compiled loop saw, of all pieces; see `fl_chain.aggregation.observation_kernel`."""
+    high, low, largest, zero_lanes, crossed_lanes = map(int, figures)
+    rest, part, crossing = sketches
+    square = (high << 32) + low
+    return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part, crossing)
 
 
 @cache
 def _compiled() -> Any:
-    return load_compiled("fl_chain.audit.observation_kernel", {"observe": "i8 u1[] i1[] i1[] =i8[,] =i8[]"})
+    return load_compiled(
+        "fl_chain.aggregation.observation_kernel", {"observe": "i8 u1[] i1[] i1[] i8 i8 =i8[,] =i8[]"}
+    )
 
 
 def _by_blocks(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:

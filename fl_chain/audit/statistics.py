@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from fl_chain.audit.findings import Finding
 from fl_chain.audit.kinds import Kind
-from fl_chain.audit.observation import Observation, Observing, Octets, observed
+from fl_chain.audit.observation import CROSSED, Observation, observed
 from fl_chain.audit.sketches import (
     BUCKETS,
     MILLION,
+    ROWS,
     Sketch,
     cosine_millionths,
     lane_signs,
@@ -33,6 +34,7 @@ from fl_chain.audit.sketches import (
 )
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.records import Digest, Quantisation, Submission
+from fl_chain.run.sight import Sight
 
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
@@ -141,17 +143,20 @@ class UpdateStatistics:
             raise RuntimeError("the signs are drawn")
         return observed(lanes, self._signs, self._previous.signs)
 
-    def observe_piece(self, observing: Observing, first: int, content: Octets) -> None:
-        """Look at a piece of an included update, after `prepare`.
-
-        Args:
-            observing: takes what is seen.
-            first: the number of the piece's first lane.
-            content: shape (4 n,), big-endian lanes.
-        """
+    def sight(self, updates: int) -> Sight:
+        """Return what looks at all updates of this round while it is derived."""
+        self.prepare()
         if self._signs is None:
             raise RuntimeError("the signs are drawn")
-        observing.look(first, content, self._signs, self._previous.signs)
+        earlier = self._previous.signs
+        return Sight(
+            updates=updates,
+            buckets=BUCKETS,
+            signs=self._signs,
+            earlier=np.empty(0, dtype=np.int8) if earlier is None else earlier,
+            rows=ROWS,
+            crossed=CROSSED,
+        )
 
     def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:
         """Take what was seen of an included update.

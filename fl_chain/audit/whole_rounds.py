@@ -7,15 +7,12 @@ read again, update by update, by what can say what is wrong; so both say the sam
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fl_chain.aggregation.round import Aggregate
-from fl_chain.audit.observation import Observation, Observing, Octets
+from fl_chain.audit.observation import Observation, observation
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.commitment.chunks import LANE
 from fl_chain.commitment.pool import HashingPool
@@ -71,9 +68,8 @@ class WholeRounds:
         claim = posting_claim(history, posting.round)
         if not self._striped.is_worthwhile(claim):
             return None
-        self._statistics.prepare()
-        observers = _Observers(len(claim.submissions), self._statistics)
-        found = self._striped.right(claim, self._store, observers.look)
+        sight = self._statistics.sight(len(claim.submissions))
+        found = self._striped.right(claim, self._store, sight)
         if found is None:
             return None
         included = [one for one in claim.submissions if one.index not in claim.stored.excluded]
@@ -85,32 +81,9 @@ class WholeRounds:
             model_root=posting.model_root,
             clamped=found.clamped,
         )
-        return WholeRound(aggregate, observers.seen(included, found.update_roots))
-
-
-class _Observers:
-    """Looks at all updates of a round at once, from several threads."""
-
-    def __init__(self, count: int, statistics: UpdateStatistics) -> None:
-        self._count, self._statistics = count, statistics
-        self._all: deque[list[Observing]] = deque()
-        self._mine = threading.local()
-
-    def look(self, index: int, first: int, content: Octets) -> None:
-        """Look at a stripe of an update."""
-        mine: list[Observing] | None = getattr(self._mine, "observing", None)
-        if mine is None:
-            mine = self._mine.observing = [Observing() for _ in range(self._count)]
-            self._all.append(mine)
-        self._statistics.observe_piece(mine[index], first, content)
-
-    def seen(self, included: Sequence[Submission], roots: Sequence[Digest]) -> tuple[SeenUpdate, ...]:
-        """Return what all threads saw together."""
-        first, *others = self._all
-        for other in others:
-            for whole, part in zip(first, other, strict=True):
-                whole.absorb(part)
-        return tuple(
-            SeenUpdate(submission, root, first[submission.index].observation())
-            for submission, root in zip(included, roots, strict=True)
+        seen = sight.total()
+        updates = (
+            SeenUpdate(one, root, observation(seen.sketches[one.index], seen.figures[one.index]))
+            for one, root in zip(included, found.update_roots, strict=True)
         )
+        return WholeRound(aggregate, tuple(updates))

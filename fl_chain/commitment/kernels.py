@@ -24,7 +24,7 @@ _LANES = CHUNK_BYTES // 4
 compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(error_model="numpy")
 
 
-_hash_pieces: Any = types.ExternalFunction(
+hash_pieces: Any = types.ExternalFunction(
     HASHING_SYMBOL, types.void(types.voidptr, types.int64, types.int64, types.uint8, types.voidptr)
 )
 
@@ -59,7 +59,7 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
     count = hashes.shape[0]
     for number in range(0, count, 2):  # as many as are hashed at a time
         taken = min(2, count - number)
-        _hash_pieces(content[number * CHUNK_BYTES :].ctypes, taken, _CHUNK_BLOCKS, 0, hashes[number:].ctypes)
+        hash_pieces(content[number * CHUNK_BYTES :].ctypes, taken, _CHUNK_BLOCKS, 0, hashes[number:].ctypes)
         summands = words[number * _LANES : (number + taken) * _LANES]
         totals = sums[number * _LANES : (number + taken) * _LANES]
         for lane in range(

@@ -51,7 +51,7 @@ def _zero_subtree_roots(levels: int) -> tuple[bytes, ...]:
 
 # The root of a tree of 2^level zero chunks; a dimension is below 2^64, so a tree has at most 2^54 chunks.
 ZERO_SUBTREE_ROOTS = _zero_subtree_roots(54)
-_ZERO_ROOTS = np.frombuffer(b"".join(ZERO_SUBTREE_ROOTS), dtype=np.uint8).reshape(-1, HASH_BYTES)
+ZERO_ROOTS = np.frombuffer(b"".join(ZERO_SUBTREE_ROOTS), dtype=np.uint8).reshape(-1, HASH_BYTES)
 
 
 def hash_block(view: memoryview) -> tuple[bytes, bytes]:
@@ -104,7 +104,7 @@ def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
     native = hashing_in_use() if len(nodes) > _FEW * HASH_BYTES else None
     if native is not None:
         found = np.frombuffer(bytearray(nodes), dtype=np.uint8).reshape(-1, HASH_BYTES)
-        native.reduce_nodes(found, _ZERO_ROOTS, level, height)
+        native.reduce_nodes(found, ZERO_ROOTS, level, height)
         root: bytes = found[0].tobytes()
         return root
     fork = _NODE.copy

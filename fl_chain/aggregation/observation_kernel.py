@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from fl_chain.audit.observation import CROSSED
-from fl_chain.audit.sketches import BUCKETS, ROWS
 from fl_chain.commitment.kernels import compiled, turned
 
 
 @compiled
 def observe(  # noqa: PLR0917 - compiled functions take no keywords
-    first: int, content: Any, signs: Any, earlier: Any, sketches: Any, figures: Any
+    first: int,
+    content: Any,
+    signs: Any,
+    earlier: Any,
+    rows: int,
+    crossed: int,
+    sketches: Any,
+    figures: Any,
 ) -> None:
     """Look at a piece of an update, and add what is seen to what was seen of its other pieces.
 
@@ -22,13 +27,16 @@ def observe(  # noqa: PLR0917 - compiled functions take no keywords
         content: shape (4 n,), uint8: big-endian lanes.
         signs: shape (n,), int8, of these lanes.
         earlier: shape (n,), int8; empty where there was no round before.
-        sketches: shape (3, `BUCKETS`), int64: takes the sketch of the blocks that are not compared across
+        rows: of buckets in a block of lanes.
+        crossed: one block in so many is compared across rounds.
+        sketches: shape (3, buckets), int64: takes the sketch of the blocks that are not compared across
             rounds, that of those that are, and theirs by the earlier signs.
         figures: shape (5,), int64: takes the upper and lower 32 bits' sums of the lanes' squares, the
             largest magnitude, the number of zero lanes, and of lanes compared across rounds that are not.
     """
     words = content.view(np.uint32)
     total = words.size
+    buckets = sketches.shape[1]
     high: Any = 0
     low: Any = 0
     largest: Any = figures[2]
@@ -36,9 +44,9 @@ def observe(  # noqa: PLR0917 - compiled functions take no keywords
     crossed_lanes = 0
     start = 0
     while start < total:
-        row, bucket = divmod(first + start, BUCKETS)
-        count = min(BUCKETS - bucket, total - start)
-        is_crossed = row // ROWS % CROSSED == 0
+        row, bucket = divmod(first + start, buckets)
+        count = min(buckets - bucket, total - start)
+        is_crossed = row // rows % crossed == 0
         own_words = words[start : start + count]
         own_signs = signs[start : start + count]
         sketch = sketches[1 if is_crossed else 0][bucket : bucket + count]
