@@ -53,11 +53,16 @@ def _by_compiled_loop(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Obse
 
 
 def observation(sketches: npt.NDArray[np.int64], figures: npt.NDArray[np.int64]) -> Observation:
-    """Return what the compiled loop saw, of all pieces; see `fl_chain.aggregation.observation_kernel`."""
+    """Return a copy of what the compiled loop saw, of all pieces.
+
+    Args:
+        sketches: as `fl_chain.aggregation.observation_kernel` has them.
+        figures: the same.
+    """
     high, low, largest, zero_lanes, crossed_lanes = map(int, figures)
     rest, part, crossing = sketches
     square = (high << 32) + low
-    return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part, crossing)
+    return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part.copy(), crossing.copy())
 
 
 @cache

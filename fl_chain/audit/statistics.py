@@ -12,6 +12,7 @@ later: an audit that goes on where another stopped has the same.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
@@ -34,7 +35,7 @@ from fl_chain.audit.sketches import (
 )
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.records import Digest, Quantisation, Submission
-from fl_chain.run.sight import Sight
+from fl_chain.run.sight import Seen, Sight
 
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
@@ -114,6 +115,7 @@ class UpdateStatistics:
         self._round: list[_Seen] = []
         self._previous = _NOTHING
         self._first: dict[Digest, Submission] = {}
+        self._spare: deque[Seen] = deque(maxlen=8)
 
     def open_round(self, seed: bytes) -> None:
         """Begin a round.
@@ -156,6 +158,7 @@ class UpdateStatistics:
             earlier=np.empty(0, dtype=np.int8) if earlier is None else earlier,
             rows=ROWS,
             crossed=CROSSED,
+            spare=self._spare,
         )
 
     def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:

@@ -82,8 +82,9 @@ class WholeRounds:
             clamped=found.clamped,
         )
         seen = sight.total()
-        updates = (
+        updates = tuple(
             SeenUpdate(one, root, observation(seen.sketches[one.index], seen.figures[one.index]))
             for one, root in zip(included, found.update_roots, strict=True)
         )
-        return WholeRound(aggregate, tuple(updates))
+        sight.done()
+        return WholeRound(aggregate, updates)

@@ -29,7 +29,7 @@ from fl_chain.store.blobs import OPENING_BYTES
 
 MOST_OPEN = 256  # files; a process may have 1024, as a rule
 SHORT, OUT_OF_RANGE = 2, 1  # as `fl_chain.run.stripe_kernel` has them, which loads Numba
-STRIPE_LEVEL = 6  # 64 chunks, 256 KiB: a stripe of an update stays in the core's own cache
+STRIPE_LEVEL = 7  # 128 chunks, 512 KiB: a stripe of an update stays in the core's own cache
 
 
 @cache
