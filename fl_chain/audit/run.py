@@ -117,8 +117,8 @@ class _CheckedChain:
 
 def _audited_chain(ledger: Ledger, history: History, events: Sequence[Event]) -> _CheckedChain:
     notes = Collection()
-    audit_blocks(ledger.node, events, notes)
-    proofs, is_proven = audit_proofs(ledger, history, notes)
+    blocks = audit_blocks(ledger.node, events, notes)
+    proofs, is_proven = audit_proofs(ledger, history, notes, blocks=blocks)
     return _CheckedChain(notes, proofs, is_proven, _gas(ledger, events))
 
 
