@@ -37,9 +37,10 @@ def observe(  # noqa: PLR0917 - compiled functions take no keywords
     words = content.view(np.uint32)
     total = words.size
     buckets = sketches.shape[1]
-    high: Any = 0
-    low: Any = 0
-    largest: Any = figures[2]
+    high: Any = np.uint64(0)
+    low: Any = np.uint64(0)
+    highest: Any = np.int32(0)
+    lowest: Any = np.int32(0)
     set_lanes = 0
     crossed_lanes = 0
     start = 0
@@ -55,10 +56,11 @@ def observe(  # noqa: PLR0917 - compiled functions take no keywords
             word = own_words[lane]
             value = np.int32(turned(word))
             wide = np.int64(value)
-            square = wide * wide
-            high += square >> 32
-            low += square & 0xFFFFFFFF
-            largest = max(largest, abs(wide))
+            square = np.uint64(wide * wide)
+            high += square >> np.uint64(32)
+            low += square & np.uint64(0xFFFFFFFF)
+            highest = max(highest, value)
+            lowest = min(lowest, value)
             row_set += value != 0
             sketch[lane] += np.int64(np.int32(wide * own_signs[lane]))
         set_lanes += row_set
@@ -72,8 +74,8 @@ def observe(  # noqa: PLR0917 - compiled functions take no keywords
                     value = np.int32(turned(word))
                     crossing[lane] += np.int64(np.int32(np.int64(value) * own_earlier[lane]))
         start += count
-    figures[0] += high
-    figures[1] += low
-    figures[2] = largest
+    figures[0] += np.int64(high)
+    figures[1] += np.int64(low)
+    figures[2] = max(figures[2], np.int64(highest), -np.int64(lowest))
     figures[3] += total - set_lanes
     figures[4] += crossed_lanes
