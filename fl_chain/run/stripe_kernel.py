@@ -12,8 +12,8 @@ import numpy as np
 from numba import types
 
 from fl_chain.aggregation.observation_kernel import observe
-from fl_chain.commitment.kernels import compiled, hash_and_add, hash_pieces
-from fl_chain.commitment.sizes import HASH_BYTES
+from fl_chain.commitment.kernels import compiled, hash_and_add, hash_pieces, turned
+from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES, PIECE_BYTES
 
 SHORT = 2  # a file has fewer bytes than it should
 OUT_OF_RANGE = 1  # a lane is beyond its bound, or one past the dimension is not zero
@@ -35,6 +35,7 @@ def add_group(  # noqa: PLR0917 - compiled functions take no keywords
     content: Any,
     sums: Any,
     hashes: Any,
+    pair: Any,
     roots: Any,
     places: Any,
     signs: Any,
@@ -57,6 +58,7 @@ def add_group(  # noqa: PLR0917 - compiled functions take no keywords
         content: shape (chunks * 4096,), uint8: room for a stripe.
         sums: shape (chunks * 1024,), uint32 of this machine; takes the sum modulo 2^32.
         hashes: shape (chunks, 32): room for a stripe's hashes.
+        pair: shape (64,): room for two hashes.
         roots: shape (members, 32): takes the roots of the stripe.
         places: shape (members,), int64: where in the last two each update's figures stand.
         signs: shape (dimension,), int8; empty where nobody looks.
@@ -103,9 +105,46 @@ def add_group(  # noqa: PLR0917 - compiled functions take no keywords
                 sketches[place],
                 figures[place],
             )
-        _reduce(hashes, zero_roots, height, content[: 2 * HASH_BYTES])
+        _reduce(hashes, zero_roots, height, pair)
         _copy_hash(hashes[0], roots[member])
     return wrong
+
+
+@compiled
+def close_group(  # noqa: PLR0917
+    sums: Any, wire: Any, height: int, zero_roots: Any, hashes: Any, pair: Any, root: Any, upper: Any
+) -> None:
+    """Find the root of a sum's stripe; add the sum to the one above it, and begin it anew.
+
+    Args:
+        sums: shape (chunks * 1024,), uint32 of this machine.
+        wire: shape (chunks * 4096,), uint8: takes the sum in wire order.
+        height: as `add_group` has it.
+        zero_roots: the same.
+        hashes: the same.
+        pair: the same.
+        root: shape (32,); takes the root.
+        upper: the sum above, of the same shape; empty where there is none, and the sum is kept then.
+    """
+    words = wire.view(np.uint32)
+    for lane in range(sums.size):
+        word = sums[lane]
+        words[lane] = turned(word)
+    find_root(wire, height, zero_roots, hashes, pair, root)
+    if upper.size:
+        for lane in range(sums.size):
+            upper[lane] += sums[lane]
+        sums[:] = 0
+
+
+@compiled
+def find_root(  # noqa: PLR0917
+    content: Any, height: int, zero_roots: Any, hashes: Any, pair: Any, root: Any
+) -> None:
+    """Find the root of a stripe; the arguments are those of `close_group`."""
+    hash_pieces(content.ctypes, hashes.shape[0], CHUNK_BYTES // PIECE_BYTES, 0, hashes.ctypes)
+    _reduce(hashes, zero_roots, height, pair)
+    _copy_hash(hashes[0], root)
 
 
 @compiled

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth
-from fl_chain.commitment.merkle import ZERO_ROOTS, hash_chunks, subtree_root
+from fl_chain.commitment.merkle import ZERO_ROOTS
 from fl_chain.commitment.native import Octets, kernels, load_compiled
 from fl_chain.commitment.partial_sums import FAN_IN, level_sizes
 from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES
@@ -29,7 +29,16 @@ from fl_chain.store.blobs import OPENING_BYTES
 
 MOST_OPEN = 256  # files; a process may have 1024, as a rule
 SHORT, OUT_OF_RANGE = 2, 1  # as `fl_chain.run.stripe_kernel` has them, which loads Numba
+_NOTHING_ABOVE = np.empty(0, dtype=np.uint32)
 STRIPE_LEVEL = 7  # 128 chunks, 512 KiB: a stripe of an update stays in the core's own cache
+
+
+_LOOPS = {
+    "add_group": "i8[] i8 i8[] i8 i8 i8 u1[,] =u1[] =u4[] =u1[,] =u1[] =u1[,] i8[] i1[] i1[] i8 i8 =i8[,,] "
+    "=i8[,] -> i8",
+    "close_group": "=u4[] =u1[] i8 u1[,] =u1[,] =u1[] =u1[] =u4[]",
+    "find_root": "u1[] i8 u1[,] =u1[,] =u1[] =u1[]",
+}
 
 
 @cache
@@ -41,9 +50,8 @@ def compiled_stripes() -> Any:
     """
     if kernels() is None or not hasattr(os, "pread"):
         return None
-    form = "i8[] i8 i8[] i8 i8 i8 u1[,] =u1[] =u4[] =u1[,] =u1[,] i8[] i1[] i1[] i8 i8 =i8[,,] =i8[,] -> i8"
     try:
-        return load_compiled("fl_chain.run.stripe_kernel", {"add_group": form})
+        return load_compiled("fl_chain.run.stripe_kernel", _LOOPS)
     except (ImportError, OSError):
         return None
 
@@ -155,6 +163,7 @@ class _Workspace:
     content: Octets  # shape (chunks * 4096,)
     wire: Lanes  # shape (chunks * 1024,)
     hashes: Octets  # shape (chunks, 32)
+    pair: Octets  # shape (64,)
     sums: tuple[npt.NDArray[np.uint32], ...]  # for each level, shape (chunks * 1024,)
 
 
@@ -182,6 +191,7 @@ def _new_workspace(chunks: int, levels: int) -> _Workspace:
         np.empty(chunks * CHUNK_BYTES, dtype=np.uint8),
         np.empty(lanes, dtype=LANE),
         np.empty((chunks, HASH_BYTES), dtype=np.uint8),
+        np.empty(2 * HASH_BYTES, dtype=np.uint8),
         tuple(np.empty(lanes, dtype=np.uint32) for _ in range(levels)),
     )
 
@@ -197,7 +207,8 @@ class _Stripe:
         self._height = stripe_height(files.dimension)
         self._first = number * (CHUNK_LANES << self._height)
         self._lanes = _stripe_lanes(files, number)
-        self._content, self._wire, self._hashes = space.content, space.wire, space.hashes
+        self._content, self._wire = space.content, space.wire
+        self._hashes, self._pair = space.hashes, space.pair
         self._sums = space.sums
         sizes = level_sizes(len(files.updates))
         self._below = (len(files.updates), *sizes[:-1])
@@ -231,6 +242,7 @@ class _Stripe:
                 self._content,
                 self._sums[0],
                 self._hashes,
+                self._pair,
                 roots,
                 np.array([index for index, _ in included], dtype=np.int64),
                 sight.signs,
@@ -269,16 +281,27 @@ class _Stripe:
         self._added[level] += added
         if self._added[level] % FAN_IN and self._added[level] < self._below[level]:
             return
-        group = self._sums[level]
-        self._wire[:] = group
-        self._roots[level].append(self._hashed(self._wire.view(np.uint8)))
-        if level + 1 < len(self._sums):
-            np.add(self._sums[level + 1], group, out=self._sums[level + 1])
-            group[:] = 0
+        root = np.empty(HASH_BYTES, dtype=np.uint8)
+        is_last = level + 1 == len(self._sums)
+        compiled_stripes().close_group(
+            self._sums[level],
+            self._wire.view(np.uint8),
+            self._height,
+            ZERO_ROOTS,
+            self._hashes,
+            self._pair,
+            root,
+            _NOTHING_ABOVE if is_last else self._sums[level + 1],
+        )
+        self._roots[level].append(root.tobytes())
+        if not is_last:
             self._close(level + 1, 1)
 
     def _hashed(self, content: Octets) -> bytes:
-        return subtree_root(hash_chunks(content.data), 0, self._height)
+        root = np.empty(HASH_BYTES, dtype=np.uint8)
+        space = self._hashes, self._pair
+        compiled_stripes().find_root(content, self._height, ZERO_ROOTS, *space, root)
+        return root.tobytes()
 
     def _read(self, path: str) -> None:
         """Fill the buffer from a file; behind the end of a vector that is cut off stand zeros."""
