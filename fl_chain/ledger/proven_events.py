@@ -35,7 +35,14 @@ class ProvenEvents:
     opened_blocks: int  # whose receipts and transactions were hashed
 
 
-def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -> ProvenEvents:
+def proven_events(
+    node: Node,
+    newest: Head,
+    ledger: Address,
+    first_block: int,
+    *,
+    known: Mapping[int, Json] | None = None,
+) -> ProvenEvents:
     """Return every event of a ledger up to a block, proven against that block's hash.
 
     Args:
@@ -43,6 +50,7 @@ def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -
         newest: whose hash is trusted.
         ledger: whose events.
         first_block: before it there are none.
+        known: what the node answered for some blocks, by their number; its word counts for nothing either.
 
     Raises:
         ProofsNotOffered: the stretch is too long, or the node does not give what it takes.
@@ -52,7 +60,7 @@ def proven_events(node: Node, newest: Head, ledger: Address, first_block: int) -
     length = newest.number - first_block + 1
     if length > MOST_BLOCKS:
         raise ProofsNotOffered(f"the run goes over {length} blocks; at most {MOST_BLOCKS} are followed back")
-    linked = _linked_headers(node, newest, first_block)
+    linked = _linked_headers(node, newest, first_block, known or {})
     opened = [(digest, header) for digest, header in linked if may_have_logs(header, ledger)]
     logs: list[Json] = []
     for digest, header in reversed(opened):
@@ -68,13 +76,18 @@ def may_have_logs(header: Mapping[str, Json], ledger: Address) -> bool:
     return all(bloom >> bit & 1 for bit in bits)
 
 
-def _linked_headers(node: Node, newest: Head, first_block: int) -> Iterator[tuple[bytes, Mapping[str, Json]]]:
+def _linked_headers(
+    node: Node, newest: Head, first_block: int, known: Mapping[int, Json]
+) -> Iterator[tuple[bytes, Mapping[str, Json]]]:
     """Yield hash and header of each block, newest first, checked against the hash that the next one names."""
     expected = newest.hash
     for last in range(newest.number, first_block - 1, -BLOCKS_PER_BATCH):
         numbers = range(last, max(first_block, last - BLOCKS_PER_BATCH + 1) - 1, -1)
-        headers = _offered(node, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
-        for number, header in zip(numbers, headers, strict=True):
+        unknown = [number for number in numbers if known.get(number) is None]
+        answers = _offered(node, [("eth_getBlockByNumber", [hex(number), False]) for number in unknown])
+        headers = {**known, **dict(zip(unknown, answers, strict=True))}
+        for number in numbers:
+            header = headers[number]
             digest, expected = expected, _verified_parent(header, number, expected)
             if number == newest.number and quantity(header["timestamp"]) != newest.timestamp:
                 raise MalformedResponse(
