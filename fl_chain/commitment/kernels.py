@@ -1,7 +1,7 @@
 """The hot loops that are more than hashing, compiled by Numba.
 
 They run without the interpreter's lock, so that threads share the work. Here is what they do; what calls them
-is `fl_chain.commitment.native`, and `fl_chain.commitment.machine_code` has them compiled once on a machine.
+is `fl_chain.commitment.native`, and `fl_chain.machine.objects` has them compiled once on a machine.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numba
 import numpy as np
 from numba import types
 
-from fl_chain.commitment.machine_code import HASHING_SYMBOL
-from fl_chain.commitment.sizes import CHUNK_BYTES, PIECE_BYTES
+from fl_chain.commitment.sizes import CHUNK_BYTES, HASHING_SYMBOL, PIECE_BYTES
 
 _CHUNK_BLOCKS = CHUNK_BYTES // PIECE_BYTES
 _LANES = CHUNK_BYTES // 4

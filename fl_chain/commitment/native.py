@@ -28,7 +28,7 @@ _LOOPS = {
 
 
 class Hashing:
-    """SHA-256 over chunks and nodes as machine code; see `fl_chain.commitment.sha256`."""
+    """SHA-256 over chunks and nodes as machine code; see `fl_chain.machine.sha256`."""
 
     def __init__(self, hash_pieces: HashPieces) -> None:
         self.hash_pieces = hash_pieces
@@ -94,7 +94,7 @@ def hashing() -> Hashing | None:
         used. Everything is hashed by `hashlib` then, in one thread.
     """
     try:
-        loaded = importlib.import_module("fl_chain.commitment.sha256").load_hashing()
+        loaded = importlib.import_module("fl_chain.machine.sha256").load_hashing()
     except (ImportError, OSError, AttributeError, RuntimeError):
         return None
     found = Hashing(loaded.hash_pieces)
@@ -122,12 +122,12 @@ def kernels() -> Kernels | None:
 
 
 def load_compiled(module: str, forms: Mapping[str, str]) -> object:
-    """Load another module's loops; see `fl_chain.commitment.machine_code.load_loops`, which is loaded for it.
+    """Load another module's loops; see `fl_chain.machine.objects.load_loops`, which is loaded for it.
 
     Raises:
         ImportError: if they are not compiled yet, and cannot be.
     """
-    return importlib.import_module("fl_chain.commitment.machine_code").load_loops(module, forms)
+    return importlib.import_module("fl_chain.machine.objects").load_loops(module, forms)
 
 
 def hashing_in_use() -> Hashing | None:

@@ -17,8 +17,8 @@ from naive_tree import random_lanes
 from fl_chain.commitment import merkle, native
 from fl_chain.commitment.chunks import lane_bytes
 from fl_chain.commitment.native import Hashing, Kernels
-from fl_chain.commitment.sha256 import load_hashing
 from fl_chain.commitment.tree import vector_tree
+from fl_chain.machine.sha256 import load_hashing
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_without_numba_chunks_are_hashed_all_the_same(monkeypatch: pytest.Monkey
     found = importlib.import_module
 
     def missing(name: str) -> Any:
-        if name == "fl_chain.commitment.machine_code":
+        if name == "fl_chain.machine.objects":
             raise ImportError("numba")
         return found(name)
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fl_chain.commitment import machine_code, native
-from fl_chain.commitment.machine_code import Form, Parameter, load_loops
+from fl_chain.commitment import native
+from fl_chain.machine import objects
+from fl_chain.machine.objects import Form, Parameter, load_loops
 
 MODULE = "fl_chain.commitment.kernels"
 FORMS = {"add_stream": "u1[] =u4[] b1"}
@@ -17,7 +18,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from fl_chain.commitment.machine_code import load_loops
+from fl_chain.machine.objects import load_loops
 loops = load_loops("fl_chain.commitment.kernels", {forms!r}, folders=(Path({folder!r}),))
 sums = np.zeros(2, dtype=np.uint32)
 loops.add_stream(np.array([0, 0, 0, 1, 0, 0, 1, 0], dtype=np.uint8), sums, False)
@@ -48,18 +49,19 @@ def test_code_that_cannot_be_kept_is_compiled_again(tmp_path: Path, monkeypatch:
     file = tmp_path / "file"
     file.write_text("not a folder")
     made: list[bytes] = []
-    compile_code = machine_code._object_code
+    compile_code = objects._object_code
 
     def counted(module: Any) -> bytes:
         made.append(compile_code(module))
         return made[-1]
 
-    monkeypatch.setattr(machine_code, "_object_code", counted)
+    assert native.kernels() is not None  # so that the usual folders have all of it
+    monkeypatch.setattr(objects, "_object_code", counted)
     for _ in range(2):
         native.hashing.__wrapped__()
     assert not made, "the usual folders have it"
     for _ in range(2):
-        machine_code.kept_engine("x", (), (), _empty, folders=(file,))
+        objects.kept_engine("x", (), (), _empty, folders=(file,))
     assert len(made) == 2
 
 
@@ -71,8 +73,8 @@ def _empty() -> Any:
 
 @pytest.mark.parametrize("known", [("1",), ("2",), ()])
 def test_what_code_depends_on_is_in_its_name(known: tuple[str, ...]) -> None:
-    assert machine_code._key((MODULE,), known) != machine_code._key((MODULE,), ("3",))
-    assert machine_code._key((MODULE,), known) != machine_code._key((), known)
+    assert objects._key((MODULE,), known) != objects._key((MODULE,), ("3",))
+    assert objects._key((MODULE,), known) != objects._key((), known)
 
 
 def test_a_form_is_read() -> None:

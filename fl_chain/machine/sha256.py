@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
-from fl_chain.commitment.machine_code import HASHING_SYMBOL, OPENSSL_FUNCTIONS, kept_engine
 from fl_chain.commitment.native import HashPieces
+from fl_chain.commitment.sizes import HASHING_SYMBOL
+from fl_chain.machine.objects import OPENSSL_FUNCTIONS, kept_engine
 
-_LOOP = "fl_chain.commitment.sha256_loop"
+_LOOP = "fl_chain.machine.sha256_loop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Compiles a module's loops by Numba; see `fl_chain.commitment.machine_code`."""
+"""Compiles a module's loops by Numba; see `fl_chain.machine.objects`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import llvmlite.binding as llvm
 import numba
 from numba import types
 
-from fl_chain.commitment.machine_code import HASHING_SYMBOL, Form, Parameter, symbol
+from fl_chain.commitment.sizes import HASHING_SYMBOL
+from fl_chain.machine.objects import Form, Parameter, symbol
 
 _NUMBERS: dict[str, Any] = {
     "b1": types.boolean,

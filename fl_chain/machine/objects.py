@@ -34,10 +34,9 @@ _SCALARS: dict[str, Any] = {
     "f4": ctypes.c_float,
     "b1": ctypes.c_bool,
 }
-HASHING_SYMBOL = "fl_chain_hash_pieces"  # what the loops call compiled hashing by
 OPENSSL_FUNCTIONS = ("SHA256_Init", "SHA256_Update", "SHA256_Final")  # what that calls where it must
 _LIBRARY = "fl_chain.commitment.kernels"  # what the other modules of loops import from
-_COMPILING = "fl_chain.commitment.compiling"
+_COMPILING = "fl_chain.machine.compiling"
 Folders = tuple[Path, ...]
 _kept: list[object] = []  # code is gone with its engine
 

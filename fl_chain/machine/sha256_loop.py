@@ -1,4 +1,4 @@
-"""The loop over pieces to hash, built as LLVM code; see `fl_chain.commitment.sha256`.
+"""The loop over pieces to hash, built as LLVM code; see `fl_chain.machine.sha256`.
 
 Source: FIPS 180-4, section 6.2; the instructions as Intel's "SHA Extensions" (2013) uses them.
 """
@@ -11,8 +11,8 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from fl_chain.commitment.machine_code import HASHING_SYMBOL, OPENSSL_FUNCTIONS, host_machine
-from fl_chain.commitment.sizes import PIECE_BYTES
+from fl_chain.commitment.sizes import HASHING_SYMBOL, PIECE_BYTES
+from fl_chain.machine.objects import OPENSSL_FUNCTIONS, host_machine
 
 SYMBOL = "fl_chain_hash_pieces"  # what compiled code calls it by
 OPENSSL = (
