@@ -11,7 +11,7 @@ import numpy as np
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth, padded_chunk_count
-from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
+from fl_chain.commitment.merkle import chunk_hash
 from fl_chain.commitment.partial_sums import children, list_index, place_of, sums_hash
 from fl_chain.commitment.proofs import (
     ApplyProof,
@@ -22,6 +22,7 @@ from fl_chain.commitment.proofs import (
     SumProof,
 )
 from fl_chain.commitment.seals import leaf, sealed_root
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.commitment.tree import path_root
 from fl_chain.errors import ProofRejected
 from fl_chain.records import AggregationKind, Digest, FallReason

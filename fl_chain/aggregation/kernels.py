@@ -1,7 +1,6 @@
 """Quantising, applying and reading a model as machine code: the bits of their NumPy definitions, in one pass.
 
-Whoever calls these has looked at shapes and bounds. Importing this module compiles or loads them;
-`fl_chain.aggregation.native` decides when that pays.
+Whoever calls these has looked at shapes and bounds. `fl_chain.aggregation.native` decides when they pay.
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ _ABSOLUTE = np.uint32(0x7FFFFFFF)
 _INFINITE = np.uint32(0x7F800000)  # float32 bits from here on, without the sign, are infinite or no number
 
 
-@compiled(
-    "boolean(Array(float32, 1, 'C', readonly=True), Array(float32, 1, 'C', readonly=True), "
-    "float64, float64, float64, uint32[::1])"
-)
+@compiled
 def quantise(  # noqa: PLR0917 - compiled functions take no keywords
     local: Any, base: Any, scale: float, clip: float, weight: float, lanes: Any
 ) -> bool:
@@ -48,10 +44,7 @@ def quantise(  # noqa: PLR0917 - compiled functions take no keywords
     return bool(highest < _INFINITE)
 
 
-@compiled(
-    "int64(Array(uint32, 1, 'C', readonly=True), Array(uint32, 1, 'C', readonly=True), "
-    "float64, float64, float64, uint32[::1])"
-)
+@compiled
 def apply(  # noqa: PLR0917
     base: Any, total: Any, factor: float, half: float, divisor: float, model: Any
 ) -> int:
@@ -82,7 +75,7 @@ def apply(  # noqa: PLR0917
     return clamped
 
 
-@compiled("boolean(Array(uint32, 1, 'C', readonly=True), int64)")
+@compiled
 def is_within(lanes: Any, bound: int) -> bool:
     """Return whether every lane, as a signed number, is from -bound to bound.
 
@@ -100,7 +93,7 @@ def is_within(lanes: Any, bound: int) -> bool:
     return bool(highest <= bound and lowest >= -bound)
 
 
-@compiled("void(Array(uint32, 1, 'C', readonly=True), float32, float32[::1])")
+@compiled
 def read_values(lanes: Any, scale: float, values: Any) -> None:
     """Write lanes, each rounded to float32 and then scaled.
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.native import kernels_for, load_compiled
 
 Floats32 = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
+
+
+_LOOPS = {
+    "quantise": "f4[] f4[] f8 f8 f8 =u4[] -> b1",
+    "apply": "u4[] u4[] f8 f8 f8 =u4[] -> i8",
+    "is_within": "u4[] i8 -> b1",
+    "read_values": "u4[] f4 =f4[]",
+}
 
 
 class Kernels(Protocol):
@@ -51,6 +58,6 @@ def arithmetic_for(size_bytes: int) -> Kernels | None:
 @cache
 def _arithmetic() -> Kernels | None:
     try:
-        return cast(Kernels, importlib.import_module("fl_chain.aggregation.kernels"))
+        return cast(Kernels, load_compiled("fl_chain.aggregation.kernels", _LOOPS))
     except (ImportError, OSError):
         return None

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fl_chain.commitment.chunks import CHUNK_LANES, Lanes, padded_chunk
-from fl_chain.commitment.merkle import HASH_BYTES, ZERO_SUBTREE_ROOTS
+from fl_chain.commitment.merkle import ZERO_SUBTREE_ROOTS
 from fl_chain.commitment.proofs import ApplyProof, RangeProof, SubmissionOpening, SumProof
+from fl_chain.commitment.sizes import HASH_BYTES
 from fl_chain.commitment.tree import VectorTree, chunk_path, vector_tree
 from fl_chain.records import Digest
 

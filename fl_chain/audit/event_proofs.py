@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -18,13 +18,16 @@ from fl_chain.ledger.trie_proofs import ProofsNotOffered
 MOST_REASON = 300  # characters of what a node says
 
 
-def audit_event_proofs(ledger: Ledger, history: History, report: Collection) -> dict[str, Any]:
+def audit_event_proofs(
+    ledger: Ledger, history: History, report: Collection, blocks: Mapping[int, Any]
+) -> dict[str, Any]:
     """Prove every event up to the block that a ledger is pinned to, and compare with its history.
 
     Args:
         ledger: pinned.
         history: what the audit rests on.
         report: takes the findings.
+        blocks: what the node answered for some blocks, by their number.
 
     Returns:
         What was proven, in the form of the report.
@@ -40,7 +43,7 @@ def audit_event_proofs(ledger: Ledger, history: History, report: Collection) -> 
     first_block = told[0].place.block_number
     try:
         own, *beside = ledger.emitters
-        proven = proven_events(ledger.node, ledger.head(), own, first_block, beside=beside)
+        proven = proven_events(ledger.node, ledger.head(), own, first_block, known=blocks, beside=beside)
         report.count(CheckId.PROVEN_EVENTS, len(proven.events))
         is_same = _compare(told, history, proven.events, report)
     except ProofsNotOffered as error:

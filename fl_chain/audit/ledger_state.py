@@ -50,10 +50,13 @@ def audit_contract_state(ledger: Ledger, history: History, report: Collection, *
             )
 
 
-def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> None:
+def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> dict[int, Any]:
     """Compare hash and time of every event's block, and the seeds of closed rounds, with the chain's blocks.
 
     Where a node does not show a block's randomness, seeds are not compared: what is left out is no finding.
+
+    Returns:
+        What the node answered for each block, by its number.
     """
     numbers = sorted({event.place.block_number for event in events})
     blocks = dict(zip(numbers, _blocks(node, numbers), strict=True))
@@ -77,6 +80,7 @@ def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> N
             )
         elif isinstance(event, e.RoundClosed) and "mixHash" in block:
             _audit_seed(event, data_bytes(block["mixHash"]), report)
+    return blocks
 
 
 def _audit_seed(event: e.RoundClosed, randomness: bytes, report: Collection) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.audit.sketches import BUCKETS, Sketch, add_to_sketch, signed_blocks, sum_of_squares
+from fl_chain.audit.sketches import BUCKETS, ROWS, Sketch, add_to_sketch, signed_blocks, sum_of_squares
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.native import kernels_for, load_compiled
 
 CROSSED = 4  # one block of lanes in so many is compared with those of the round before
 
@@ -44,15 +45,31 @@ def observed(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
 
 
 def _by_compiled_loop(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
-    compiled = importlib.import_module("fl_chain.audit.observation_kernel")
     sketches = np.zeros((3, BUCKETS), dtype=np.int64)
     figures = np.zeros(5, dtype=np.int64)
-    none = np.empty(0, dtype=np.int8)
-    compiled.observe(lanes.view(np.uint8), signs, none if earlier is None else earlier, sketches, figures)
+    former = np.empty(0, dtype=np.int8) if earlier is None else earlier
+    _compiled().observe(0, lanes.view(np.uint8), signs, former, ROWS, CROSSED, sketches, figures)
+    return observation(sketches, figures)
+
+
+def observation(sketches: npt.NDArray[np.int64], figures: npt.NDArray[np.int64]) -> Observation:
+    """Return a copy of what the compiled loop saw, of all pieces.
+
+    Args:
+        sketches: as `fl_chain.aggregation.observation_kernel` has them.
+        figures: the same.
+    """
     high, low, largest, zero_lanes, crossed_lanes = map(int, figures)
     rest, part, crossing = sketches
     square = (high << 32) + low
-    return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part, crossing)
+    return Observation(square, largest, zero_lanes, rest + part, crossed_lanes, part.copy(), crossing.copy())
+
+
+@cache
+def _compiled() -> Any:
+    return load_compiled(
+        "fl_chain.aggregation.observation_kernel", {"observe": "i8 u1[] i1[] i1[] i8 i8 =i8[,] =i8[]"}
+    )
 
 
 def _by_blocks(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:

@@ -20,6 +20,7 @@ from fl_chain.audit.results import RoundResult, standing_posting
 from fl_chain.audit.rules import RuleAudit
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.audit.updates import IncludedUpdates, Underivable, UpdateReader
+from fl_chain.audit.whole_rounds import WholeRounds
 from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.history import History
@@ -57,6 +58,7 @@ class RoundAudit:
         self.cohorts = CohortAudit(history, store)
         self.masks = MaskAudit(history, store)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
+        self._whole = WholeRounds(store, self._statistics, self._pool)
 
     def audit(self, round_id: int) -> RoundResult:
         """Audit one round; those before it were audited, or resumed, before."""
@@ -165,6 +167,11 @@ class RoundAudit:
         result.count(CheckId.MODELS)
         submissions = self._history.submissions[current.id]
         base = self.models.model(current.base_round)
+        whole = None if base is None else self._whole.derived(self._history, posting)
+        if whole is not None:
+            for seen in whole.updates:
+                reader.note_whole(seen, posting)
+            return whole.aggregate
         updates = IncludedUpdates(reader, submissions, posting, self._pool)
         excluded = {exclusion.index for exclusion in posting.exclusions}
         weight = sum(one.weight for one in submissions if one.index not in excluded)

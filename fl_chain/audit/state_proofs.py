@@ -31,13 +31,16 @@ MOST_REASON = 300  # characters of what a node says
 _IN_MEMORY = "the ledger is one in memory: it has no headers, and no state that a proof could lead to"
 
 
-def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[dict[str, Any], bool]:
+def audit_proofs(
+    ledger: Ledger, history: History, report: Collection, *, blocks: Mapping[int, Any] | None = None
+) -> tuple[dict[str, Any], bool]:
     """Prove events and state at the block that a ledger is pinned to, and compare both with its history.
 
     Args:
         ledger: pinned.
         history: what the audit rests on.
         report: takes the findings.
+        blocks: what the node answered for some blocks, by their number: it is not asked again.
 
     Returns:
         What was proven, in the form of the report, and whether the contract's whole storage was proven to be
@@ -49,7 +52,7 @@ def audit_proofs(ledger: Ledger, history: History, report: Collection) -> tuple[
     if not ledger.is_on_chain:
         not_offered = {"outcome": "not_offered", "reason": _IN_MEMORY}
         return {"events": not_offered, "state": not_offered}, False
-    events = audit_event_proofs(ledger, history, report)
+    events = audit_event_proofs(ledger, history, report, blocks or {})
     is_complete = events.get("same", False)
     state = _audit_state(ledger, history, report, is_complete)
     return {"events": events, "state": state}, bool(state.get("whole_storage", False))

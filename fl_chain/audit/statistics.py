@@ -12,6 +12,7 @@ later: an audit that goes on where another stopped has the same.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
@@ -21,10 +22,11 @@ import numpy.typing as npt
 
 from fl_chain.audit.findings import Finding
 from fl_chain.audit.kinds import Kind
-from fl_chain.audit.observation import Observation, observed
+from fl_chain.audit.observation import CROSSED, Observation, observed
 from fl_chain.audit.sketches import (
     BUCKETS,
     MILLION,
+    ROWS,
     Sketch,
     cosine_millionths,
     lane_signs,
@@ -33,6 +35,7 @@ from fl_chain.audit.sketches import (
 )
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.records import Digest, Quantisation, Submission
+from fl_chain.run.sight import Seen, Sight
 
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
@@ -112,6 +115,7 @@ class UpdateStatistics:
         self._round: list[_Seen] = []
         self._previous = _NOTHING
         self._first: dict[Digest, Submission] = {}
+        self._spare: deque[Seen] = deque(maxlen=8)
 
     def open_round(self, seed: bytes) -> None:
         """Begin a round.
@@ -140,6 +144,22 @@ class UpdateStatistics:
         if self._signs is None:
             raise RuntimeError("the signs are drawn")
         return observed(lanes, self._signs, self._previous.signs)
+
+    def sight(self, updates: int) -> Sight:
+        """Return what looks at all updates of this round while it is derived."""
+        self.prepare()
+        if self._signs is None:
+            raise RuntimeError("the signs are drawn")
+        earlier = self._previous.signs
+        return Sight(
+            updates=updates,
+            buckets=BUCKETS,
+            signs=self._signs,
+            earlier=np.empty(0, dtype=np.int8) if earlier is None else earlier,
+            rows=ROWS,
+            crossed=CROSSED,
+            spare=self._spare,
+        )
 
     def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:
         """Take what was seen of an included update.

@@ -9,19 +9,21 @@ from functools import partial
 
 from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.audit.checks import CheckId
-from fl_chain.audit.copies import Sought, read_copies
+from fl_chain.audit.copies import Content, Sought, read_copies
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.masks import audit_secrecy
 from fl_chain.audit.missing import Role
 from fl_chain.audit.observation import Observation
 from fl_chain.audit.statistics import UpdateStatistics
+from fl_chain.audit.whole_rounds import SeenUpdate
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
-from fl_chain.records import ExclusionReason, Posting, Submission
+from fl_chain.records import Digest, ExclusionReason, Posting, Submission
 from fl_chain.store import Store, Update
+from fl_chain.store.blobs import OPENING_BYTES
 
 
 class Underivable(Exception):
@@ -76,7 +78,6 @@ class UpdateReader:
 
     def included(self, submission: Submission, posting: Posting, prepared: Prepared) -> Lanes | None:
         """Return an included update after checking all its copies; None where none is good."""
-        notes = self.notes
 
         def read() -> Update:
             if prepared.update is None:
@@ -86,18 +87,31 @@ class UpdateReader:
         update = self._every_copy(submission, posting, "", read)
         if update is None:
             return None
-        size = 64 + update.lanes.nbytes
-        notes.blobs.updates += 1
-        notes.blobs.bytes += size
-        self.has_read(size)
         self._note_bounds(submission, prepared.out_of_range)
         lanes = update.lanes[: self.history.definition.dimension]  # as the sums do
-        if prepared.observation is not None:
-            notes.count(CheckId.UPDATE_FIGURES)
-            self.statistics.add(submission, update.opening.vector_root, prepared.observation)
-        else:
-            audit_secrecy(submission, lanes, self.history.policy.quantisation, notes)
+        root = update.opening.vector_root
+        self._note(submission, update.lanes.nbytes, root, prepared.observation)
+        if self.history.is_masked:
+            audit_secrecy(submission, lanes, self.history.policy.quantisation, self.notes)
         return lanes
+
+    def note_whole(self, seen: SeenUpdate, posting: Posting) -> None:
+        """Note an included update that was read with its whole round, after checking its other copies."""
+        self._every_copy(seen.submission, posting, "", lambda: seen)
+        self._note_bounds(seen.submission, None)
+        size = LANE.itemsize * self.history.definition.dimension
+        self._note(seen.submission, size, seen.vector_root, seen.observation)
+
+    def _note(
+        self, submission: Submission, lanes_bytes: int, root: Digest, observation: Observation | None
+    ) -> None:
+        size = OPENING_BYTES + lanes_bytes
+        self.notes.blobs.updates += 1
+        self.notes.blobs.bytes += size
+        self.has_read(size)
+        if observation is not None:  # under masks there is nothing to see
+            self.notes.count(CheckId.UPDATE_FIGURES)
+            self.statistics.add(submission, root, observation)
 
     def look_again(self, submission: Submission) -> None:
         """Give an update that was audited before to the statistics once more.
@@ -152,8 +166,8 @@ class UpdateReader:
         return True
 
     def _every_copy(
-        self, submission: Submission, posting: Posting, which: str, read: Callable[[], Update]
-    ) -> Update | None:
+        self, submission: Submission, posting: Posting, which: str, read: Callable[[], Content]
+    ) -> Content | None:
         """Return an update after checking all its copies; None, and a finding, where none is good."""
         return read_copies(
             self.notes,

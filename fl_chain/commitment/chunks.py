@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.commitment.encoding import U64_LIMIT
-from fl_chain.commitment.merkle import CHUNK_BYTES
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.errors import MalformedBlob
 
 LANE = np.dtype(">u4")

@@ -10,10 +10,9 @@ import hashlib
 
 import numpy as np
 
-from fl_chain.commitment.native import kernels_for, kernels_in_use
+from fl_chain.commitment.native import hashing_for, hashing_in_use
+from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES
 
-CHUNK_BYTES = 4096
-HASH_BYTES = 32
 BLOCK_LEVEL = 10  # 1024 chunks, 4 MiB: some milliseconds' work, whose hashes stay in a core's own cache
 BLOCK_BYTES = CHUNK_BYTES << BLOCK_LEVEL
 _FEW = 16  # chunks or nodes: so few are hashed faster than a compiled loop is called
@@ -52,7 +51,7 @@ def _zero_subtree_roots(levels: int) -> tuple[bytes, ...]:
 
 # The root of a tree of 2^level zero chunks; a dimension is below 2^64, so a tree has at most 2^54 chunks.
 ZERO_SUBTREE_ROOTS = _zero_subtree_roots(54)
-_ZERO_ROOTS = np.frombuffer(b"".join(ZERO_SUBTREE_ROOTS), dtype=np.uint8).reshape(-1, HASH_BYTES)
+ZERO_ROOTS = np.frombuffer(b"".join(ZERO_SUBTREE_ROOTS), dtype=np.uint8).reshape(-1, HASH_BYTES)
 
 
 def hash_block(view: memoryview) -> tuple[bytes, bytes]:
@@ -77,7 +76,7 @@ def hash_chunks(view: memoryview) -> bytes:
     Returns:
         32 bytes a chunk.
     """
-    native = kernels_for(len(view)) if len(view) > _FEW * CHUNK_BYTES else None
+    native = hashing_for(len(view)) if len(view) > _FEW * CHUNK_BYTES else None
     if native is not None:
         found = np.empty((-(-len(view) // CHUNK_BYTES), HASH_BYTES), dtype=np.uint8)
         native.hash_chunks(np.frombuffer(view, dtype=np.uint8), found)
@@ -102,10 +101,10 @@ def subtree_root(nodes: bytes, level: int, height: int) -> bytes:
         level: how far above the chunks they stand.
         height: the level of the root.
     """
-    native = kernels_in_use() if len(nodes) > _FEW * HASH_BYTES else None
+    native = hashing_in_use() if len(nodes) > _FEW * HASH_BYTES else None
     if native is not None:
         found = np.frombuffer(bytearray(nodes), dtype=np.uint8).reshape(-1, HASH_BYTES)
-        native.reduce_nodes(found, _ZERO_ROOTS, level, height)
+        native.reduce_nodes(found, ZERO_ROOTS, level, height)
         root: bytes = found[0].tobytes()
         return root
     fork = _NODE.copy

@@ -1,31 +1,74 @@
-"""Whether the compiled loops can be used here, and when they pay."""
+"""Whether compiled hashing and the compiled loops can be used here, and when they pay."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import sys
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES, PIECE_BYTES
+
 WORTHWHILE_BYTES = 64 << 20  # loading takes as long as the interpreter takes to hash a few hundred MB
 
 Octets = npt.NDArray[np.uint8]
+HashPieces = Callable[[int, int, int, int, int], None]
+
+
+_LOOPS = {
+    "hash_and_add": "=u1[] =u4[] i8 =u1[,] -> b1",
+    "add_stream": "u1[] =u4[] b1",
+    "add_to_group": "u1[] =u4[] b1 b1",
+}
+
+
+class Hashing:
+    """SHA-256 over chunks and nodes as machine code; see `fl_chain.machine.sha256`."""
+
+    def __init__(self, hash_pieces: HashPieces) -> None:
+        self.hash_pieces = hash_pieces
+
+    def hash_chunks(self, content: Octets, hashes: Octets) -> None:
+        """Hash chunk by chunk.
+
+        Args:
+            content: shape (n,), uint8; the last chunk may be incomplete.
+            hashes: shape (ceil(n / 4096), 32), uint8; takes the hashes.
+        """
+        whole, rest = divmod(content.size, CHUNK_BYTES)
+        self.hash_pieces(content.ctypes.data, whole, CHUNK_BYTES // PIECE_BYTES, 0, hashes.ctypes.data)
+        if rest:
+            padded = np.zeros(CHUNK_BYTES, dtype=np.uint8)
+            padded[:rest] = content[whole * CHUNK_BYTES :]
+            place = hashes[whole:].ctypes.data
+            self.hash_pieces(padded.ctypes.data, 1, CHUNK_BYTES // PIECE_BYTES, 0, place)
+
+    def reduce_nodes(self, nodes: Octets, zero_roots: Octets, level: int, height: int) -> None:
+        """Hash nodes in place up to a root, which is left in ``nodes[0]``.
+
+        Args:
+            nodes: shape (n, 32), uint8, of one level; overwritten.
+            zero_roots: shape (levels, 32): the root of a tree of zero chunks for each level.
+            level: of the nodes.
+            height: the level of the root.
+        """
+        count, place = nodes.shape[0], nodes.ctypes.data
+        for at in range(level, height):
+            above, rest = divmod(count, 2)
+            pair = np.concatenate((nodes[count - 1], zero_roots[at])) if rest else None
+            self.hash_pieces(place, above, 1, 1, place)
+            if pair is not None:
+                self.hash_pieces(pair.ctypes.data, 1, 1, 1, place + above * HASH_BYTES)
+            count = above + rest
 
 
 class Kernels(Protocol):
     """What `fl_chain.commitment.kernels` has; see there."""
-
-    def hash_chunks(self, content: Octets, hashes: Octets) -> None:
-        """Hash chunk by chunk."""
-        ...
-
-    def reduce_nodes(self, nodes: Octets, zero_roots: Octets, level: int, height: int) -> None:
-        """Hash nodes up to a root."""
-        ...
 
     def hash_and_add(self, content: Octets, sums: npt.NDArray[np.uint32], bound: int, hashes: Octets) -> bool:
         """Hash an update and add it up."""
@@ -43,33 +86,68 @@ class Kernels(Protocol):
 
 
 @cache
-def kernels() -> Kernels | None:
-    """Load the compiled loops, which takes about half a second the first time.
+def hashing() -> Hashing | None:
+    """Load the compiled hashing, which takes about a tenth of a second the first time.
 
     Returns:
-        None where they do not work: without Numba, where Python does not share its OpenSSL, on a big-endian
-        machine. Everything is hashed by `hashlib` then, in one thread.
+        None where it does not work: without llvmlite, where neither the processor nor Python's OpenSSL can be
+        used. Everything is hashed by `hashlib` then, in one thread.
     """
-    if sys.byteorder != "little":
-        return None
     try:
-        found = cast(Kernels, importlib.import_module("fl_chain.commitment.kernels"))
-    except (ImportError, OSError, AttributeError):
+        loaded = importlib.import_module("fl_chain.machine.sha256").load_hashing()
+    except (ImportError, OSError, AttributeError, RuntimeError):
         return None
+    found = Hashing(loaded.hash_pieces)
+    _kept.append(loaded)
     return found if _is_right(found) else None
 
 
-def kernels_in_use() -> Kernels | None:
-    """Return the compiled loops if they are loaded."""
-    return kernels() if kernels.cache_info().currsize else None
+_kept: list[object] = []  # machine code is gone with what it was loaded by
+
+
+@cache
+def kernels() -> Kernels | None:
+    """Load the compiled loops, which takes milliseconds, or compile them, some seconds once on a machine.
+
+    Returns:
+        None where they do not work: without Numba or compiled hashing, or on a big-endian machine. NumPy
+        computes the same then.
+    """
+    if sys.byteorder != "little" or hashing() is None:
+        return None
+    try:
+        return cast(Kernels, load_compiled("fl_chain.commitment.kernels", _LOOPS))
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+def load_compiled(module: str, forms: Mapping[str, str]) -> object:
+    """Load another module's loops; see `fl_chain.machine.objects.load_loops`, which is loaded for it.
+
+    Raises:
+        ImportError: if they are not compiled yet, and cannot be.
+    """
+    return importlib.import_module("fl_chain.machine.objects").load_loops(module, forms)
+
+
+def hashing_in_use() -> Hashing | None:
+    """Return the compiled hashing if it is loaded."""
+    return hashing() if hashing.cache_info().currsize else None
+
+
+def hashing_for(size_bytes: int) -> Hashing | None:
+    """Return the compiled hashing if it is loaded, or if so much is to be hashed that loading it pays."""
+    return hashing() if size_bytes >= WORTHWHILE_BYTES else hashing_in_use()
 
 
 def kernels_for(size_bytes: int) -> Kernels | None:
-    """Return the compiled loops if they are loaded, or if so much is to be hashed that loading them pays."""
-    return kernels() if size_bytes >= WORTHWHILE_BYTES else kernels_in_use()
+    """Return the compiled loops if they are loaded, or if there is so much to do that loading them pays."""
+    if size_bytes >= WORTHWHILE_BYTES:
+        return kernels()
+    return kernels() if kernels.cache_info().currsize else None
 
 
-def _is_right(found: Kernels) -> bool:
+def _is_right(found: Hashing) -> bool:
     """Compare with `hashlib` once: nobody may trust a hash that comes out of the wrong library."""
     content = np.arange(5000, dtype=np.uint32).view(np.uint8)[: 4096 * 2 + 100].copy()
     hashes = np.empty((3, 32), dtype=np.uint8)

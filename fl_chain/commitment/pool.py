@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from fl_chain.commitment.merkle import BLOCK_BYTES, hash_block
-from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.native import hashing_for
 
 _Work = TypeVar("_Work")
 _Done = TypeVar("_Done")
@@ -64,7 +64,7 @@ class HashingPool:
 
     def is_worthwhile(self, size_bytes: int) -> bool:
         """Return whether so many bytes are worth several threads here."""
-        return self.threads > 1 and size_bytes >= 2 * BLOCK_BYTES and kernels_for(size_bytes) is not None
+        return self.threads > 1 and size_bytes >= 2 * BLOCK_BYTES and hashing_for(size_bytes) is not None
 
     def map(self, work: Callable[[_Work], _Done], pieces: Iterable[_Work]) -> list[_Done]:
         """Return what the work makes of each piece, in their order.

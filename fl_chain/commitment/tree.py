@@ -18,14 +18,14 @@ from fl_chain.commitment.encoding import bytes32
 from fl_chain.commitment.merkle import (
     BLOCK_BYTES,
     BLOCK_LEVEL,
-    HASH_BYTES,
     ZERO_SUBTREE_ROOTS,
     hash_block,
     hash_chunks,
     node_hash,
     subtree_root,
 )
-from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.native import hashing_for
+from fl_chain.commitment.sizes import HASH_BYTES
 from fl_chain.errors import DigestMismatch, MalformedBlob
 from fl_chain.records import Digest
 
@@ -70,7 +70,7 @@ def vector_tree(lanes: Lanes, *, pool: HashingPool | None = None) -> VectorTree:
     if height <= BLOCK_LEVEL:
         hashes = hash_chunks(view)
         return VectorTree(lanes.size, hashes, Digest(subtree_root(hashes, 0, height)))
-    kernels_for(len(view))  # loads them where the whole vector is worth it: a single block never is
+    hashing_for(len(view))  # loads them where the whole vector is worth it: a single block never is
     if pool is not None and pool.is_worthwhile(len(view)):
         blocks = pool.hash_blocks(view)
     else:

@@ -36,7 +36,13 @@ class ProvenEvents:
 
 
 def proven_events(
-    node: Node, newest: Head, ledger: Address, first_block: int, *, beside: Sequence[Address] = ()
+    node: Node,
+    newest: Head,
+    ledger: Address,
+    first_block: int,
+    *,
+    known: Mapping[int, Json] | None = None,
+    beside: Sequence[Address] = (),
 ) -> ProvenEvents:
     """Return every event of a ledger up to a block, proven against that block's hash.
 
@@ -45,6 +51,7 @@ def proven_events(
         newest: whose hash is trusted.
         ledger: whose events.
         first_block: before it there are none.
+        known: what the node answered for some blocks, by their number; its word counts for nothing either.
         beside: further contracts whose events are wanted.
 
     Raises:
@@ -55,7 +62,7 @@ def proven_events(
     length = newest.number - first_block + 1
     if length > MOST_BLOCKS:
         raise ProofsNotOffered(f"the run goes over {length} blocks; at most {MOST_BLOCKS} are followed back")
-    linked = _linked_headers(node, newest, first_block)
+    linked = _linked_headers(node, newest, first_block, known or {})
     emitters = (ledger, *beside)
     opened = [one for one in linked if any(may_have_logs(one[1], emitter) for emitter in emitters)]
     logs: list[Json] = []
@@ -72,13 +79,18 @@ def may_have_logs(header: Mapping[str, Json], ledger: Address) -> bool:
     return all(bloom >> bit & 1 for bit in bits)
 
 
-def _linked_headers(node: Node, newest: Head, first_block: int) -> Iterator[tuple[bytes, Mapping[str, Json]]]:
+def _linked_headers(
+    node: Node, newest: Head, first_block: int, known: Mapping[int, Json]
+) -> Iterator[tuple[bytes, Mapping[str, Json]]]:
     """Yield hash and header of each block, newest first, checked against the hash that the next one names."""
     expected = newest.hash
     for last in range(newest.number, first_block - 1, -BLOCKS_PER_BATCH):
         numbers = range(last, max(first_block, last - BLOCKS_PER_BATCH + 1) - 1, -1)
-        headers = _offered(node, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
-        for number, header in zip(numbers, headers, strict=True):
+        unknown = [number for number in numbers if known.get(number) is None]
+        answers = _offered(node, [("eth_getBlockByNumber", [hex(number), False]) for number in unknown])
+        headers = {**known, **dict(zip(unknown, answers, strict=True))}
+        for number in numbers:
+            header = headers[number]
             digest, expected = expected, _verified_parent(header, number, expected)
             if number == newest.number and quantity(header["timestamp"]) != newest.timestamp:
                 raise MalformedResponse(

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import rlp  # type: ignore[import-untyped]
 from eth_hash.auto import keccak
-from trie.hexary import HexaryTrie
 
 from fl_chain.errors import DigestMismatch
 from fl_chain.ledger.node import data_bytes, quantity
 from fl_chain.ledger.transport import Json
+from fl_chain.ledger.trie_roots import indexed_root
 
 
 def _scalar(value: Json) -> bytes:
@@ -64,12 +64,12 @@ def block_hash(block: Mapping[str, Json]) -> bytes:
 
 def receipts_root(receipts: Sequence[Mapping[str, Json]]) -> bytes:
     """Return the root of a block's receipts, their logs included, in their order."""
-    return _indexed_root(_receipt(one) for one in receipts)
+    return indexed_root(_receipt(one) for one in receipts)
 
 
 def transactions_root(raw: Iterable[bytes]) -> bytes:
     """Return the root of a block's transactions, each as it was sent, in their order."""
-    return _indexed_root(raw)
+    return indexed_root(raw)
 
 
 def verify_block(
@@ -114,10 +114,3 @@ def _receipt(receipt: Mapping[str, Json]) -> bytes:
 def _encoded(fields: Sequence[object]) -> bytes:
     """Return the RLP of nested lists of bytes; that they are such needs no looking, which takes longer."""
     return bytes(rlp.encode(fields, infer_serializer=False))
-
-
-def _indexed_root(values: Iterable[bytes]) -> bytes:
-    trie = HexaryTrie({})
-    for index, value in enumerate(values):
-        trie[rlp.encode(index)] = value
-    return bytes(trie.root_hash)

@@ -6,7 +6,7 @@ hashes every node on the way anew each time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import rlp  # type: ignore[import-untyped]
@@ -34,10 +34,20 @@ def storage_root(values: Mapping[int, int]) -> bytes:
 
 def secure_root(items: Mapping[bytes, bytes]) -> bytes:
     """Return the root of a trie whose keys are hashed, as those of accounts and storage are; 32 bytes."""
-    if not items:
-        return bytes(BLANK_NODE_HASH)
-    entries = sorted((keccak(key).hex(), value) for key, value in items.items())
-    return bytes(keccak(_encoded(_node(entries, 0))))
+    return _root([(keccak(key).hex(), value) for key, value in items.items()])
+
+
+def indexed_root(values: Iterable[bytes]) -> bytes:
+    """Return the root of a trie whose keys are positions, as those of a block's receipts are; 32 bytes.
+
+    None of these keys is the beginning of another: a longer one begins with a byte that none of one byte is.
+    """
+    return _root([(rlp.encode(index).hex(), value) for index, value in enumerate(values)])
+
+
+def _root(entries: Iterable[tuple[str, bytes]]) -> bytes:
+    ordered = sorted(entries)
+    return bytes(keccak(_encoded(_node(ordered, 0))) if ordered else BLANK_NODE_HASH)
 
 
 def _node(entries: Sequence[tuple[str, bytes]], depth: int) -> list[Any]:

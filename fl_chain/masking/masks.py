@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.encoding import bytes32
-from fl_chain.commitment.merkle import CHUNK_BYTES
 from fl_chain.commitment.native import kernels_for
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.masking.context import MaskingContext, derived, pair_bytes
 from fl_chain.masking.keys import agreed_secret, seed16
 from fl_chain.records import Address

@@ -13,15 +13,17 @@ import numpy as np
 
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, depth
 from fl_chain.commitment.merkle import subtree_root
-from fl_chain.commitment.native import Kernels, kernels
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.seals import leaf, sealed_root
 from fl_chain.records import Digest, Submission
 from fl_chain.run.postings import PostingClaim
+from fl_chain.run.sight import Sight
 from fl_chain.run.stripes import (
     RoundFiles,
     StripeRoots,
     UpdateFile,
+    compiled_stripes,
+    kept_open,
     stripe_height,
     stripe_roots,
 )
@@ -47,32 +49,36 @@ class StripedRounds:
     def is_worthwhile(self, claim: PostingClaim) -> bool:
         """Return whether a round is large enough, and there are compiled loops here."""
         size = LANE.itemsize * claim.stored.dimension * len(claim.submissions)
-        return size >= WORTHWHILE_BYTES and kernels() is not None
+        return size >= WORTHWHILE_BYTES and compiled_stripes() is not None
 
-    def right(self, claim: PostingClaim, store: Store) -> Right | None:
+    def right(self, claim: PostingClaim, store: Store, sight: Sight | None = None) -> Right | None:
         """Return the model of a posting that is right.
+
+        Args:
+            claim: the posting.
+            store: where its round's blobs are.
+            sight: takes what is seen of the included updates; it counts if the posting is found right.
 
         Returns:
             None where something is wrong, missing, not on this machine, or has to be looked at more closely,
             or where there are no compiled loops.
         """
-        native = kernels()
-        if native is None:
+        if compiled_stripes() is None:
             return None
         try:
-            return self._right(claim, store, native)
+            return self._right(claim, store, sight or Sight.nothing())
         except OSError as error:
             log.debug("round %d is derived vector by vector: %s", claim.stored.round, error)
             return None
 
-    def _right(self, claim: PostingClaim, store: Store, native: Kernels) -> Right | None:
+    def _right(self, claim: PostingClaim, store: Store, sight: Sight) -> Right | None:
         stored = claim.stored
         files = _files(claim, store)
         if files is None:
             return None
         pairs = zip(claim.submissions, files.updates, strict=True)
         opened = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
-        stripes = self._stripes(files, native)
+        stripes = self._stripes(files, sight)
         height = stripe_height(stored.dimension)
 
         def root(parts: list[bytes]) -> bytes:
@@ -88,12 +94,14 @@ class StripedRounds:
         )
         if not is_right:
             return None
-        return Right(files.model, sum(stripe.clamped for stripe in stripes))
+        clamped = sum(stripe.clamped for stripe in stripes)
+        return Right(files.model, clamped, update_roots=tuple(root for root in opened if root is not None))
 
-    def _stripes(self, files: RoundFiles, native: Kernels) -> list[StripeRoots]:
+    def _stripes(self, files: RoundFiles, sight: Sight) -> list[StripeRoots]:
         lanes = CHUNK_LANES << stripe_height(files.dimension)
         count = -(-files.dimension // lanes)
-        return self.pool.map(lambda number: stripe_roots(files, number, native), range(count))
+        with kept_open(files) as opened:
+            return self.pool.map(lambda number: stripe_roots(opened, number, sight), range(count))
 
 
 def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
@@ -116,7 +124,7 @@ def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
         if path is None:
             return None
         bound = stored.quantisation.clip_lanes * submission.weight
-        updates.append(UpdateFile(str(path), OPENING_BYTES, bound))
+        updates.append(UpdateFile(str(path), bound))
     return RoundFiles(
         dimension=stored.dimension,
         updates=tuple(updates),

@@ -7,6 +7,7 @@ from enum import Enum
 
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.proofs import ApplyProof, MaskProof, Proof, RangeProof, SeedProof, SumProof
+from fl_chain.records import Digest
 
 
 class Hidden(Enum):
@@ -49,6 +50,7 @@ class Right:
     model: Lanes  # shape (dimension,), big-endian
     clamped: int  # lanes of it that did not fit 32 bits
     carried: Lanes | None = None  # what the rule carries on from it besides the model
+    update_roots: tuple[Digest, ...] = ()  # of the included ones, where they were all read in one pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from fl_chain.commitment.canonical import parse_canonical_json
 from fl_chain.commitment.chunks import LANE, Lanes, chunk_count, lane_bytes
-from fl_chain.commitment.merkle import CHUNK_BYTES
 from fl_chain.commitment.seals import sealed_root
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.commitment.tree import root_of_chunk_hashes, vector_root
 from fl_chain.errors import DigestMismatch, MalformedBlob
 from fl_chain.records import Address, Digest, Opening, RunId, address, digest

@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from fl_chain.errors import BlobMissing, ConfigError, FlChainError, MalformedBlob, StoreError
 from fl_chain.store.blobs import Blob, Bytes, total_bytes, verify_size
+from fl_chain.store.buffers import empty_buffer
 
 _READ_ONLY_PROTOCOLS = ("http", "https")
 _ATOMIC_PROTOCOLS = (
@@ -250,7 +251,7 @@ def _filled(
     size: int | None, blob: Blob[Any], where: str, read_into: Callable[[memoryview], int | None]
 ) -> Bytes:
     """Read to the end, into one array of ``size`` bytes, or of the most allowed where no size was told."""
-    body = np.empty(blob.sizes[1] if size is None else size, dtype=np.uint8)
+    body = empty_buffer(blob.sizes[1] if size is None else size)
     target = body.data
     filled = 0
     while filled < len(target):

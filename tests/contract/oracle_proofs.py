@@ -13,9 +13,10 @@ from oracle_vectors import Vectors
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes
-from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
+from fl_chain.commitment.merkle import chunk_hash
 from fl_chain.commitment.partial_sums import children, level_sizes, list_index, place_of
 from fl_chain.commitment.proofs import ApplyProof, Proof, RangeProof, SumProof
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.commitment.tree import chunk_path
 from fl_chain.records import Digest, Posting, Submission
 

@@ -54,7 +54,7 @@ def test_one_thread_is_the_calling_one(pool: HashingPool) -> None:
 
 
 def test_without_compiled_loops_no_thread_waits_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fl_chain.commitment.pool.kernels_for", lambda size_bytes: None)
+    monkeypatch.setattr("fl_chain.commitment.pool.hashing_for", lambda size_bytes: None)
     assert not HashingPool(2).is_worthwhile(1 << 40)
 
 

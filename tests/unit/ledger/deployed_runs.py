@@ -10,10 +10,11 @@ from pathlib import Path
 
 from chains import Clock
 
-from fl_chain.commitment.merkle import CHUNK_BYTES, chunk_hash
+from fl_chain.commitment.merkle import chunk_hash
 from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.proofs import RangeProof, SubmissionOpening
 from fl_chain.commitment.seals import sealed_root
+from fl_chain.commitment.sizes import CHUNK_BYTES
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy

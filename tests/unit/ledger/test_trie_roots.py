@@ -9,7 +9,7 @@ import rlp
 from eth_hash.auto import keccak
 from trie.hexary import HexaryTrie
 
-from fl_chain.ledger.trie_roots import secure_root, storage_root
+from fl_chain.ledger.trie_roots import indexed_root, secure_root, storage_root
 
 
 def inserted(items: dict[bytes, bytes]) -> bytes:
@@ -43,3 +43,13 @@ def test_storage_leaves_zero_out() -> None:
     stored = {slot.to_bytes(32, "big"): rlp.encode(value) for slot, value in values.items() if value}
     assert storage_root(values) == inserted(stored)
     assert storage_root({1: 0}) == storage_root({}) == inserted({})
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 16, 17, 127, 128, 129, 257, 300])
+def test_the_root_of_a_list_is_the_librarys(count: int) -> None:
+    chance = random.Random(count)
+    values = [chance.randbytes(chance.choice([1, 20, 31, 33, 500])) for _ in range(count)]
+    trie = HexaryTrie({})
+    for index, value in enumerate(values):
+        trie[rlp.encode(index)] = value
+    assert indexed_root(values) == bytes(trie.root_hash)

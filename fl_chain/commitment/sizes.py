@@ -1,0 +1,6 @@
+"""The sizes of the chunk tree's parts, bytes, and what compiled code calls its hashing by."""
+
+CHUNK_BYTES = 4096
+HASH_BYTES = 32
+PIECE_BYTES = 64  # of what compiled hashing takes a whole number of: SHA-256's block, and two hashes
+HASHING_SYMBOL = "fl_chain_hash_pieces"

@@ -1,0 +1,1 @@
+"""Machine code: made for the processor at hand, kept on disk, loaded in milliseconds."""
