@@ -89,5 +89,5 @@ def test_a_wrong_seed_falls(run: MaskedRun) -> None:
 def test_signed_set_ups_come_together(run: MaskedRun) -> None:
     current = MaskedRound(run, 5)
     current.set_up_together(range(5))
-    assert run.masks.functions.keyRingOf(1).call()[:3] == [5, 5, True]
+    assert run.masks.functions.keyRingOf(1).call()[:3] == (5, 5, True)
     assert run.masks.functions.ringDigestOf(1).call() == ring_digest(current.ring())
