@@ -130,9 +130,14 @@ class Aggregator:
     # ------------------------------------------------------------------ masks
 
     def _bring_keys(self, history: History) -> bool:
-        """Bring the keys that participants of a masked round have signed, once all of them are there."""
+        """Bring the keys that participants of a masked round have signed, once all of them are there.
+
+        The named aggregator does; where it does not, participants bring their own.
+        """
         current = active_round(history)
         if not history.is_masked or current is None or current.status is not RoundStatus.OPEN:
+            return False
+        if history.state.aggregator != self._parts.account.address:
             return False
         now = self._parts.ledger.head().timestamp
         waiting = self._keys.waiting(history, current, now)

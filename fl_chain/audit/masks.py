@@ -17,7 +17,8 @@ from fl_chain.errors import SpoiltRound, StoreError, UpdateOutOfRange, Verificat
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import least_survivors, seeds_by_owner
-from fl_chain.masking.unmasking import SeedKind, committed_kind, is_of_round_key
+from fl_chain.masking.shares import seed_commitment
+from fl_chain.masking.unmasking import is_of_round_key
 from fl_chain.records import Address, Posting, Quantisation, Submission, VoidReason
 from fl_chain.run.masked_rounds import masking_context, release_blob, verify_sum, wrong_seeds
 from fl_chain.run.recovery import Recovery, is_noise, key_spoiler
@@ -35,18 +36,15 @@ def audit_seeds(history: History, events: Sequence[e.Event], notes: Collection) 
         events: of the whole run: a list of seeds that another replaced was published all the same.
         notes: takes the findings.
     """
-    known: dict[tuple[int, Address], set[SeedKind]] = {}
+    published: dict[int, set[bytes]] = {}
     for event in events:
-        if not isinstance(event, e.SeedsPublished) or event.round not in history.rounds:
-            continue
-        for seed in event.seeds:
-            for keys in history.round_masks(event.round).keys:
-                kind = committed_kind(keys, seed)
-                if kind is not None:
-                    known.setdefault((event.round, keys.participant), set()).add(kind)
-    for (round_id, who), kinds in sorted(known.items()):
-        notes.count(CheckId.SECRECY)
-        if len(kinds) > 1:
+        if isinstance(event, e.SeedsPublished):
+            published.setdefault(event.round, set()).update(map(seed_commitment, event.seeds))
+    for round_id, commitments in sorted(published.items()):
+        for who, keys in sorted(history.round_masks(round_id).by_member.items()):
+            notes.count(CheckId.SECRECY)
+            if not {keys.key_commitment, keys.mask_commitment} <= commitments:
+                continue
             notes.add(
                 Kind.UPDATE_OPEN,
                 "both seeds of its masks were published: whoever has its masked update has the update",

@@ -46,7 +46,7 @@ from fl_chain.run.masked_rounds import (
 )
 from fl_chain.run.recovery import Recovery
 from fl_chain.run.transactions import TransactionOutbox
-from fl_chain.store import SignedRelease, SignedSetUp, Store, WriteState
+from fl_chain.store import ReleaseBlob, SignedRelease, SignedSetUp, Store, WriteState
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,9 @@ class RingMember:
         if path.exists():
             content = path.read_bytes()
             chosen = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
-            return {who: history.identity_keys[who] for who in chosen if who in history.identity_keys}
+            # Fewer would be shares of another polynomial.
+            are_known = all(who in history.identity_keys for who in chosen)
+            return {who: history.identity_keys[who] for who in chosen} if are_known else None
         expected = [who for who in expected_participants(history, current) if who != identity]
         known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
         is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
@@ -209,6 +211,8 @@ class RingMember:
     # ------------------------------------------------------------------ shares
 
     def _release_due(self, history: History, identity: Address) -> bool:
+        if identity not in history.identity_keys:  # nobody has sealed anything to it
+            return False
         for round_id in range(history.state.settled + 1, history.state.latest + 1):
             masks = history.round_masks(round_id)
             if history.rounds[round_id].status is not RoundStatus.CLOSED or masks.exclusions is None:
@@ -245,8 +249,8 @@ class RingMember:
             self._say(f"round {round_id}: shares of some peers are not there or do not open: {missing}")
         else:
             self._due_at[when] = time.monotonic() + REPUBLICATION_S
-        release, blob = Release(shares), release_blob(history, round_id, identity)
-        if not shares or (not missing and store.has_release(identity, when)):
+        blob, release = release_blob(history, round_id, identity), Release(shares)
+        if not shares or _is_there(store, blob, release):
             return False
         signature = self._parts.account.sign_for(history.run.ledger, release.signed_content(when))
         store.write_release(blob, SignedRelease(release, signature))
@@ -308,6 +312,14 @@ class RingMember:
         if message != self._said:
             self._said = message
             log.warning("%s", message)
+
+
+def _is_there(store: Store, blob: ReleaseBlob, release: Release) -> bool:
+    """Return whether the store has these very shares; what others wrote in their place does not count."""
+    try:
+        return store.read_release(blob).release == release
+    except (StoreError, VerificationError):
+        return False
 
 
 def _can_join(history: History, current: Round, masks: RoundMasks, identity: Address, now: int) -> bool:

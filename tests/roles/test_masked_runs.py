@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,9 +14,12 @@ from consortium import Consortium, policy
 
 from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
 from fl_chain.aggregation.round import aggregate_round
+from fl_chain.audit import audit_run
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.ledger_state import comparisons
+from fl_chain.audit.masks import MaskAudit, audit_secrecy, audit_seeds
+from fl_chain.audit.rounds import RoundAudit
 from fl_chain.audit.steps import audit_events
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.tree import vector_tree
@@ -28,11 +32,13 @@ from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.masking.masks import Mask, add_masks, native_lanes, self_mask_key, wire_lanes
-from fl_chain.records import FallReason, RoundStatus, VoidReason
+from fl_chain.masking.setup import round_secrets
+from fl_chain.records import Digest, FallReason, RoundStatus, VoidReason
 from fl_chain.run.masked_rounds import masking_context, published_seeds, unmasking_vectors
 from fl_chain.run.protection import NONE, protection
 from fl_chain.run.recovery import Recovery
 from fl_chain.run.unmasking import joined_seeds
+from fl_chain.store import Store
 
 LATE = OWNERS[4]
 SUBMITTING = {1: OWNERS, 2: OWNERS[:4]}
@@ -263,3 +269,83 @@ def is_noticed(ledger: Ledger, events: list[e.Event]) -> bool:
     audit_events(ledger.run, events, report)
     pairs = comparisons(ledger.pinned(), history, is_proven=False)
     return bool(report.findings) or any(expected != actual for *_, expected, actual in pairs)
+
+
+# ---------------------------------------------------------------------- what the audit of masks finds
+
+
+def copied(run: MaskedConsortium, folder: Path) -> Path:
+    """Return a copy of the run's store."""
+    return Path(shutil.copytree(run.folder / "store", folder / "store"))
+
+
+def kinds(report: AuditReport) -> set[str]:
+    return {one.kind.value for one in (*report.findings, *report.warnings)}
+
+
+def test_altered_and_lost_keys_and_shares_are_found(run: MaskedConsortium, tmp_path: Path) -> None:
+    store = copied(run, tmp_path)
+    altered, lost = (
+        store / "shares" / one.participant / f"0x{one.shares_hash.hex()}"
+        for one in run.history.round_masks(1).keys[:2]
+    )
+    altered.write_bytes(altered.read_bytes()[:-1] + b"\0")
+    lost.unlink()
+    release = sorted((store / "releases").glob("*/*"))[0]
+    release.write_bytes(release.read_bytes()[:-1] + b"\0")
+    report = audit_run(run.ledger(), Store([str(store)]))
+    assert {"shares_altered", "shares_missing", "release_altered"} <= kinds(report)
+    assert report.verdict == "fail"
+
+
+def test_a_posting_by_other_terms_is_found(run: MaskedConsortium) -> None:
+    history = History(run.run.ledger.run)
+    history.extend(run.run.ledger.all_events())
+    posting = history.postings[1]
+    history.postings[1] = replace(
+        posting, partial_sum_roots=(Digest(bytes(32)), *posting.partial_sum_roots[1:])
+    )
+    audit = RoundAudit(history, run.store)
+    audit.models.read_genesis(AuditReport(chain={}, run={}))
+    assert "mask_term_differs" in {one.kind.value for one in audit.audit(1).findings}
+
+
+def test_a_posting_by_other_seeds_is_found(run: MaskedConsortium) -> None:
+    history, report = History(run.run.ledger.run), AuditReport(chain={}, run={})
+    history.extend(run.run.ledger.all_events())
+    masks, posting = history.masks[1], history.postings[1]
+    seeds = (bytes(16), *masks.seeds[posting.poster][1:])
+    history.masks[1] = replace(masks, seeds={posting.poster: seeds})
+    assert not MaskAudit(history, run.store).are_seeds_right(posting, report)
+    assert kinds(report) == {"mask_seed_differs"}
+
+
+def test_both_seeds_of_a_participant_are_found_wherever_they_were_published(run: MaskedConsortium) -> None:
+    history, report = run.history, AuditReport(chain={}, run={})
+    who = history.submissions[1][0].participant
+    owner = next(owner for owner in OWNERS if run.address(owner) == who)
+    secret = run.workers[owner]._parts.outbox.secret
+    both = round_secrets(secret, masking_context(history, 1), who).shared
+    events = run.run.ledger.all_events()
+    audit_seeds(history, events, report)
+    assert not report.findings
+    audit_seeds(history, [*events, e.SeedsPublished(events[-1].place, 1, who, both)], report)
+    assert [(one.kind.value, one.round, one.participant) for one in report.findings] == [
+        ("update_open", 1, who)
+    ]
+
+
+def test_an_update_without_masks_and_a_sum_of_noise_are_found(run: MaskedConsortium) -> None:
+    history, report = run.history, AuditReport(chain={}, run={})
+    submission, quantisation = history.submissions[1][0], history.policy.quantisation
+    masked = run.masked_update(1, 0)
+    audit_secrecy(submission, masked, quantisation, report)
+    assert not report.findings
+    plain = np.zeros_like(masked)
+    audit_secrecy(submission, plain, quantisation, report)
+    MaskAudit(history, run.store).audit_sum(history.postings[1], masked, report)
+    assert kinds(report) == {"update_unmasked", "round_spoilt"}
+    # Of few lanes nothing is said: masks can look like that.
+    few = AuditReport(chain={}, run={})
+    audit_secrecy(submission, plain[:2], quantisation, few)
+    assert not few.findings

@@ -35,6 +35,7 @@ from fl_chain.config import NumericColumn, PolicySettings, RunSettings, TableTas
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
+from fl_chain.ledger.code import Contracts, verifier_address
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import methods
 from fl_chain.ledger.devnet.chain import Chain, _opened, open_chain
@@ -437,9 +438,11 @@ def shipped_instead(rules_off: int) -> Iterator[None]:
         own = {slot: ExpectedWord(word, Subject("switches")) for slot, word in switches.items()}
         return {**expected_storage(history), **own}
 
+    def instrumented(where: Address) -> Contracts:
+        return Contracts(ledger, verifier, verifier_address(where))
+
     with (
-        patch("fl_chain.audit.state_proofs.training_ledger", lambda: ledger),
-        patch("fl_chain.audit.state_proofs.challenge_verifier", lambda: verifier),
+        patch("fl_chain.ledger.client.plain_contracts", instrumented),
         patch("fl_chain.ledger.expected_storage.ledger_layout", lambda: layout),
         patch("fl_chain.audit.state_proofs.expected_storage", with_switches),
     ):
