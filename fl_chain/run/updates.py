@@ -20,8 +20,9 @@ from fl_chain.aggregation.quantise import (
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import salt, sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.learning.work import LocalUpdate, RoundWork
+from fl_chain.learning.work import LocalUpdate, PrivateWork, RoundWork
 from fl_chain.ledger.history import History
+from fl_chain.masking.context import MaskingContext, derived
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Digest, Opening, Round, RoundStatus, RunId, Submission
 from fl_chain.run.cohorts import participation
@@ -116,6 +117,13 @@ class UpdateSource:
             participation=participation(history, self.policy, current.id),
             time_s=self._time_s(current),
             clock=self.clock,
+            private=private_work(
+                self.policy,
+                self.outbox.secret,
+                history.run,
+                current.id,
+                history.model_root(current.base_round),
+            ),
         )
         update = self.learner.train(base_values, round_id=current.step, work=work)
         weight = declared_weight(
@@ -214,6 +222,26 @@ def sealed_update(
         opening=Opening(root, round_salt),
         lanes=lanes,
     )
+
+
+def private_work(
+    policy: RunPolicy, secret: bytes, run: RunId, round_id: int, base_model_root: Digest
+) -> PrivateWork | None:
+    """Return how a participant hides its rows in a round; None where the policy does not ask for it.
+
+    The key is bound to round and base: the same noise under two updates would cancel in their difference.
+
+    Args:
+        policy: of the run.
+        secret: the participant's, 32 bytes.
+        run: which chain and ledger.
+        round_id: the round.
+        base_model_root: of the model that it starts from.
+    """
+    if policy.privacy is None:
+        return None
+    context = MaskingContext(run, round_id, base_model_root)
+    return PrivateWork(policy.privacy, derived(secret, context, b"privacy noise"))
 
 
 def is_below(history: History, ancestor: int, round_id: int) -> bool:

@@ -14,7 +14,7 @@ from fl_chain.learning.work import RoundWork, Values
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Digest, RunId
 from fl_chain.run.kept import KeptState
-from fl_chain.run.updates import sealed_update
+from fl_chain.run.updates import private_work, sealed_update
 from fl_chain.simulation.shares import Shares
 from fl_chain.store import Store
 
@@ -115,6 +115,13 @@ class Trainer:
             work=RoundWork(
                 kept=None if kept is None or job.kept is None else kept.load(*job.kept),
                 participation=job.participation,
+                private=private_work(
+                    policy,
+                    participant_secret(policy.seed, job.name),
+                    self._ground.run,
+                    job.round,
+                    job.base_model_root,
+                ),
             ),
         )
         weight = declared_weight(update.n_examples, policy.examples_per_weight, job.weight_cap)
@@ -151,7 +158,10 @@ class Trainer:
 
 
 def participant_secret(seed: int, name: str) -> bytes:
-    """Return the secret from which a simulated participant's salts follow: the same in every run."""
+    """Return the secret from which a simulated participant's salts and noise follow: the same in every run.
+
+    It is known to whoever knows the seed, so a simulation shows what privacy costs and gives none.
+    """
     return hashlib.sha256(
         b"fl_chain/simulation secret\x00" + seed.to_bytes(8, "big") + name.encode()
     ).digest()
