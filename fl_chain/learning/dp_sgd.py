@@ -124,7 +124,8 @@ def _single_gradients(model: nn.Module) -> Iterator[nn.Module]:
         problems.append(error)
     if problems or wrapped is None:
         raise UnsupportedModel(
-            f"no gradient of a single row can be told apart in this model, so none can be hidden: {problems[0]}"
+            "no gradient of a single row can be told apart in this model, so none can be hidden: "
+            f"{problems[0]}"
         )
     try:
         with warnings.catch_warnings():

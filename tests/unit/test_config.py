@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fl_chain.config import Settings, TableTaskSettings, environment, load_settings, parse_settings
+from fl_chain.config import (
+    PrivacySettings,
+    RunSettings,
+    Settings,
+    TableTaskSettings,
+    environment,
+    load_settings,
+    parse_settings,
+)
 from fl_chain.errors import ConfigError
 
 
@@ -33,6 +41,7 @@ EXAMPLES = {
     "payout",
     "source",
     "owner_column",
+    "group_column",
     "proximal_mu",
     "local",
     "deadline_share",
