@@ -10,7 +10,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint slither invariants gas figures bench examples attacks corruptions fuzz report-check contracts format clean node-check
+.PHONY: help demo test test-long lint forge slither invariants gas figures bench examples attacks corruptions fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -21,9 +21,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(DEV_STAMP): $(RUN_STAMP)
+$(DEV_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	@touch $(RUN_STAMP) $@
 
 $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
 	cd contracts && npm ci --no-audit --no-fund --loglevel=error
@@ -43,9 +44,15 @@ endif
 demo: $(RUN_STAMP) ## five stores train one model on a local ledger, then anyone audits it (writes runs/demo)
 	$(BIN)/fl-chain demo --out runs/demo --force
 
-test: lint slither ## lint, static analysis, contract tests, all Python tests
+test: ## lint, static analysis, contract tests, all Python tests
+	$(MAKE) --no-print-directory -j 2 forge lint slither
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-long: $(DEV_STAMP) $(NODE_STAMP) $(SLITHER_STAMP) ## all Python tests, the random ones with more cases (an hour)
+	FL_CHAIN_TESTS=long $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+forge: $(NODE_STAMP) ## the contract's own tests; `make invariants` draws far more
 	cd contracts && npx --no-install forge test
-	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(DEV_STAMP) $(NODE_STAMP) ## formatting, types, import floors, committed artefacts
 	$(BIN)/ruff format --check .

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 
 import benchmarks
+from benchmarks.flower import PYTHON_VARIABLE
 from benchmarks.harness import Result, table, write
 from fl_chain.errors import ConfigError
 
-SUPPORT = {"__main__", "harness", "mnist_shaped"}
+SUPPORT = {
+    "__main__",
+    "engine_overhead",
+    "federated_round",
+    "flower",
+    "harness",
+    "mnist_shaped",
+    "sealed_rounds",
+}
 
 
 def names() -> list[str]:
@@ -25,7 +35,13 @@ def main() -> int:
     """Run, write `benchmarks/results/<name>.json`, print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against named peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}; none: all")
-    chosen = parser.parse_args().names or names()
+    parser.add_argument(
+        "--peer-python", metavar="PATH", help="a Python that has Flower, see benchmarks/flower.py"
+    )
+    options = parser.parse_args()
+    if options.peer_python:
+        os.environ[PYTHON_VARIABLE] = options.peer_python
+    chosen = options.names or names()
     unknown = sorted(set(chosen) - set(names()))
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names())}")

@@ -10,9 +10,7 @@ catalogue's; without it nothing is measured.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +18,9 @@ import torch
 from torch import nn
 
 from benchmarks.harness import Result, machine
+from benchmarks.sealed_rounds import people, posted, sealed
 from fl_chain.aggregation.cohort import draw_cohort
 from fl_chain.aggregation.quantise import model_lanes, model_values, quantise_update
-from fl_chain.aggregation.round import aggregate_round
-from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.partial_sums import sums_hash
-from fl_chain.commitment.proofs import PostedRound
-from fl_chain.commitment.seals import leaf, salt, sealed_root
-from fl_chain.commitment.tree import vector_root
 from fl_chain.config import TrainingSettings, data_places
 from fl_chain.data.partition import Partition, class_shards, iid
 from fl_chain.data.reading import read_images
@@ -35,11 +28,7 @@ from fl_chain.errors import ConfigError, FlChainError
 from fl_chain.learning.definition import ModelDefinition
 from fl_chain.learning.task import Examples, OwnerData
 from fl_chain.learning.training import derive_seed, train_sgd
-from fl_chain.records import Address, Digest, Opening, Quantisation, RunId, Submission, address
-from fl_chain.run.postings import PostingClaim
-from fl_chain.run.prover import examine
-from fl_chain.run.verdicts import Right
-from fl_chain.store import Update
+from fl_chain.records import Quantisation
 
 PAPER_ROUNDS = {"iid": 87, "non_iid": 664}
 LEARNING_RATES = {"iid": 0.2, "non_iid": 0.1}
@@ -52,10 +41,7 @@ TRAINING = TrainingSettings(local_epochs=1, batch_size=10)
 QUANTISATION = Quantisation(
     fraction_bits=22, scale_bits=18, clip_lanes=2**18, max_total_weight=COHORT * WEIGHT
 )
-RUN = RunId(31337, address("0x" + "ab" * 20))
-PEOPLE = tuple(
-    address(hashlib.sha256(f"client {number}".encode()).digest()[:20]) for number in range(CLIENTS)
-)
+PEOPLE = people(CLIENTS)
 
 
 def results() -> list[Result]:
@@ -163,71 +149,11 @@ def _in_integers(data: _Data, division: Partition, rate: float) -> Iterator[npt.
     while True:
         round_id += 1
         base = model_values(model, bits)
-        sealed = []
+        submitted = []
         for index, number in enumerate(_cohort(round_id)):
             seed = derive_seed(SEED, round_id, str(number))
             local = data.local(base, division[number], training, seed)
-            sealed.append(
-                _sealed(round_id, index, PEOPLE[number], quantise_update(local, base, WEIGHT, QUANTISATION))
-            )
-        model = _posted(round_id, model, sealed)
+            lanes = quantise_update(local, base, WEIGHT, QUANTISATION)
+            submitted.append(sealed(round_id, index, PEOPLE[number], WEIGHT, lanes))
+        model = posted(round_id, model, submitted, QUANTISATION)
         yield model_values(model, bits)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    submission: Submission
-    update: Update
-
-
-def _sealed(round_id: int, index: int, who: Address, lanes: Lanes) -> _Sealed:
-    opening = Opening(vector_root(lanes), salt(hashlib.sha256(who.encode()).digest(), RUN, round_id))
-    root = sealed_root(opening.vector_root, opening.salt, RUN, round_id, who)
-    submission = Submission(round_id, index, who, WEIGHT, root, leaf(root, WEIGHT, who))
-    return _Sealed(submission, Update(opening, lanes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Blobs:
-    """A round's vectors, for whoever examines it."""
-
-    base: Lanes
-    sealed: Sequence[_Sealed]
-
-    def update(self, submission: Submission) -> Update:
-        return self.sealed[submission.index].update
-
-    def base_model(self) -> Lanes:
-        return self.base
-
-    def carried(self) -> Lanes:
-        return self.base[:0]
-
-    def sum_hashes(self, root: Digest) -> bytes:
-        raise NotImplementedError("only a wrong sum is looked up")
-
-    def model_hashes(self, root: Digest) -> bytes:
-        raise NotImplementedError("only a wrong model is looked up")
-
-
-def _posted(round_id: int, base: Lanes, sealed: Sequence[_Sealed]) -> Lanes:
-    """Return the model of a round after examining its posting."""
-    weight = WEIGHT * len(sealed)
-    made = aggregate_round(base, [one.update.lanes for one in sealed], weight, QUANTISATION)
-    submissions = [one.submission for one in sealed]
-    stored = PostedRound(
-        run=RUN,
-        round=round_id,
-        dimension=base.size,
-        quantisation=QUANTISATION,
-        leaves=[submission.leaf for submission in submissions],
-        excluded=frozenset(),
-        included_weight=weight,
-        sums_hash=sums_hash(made.partial_sum_roots),
-        base_model_root=vector_root(base),
-        model_root=made.model_root,
-    )
-    outcome = examine(PostingClaim(stored, made.partial_sum_roots, submissions, ()), _Blobs(base, sealed))
-    if not isinstance(outcome, Right):
-        raise RuntimeError(f"round {round_id} is not right: {outcome}")  # noqa: TRY004 - it is no argument
-    return outcome.model

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from fl_chain.report.charts import nice_ticks
+from fl_chain.report.frame import nice_ticks
 
 COLOURS = {"federated": "#0072B2", "local": "#D55E00", "local_best": "#E69F00", "pooled": "#009E73"}
 LABELS = {

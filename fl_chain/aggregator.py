@@ -39,6 +39,8 @@ class AggregatorParts:
     account: Account
     store: Store
     state: Path  # a folder for this aggregator alone
+    models: ModelChain | None = None  # where models are verified already; None: a chain of its own
+    is_durable: bool = True  # whether the note of the newest transaction has to outlive a power cut
 
 
 class Aggregator:
@@ -46,11 +48,11 @@ class Aggregator:
 
     def __init__(self, parts: AggregatorParts) -> None:
         self._parts = parts
-        self._transactions = TransactionOutbox(parts.state, parts.account)
+        self._transactions = TransactionOutbox(parts.state, parts.account, is_durable=parts.is_durable)
         self._patience = Patience(parts.ledger, parts.account, self._transactions, rank=0)
         self._payout = Payout(parts.ledger, parts.account, self._transactions)
         self._reader = RoundReader(parts.ledger.sync(), parts.store)
-        self._models = ModelChain(self._reader)
+        self._models = parts.models or ModelChain(self._reader)
         self._said = ""
 
     def step(self) -> bool:
@@ -149,7 +151,7 @@ class Aggregator:
     def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
         base = self._models.model(current.base_round)
         carried = self._models.carried_into(current.id)
-        return self._reader.aggregate(current.id, base, exclusions, carried)
+        return self._reader.aggregate(current.id, base, exclusions, carried, pool=self._models.pool)
 
     def _publish(self, aggregate: Aggregate) -> None:
         for root, chunk_hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):
@@ -196,6 +198,7 @@ class Aggregator:
             return False
         if receipt is None:
             return False
+        self._models.note_derived(current.id, exclusions, aggregate)
         log.info(
             "round %d: posted model 0x%s from %d of %d submissions",
             current.id,

@@ -59,6 +59,27 @@ def thousand_submissions() -> str:
     return f"1,000 submissions to the in-memory ledger take {1000 / result['ours']:.3f} s.\n"
 
 
+def robustness() -> str:
+    """Return what attackers leave of each aggregation rule's accuracy."""
+    cells = json.loads((RESULTS / "robustness.json").read_text(encoding="utf-8"))["cells"]
+    attacks = list(dict.fromkeys(cell["attack"] for cell in cells if cell["attack"] is not None))
+    found = {(cell["rule"], cell["attack"]): cell for cell in cells}
+    return table(
+        ("rule", "nobody attacks", *attacks),
+        [
+            (
+                f"`{rule.partition(',')[0]}`{''.join(rule.partition(',')[1:])}",
+                f"{found[rule, None]['accuracy']:.3f} ± {found[rule, None]['deviation']:.3f}",
+                *(
+                    f"{found[rule, attack]['accuracy']:.3f} ({found[rule, attack]['of_clean']:.2f})"
+                    for attack in attacks
+                ),
+            )
+            for rule in dict.fromkeys(cell["rule"] for cell in cells)
+        ],
+    )
+
+
 def gas() -> str:
     """Return the gas of every call."""
     stored = json.loads((CONTRACTS / "gas.json").read_text(encoding="utf-8"))
@@ -161,6 +182,7 @@ FIGURES: dict[str, Callable[[], str]] = {
         benchmarks,
         machine,
         thousand_submissions,
+        robustness,
         gas,
         code,
         forge,

@@ -1,6 +1,6 @@
-"""Prints, after the tests, the matrix of what was done to whom by the tests under faults/.
+"""Puts slow files first, and prints the matrix of what was done to whom by the tests under faults/.
 
-It stands here because only this file is read by the process that prints when tests run in several.
+The matrix stands here because only this file is read by the process that prints when tests run in several.
 """
 
 from __future__ import annotations
@@ -10,6 +10,13 @@ from collections import Counter, defaultdict
 import pytest
 
 CELL, TALLY = "fault cell", "fault tally"  # as in faults/stage.py
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first, so that no process is left with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from fl_chain.aggregation.bounds import verify_weight
+from fl_chain.aggregation.native import arithmetic_for
 from fl_chain.aggregation.quantise import BLOCK_LANES, SIGNED_LANE
 from fl_chain.commitment.chunks import LANE, Lanes, lane_blocks, verify_lanes
 from fl_chain.records import Quantisation
 
 LOWEST_LANE = -(2**31)
 HIGHEST_LANE = 2**31 - 1
+EXACT_FLOAT = 2**53  # whole numbers below are exact in float64
 
 
 def apply_sum(base: Lanes, total: Lanes, total_weight: int, quantisation: Quantisation) -> tuple[Lanes, int]:
@@ -40,6 +42,13 @@ def apply_sum(base: Lanes, total: Lanes, total_weight: int, quantisation: Quanti
     divisor = total_weight << quantisation.scale_bits
     factor = 2 << quantisation.fraction_bits
     model = np.empty(base.size, dtype=LANE)
+    common = min(quantisation.scale_bits, quantisation.fraction_bits + 1)  # bits that both are divisible by
+    is_exact = ((factor >> common) << 31) + (divisor >> common) < EXACT_FLOAT
+    compiled = arithmetic_for(base.nbytes) if is_exact else None
+    if compiled is not None:
+        words = base.view(np.uint32), total.view(np.uint32)
+        half = divisor >> common
+        return model, compiled.apply(*words, factor >> common, half, 2 * half, model.view(np.uint32))
     clamped = 0
     for block in lane_blocks(base.size, BLOCK_LANES):
         lanes = total.view(SIGNED_LANE)[block].astype(np.int64)

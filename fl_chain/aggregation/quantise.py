@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.aggregation.bounds import verify_weight
+from fl_chain.aggregation.native import arithmetic_for
 from fl_chain.commitment.chunks import (
     CHUNK_LANES,
     LANE,
@@ -106,8 +107,14 @@ def model_values(lanes: Lanes, fraction_bits: int) -> npt.NDArray[np.float32]:
         ValueError: if the lanes are of another form.
     """
     verify_lanes(lanes)
+    scale = np.float32(2.0**-fraction_bits)
+    compiled = arithmetic_for(lanes.nbytes)
+    if compiled is not None:
+        values = np.empty(lanes.size, dtype=np.float32)
+        compiled.read_values(lanes.view(np.uint32), scale, values)
+        return values
     values = lanes.view(SIGNED_LANE).astype(np.float32)
-    values *= np.float32(2.0**-fraction_bits)
+    values *= scale
     return values
 
 
@@ -132,6 +139,9 @@ def quantise_update(local: Floats, base: Floats, weight: int, quantisation: Quan
         raise ValueError(f"the trained model has the shape {local.shape}, its base {base.shape}")
     scale, clip = 2.0**quantisation.scale_bits, float(quantisation.clip_lanes)
     lanes = np.empty(local.size, dtype=LANE)
+    compiled = arithmetic_for(lanes.nbytes) if _are_plain(local, base) else None
+    if compiled is not None and compiled.quantise(local, base, scale, clip, weight, lanes.view(np.uint32)):
+        return lanes
     for block in lane_blocks(local.size, BLOCK_LANES):
         _verify_finite(local[block], block.start)
         _verify_finite(base[block], block.start)
@@ -204,7 +214,9 @@ def verify_update(lanes: Lanes, weight: int, quantisation: Quantisation, dimensi
         raise MalformedBlob(f"an update has {lanes.size} lanes, not from {dimension} to {longest}")
     bound = quantisation.clip_lanes * weight
     signed = lanes.view(SIGNED_LANE)
-    for block in lane_blocks(dimension, BLOCK_LANES):
+    compiled = arithmetic_for(lanes.nbytes)
+    is_within = compiled is not None and compiled.is_within(lanes.view(np.uint32)[:dimension], bound)
+    for block in [] if is_within else lane_blocks(dimension, BLOCK_LANES):
         values = signed[block].astype(np.int32)
         if values.max() > bound or values.min() < -bound:
             index = int(np.argmax((values > bound) | (values < -bound)))
@@ -213,6 +225,11 @@ def verify_update(lanes: Lanes, weight: int, quantisation: Quantisation, dimensi
     if past.size:
         lane = dimension + int(past[0])
         raise UpdateOutOfRange(lane=lane, value=int(signed[lane]), bound=0)
+
+
+def _are_plain(*vectors: Floats) -> bool:
+    """Return whether these are float32 of this machine without gaps, as models are."""
+    return all(one.dtype == np.float32 and one.dtype.isnative and one.flags.c_contiguous for one in vectors)
 
 
 def _verify_finite(values: Floats, first: int) -> None:

@@ -35,6 +35,7 @@ class _Accumulator:
         self.level = level
         self.position = 0
         self.children = 0
+        self._is_wire = False
         self.wire = lanes
         self._native: npt.NDArray[np.uint32] = lanes.view(np.uint32)
 
@@ -45,9 +46,8 @@ class _Accumulator:
     def add(self, lanes: Lanes | None) -> None:
         native = None if lanes is None else kernels_for(lanes.nbytes)
         if native is not None and lanes is not None:
-            if not self.children:
-                self._native[:] = 0
-            native.add_stream(lanes.view(np.uint8), self._native, False)
+            is_first, self._is_wire = self.children == 0, self.children == FAN_IN - 1
+            native.add_to_group(lanes.view(np.uint8), self._native, is_first, self._is_wire)
             self.children += 1
             return
         for block in lane_blocks(self.wire.size, BLOCK_LANES):
@@ -60,7 +60,7 @@ class _Accumulator:
 
     def sealed(self) -> PartialSum:
         """Return the sum in wire order; nothing can be added before `restart`."""
-        if not LANE.isnative:
+        if not self._is_wire and not LANE.isnative:
             self._native.byteswap(inplace=True)
         lanes = self.wire.view()
         lanes.flags.writeable = False
@@ -69,6 +69,7 @@ class _Accumulator:
     def restart(self) -> None:
         self.position += 1
         self.children = 0
+        self._is_wire = False
 
 
 class PartialSums:

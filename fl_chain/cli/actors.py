@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def worker(
     config: ConfigOption = DEFAULT_CONFIG,
-    owner: Annotated[str | None, typer.Option(help="Whose rows; instead of [worker] owner.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose rows; instead of the settings' `owner`.")] = None,
 ) -> None:
     """Take part in a run until it ends: train, submit, publish, claim."""
     from fl_chain.run.durable import exclusive

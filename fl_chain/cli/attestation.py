@@ -26,7 +26,7 @@ def sign_report(
     out: Annotated[Path | None, typer.Option(help="Where to; beside the report by default.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Sign an audit's report with the key of [keys] or of the environment (EIP-191)."""
+    """Sign an audit's report with the key in the settings or of the environment (EIP-191)."""
     from fl_chain.audit.attestation import attest, statement
 
     content = _read(report)

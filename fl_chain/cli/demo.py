@@ -18,6 +18,7 @@ from rich.text import Text
 
 from fl_chain.cli.audit_screen import print_finding
 from fl_chain.cli.report import run_summary, write_page
+from fl_chain.ledger.phases import phase_seconds
 from fl_chain.records import RoundStatus
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Scores:
     """AUROC on the common held-out set: of every round's model, and of what it is compared with."""
 
     rounds: dict[int, float] = field(default_factory=dict)
+    own: dict[str, dict[int, float]] = field(default_factory=dict)  # on each store's own held-out rows
     local: dict[str, float] = field(default_factory=dict)
     pooled: float | None = None
     plain: float | None = None  # of the same rounds with nothing hidden; None where nothing is
@@ -99,7 +101,7 @@ def demo(  # noqa: PLR0917
         line = privacy_line(history, Store([str(out / "store")]))
         console.print(f"privacy: {line}", highlight=False, soft_wrap=True)
         report = _audit(running, out)
-        _write_summary(out, history, scores, seed)
+        _write_summary(out, running, scores, seed)
         write_page(out / "audit.html", report.to_json().encode(), run_summary(out))
         _print_verdict(console, report, out)
     _show_tampering(console, out)
@@ -140,6 +142,9 @@ def _score_models(running: Demo, history: History, comparison: Comparison, score
             lanes = store.read_model(posting.model_root, history.definition.dimension)
             values = np.asarray(model_values(lanes, bits), dtype=np.float32)
             scores.rounds[round_id] = comparison.evaluate(values)["auroc"]
+            for owner, metrics in comparison.evaluate_own(values).items():
+                if "auroc" in metrics:  # it takes rows of both classes
+                    scores.own.setdefault(owner, {})[round_id] = metrics["auroc"]
 
 
 def _score_alone(comparison: Comparison, owners: list[str], rounds: int, scores: Scores) -> None:
@@ -223,7 +228,9 @@ def _print_verdict(console: Console, report: AuditReport, out: Path) -> None:
         print_finding(console, finding)
 
 
-def _write_summary(out: Path, history: History, scores: Scores, seed: int) -> None:
+def _write_summary(out: Path, running: Demo, scores: Scores, seed: int) -> None:
+    ledger = running.run.ledger
+    history = ledger.sync()
     tip = history.state.tip
     summary = {
         "federated": {"auroc": scores.rounds[tip]},
@@ -232,6 +239,18 @@ def _write_summary(out: Path, history: History, scores: Scores, seed: int) -> No
         "rounds": {str(round_id): {"auroc": value} for round_id, value in scores.rounds.items()},
         "seed": seed,
         "model_root": "0x" + history.postings[tip].model_root.hex(),
+        "participants": {
+            owner: {
+                "account": account,
+                "rounds": {str(key): {"auroc": value} for key, value in sorted(scores.own[owner].items())},
+            }
+            for account, owner in running.owners.items()
+            if owner in scores.own
+        },
+        "seconds": {
+            str(round_id): own for round_id, own in phase_seconds(ledger.all_events()).items() if own
+        },
+        "clock": "chain",
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 

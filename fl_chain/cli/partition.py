@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from rich.table import Table
 from fl_chain.config import data_places
 from fl_chain.data.partition import Drawing, Kind, Partition, by_owner, class_counts, drawn
 from fl_chain.errors import ConfigError, InputDataError
-from fl_chain.learning import table as tables_of_owners
+
+if TYPE_CHECKING:
+    from fl_chain.learning.table import Table as OwnersTable
 
 OWNER = "owner"
 CLASSES_SHOWN = 8
@@ -28,7 +30,7 @@ class _Rows:
     n_rows: int
     labels: npt.NDArray[Any] | None
     owners: list[str] | None
-    table: tables_of_owners.Table | None
+    table: OwnersTable | None
 
 
 def partition(
@@ -81,6 +83,7 @@ def partition(
 def _read(name: str, owner_column: str | None, label_column: str | None) -> _Rows:
     from fl_chain.data.catalogue import BUILTIN_PREFIX, CATALOGUE_PREFIX, DATASETS
     from fl_chain.data.reading import read_images, read_roles
+    from fl_chain.learning.table import read_table
 
     known = DATASETS.get(name)
     if known is not None and known.form == "idx":
@@ -94,7 +97,7 @@ def _read(name: str, owner_column: str | None, label_column: str | None) -> _Row
         owner_column = owner_column or (known.owners[0] if known.owners else None)
         label_column = label_column or known.label
         name = (BUILTIN_PREFIX if known.is_embedded else CATALOGUE_PREFIX) + name
-    table = tables_of_owners.read_table(name)
+    table = read_table(name)
     return _Rows(
         n_rows=len(table),
         labels=None if label_column is None else np.array(table.text(label_column)),

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def personalise(
     config: ConfigOption = DEFAULT_CONFIG,
-    owner: Annotated[str | None, typer.Option(help="Whose rows; instead of [worker] owner.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose rows; instead of the settings' `owner`.")] = None,
     epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Over the participant's own rows.")] = 1,
 ) -> None:
     """Fine-tune the newest global model on one's own rows; compare both on the rows that are held out."""

@@ -129,11 +129,11 @@ def _followed(
                 shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(progress.metrics.items()))
                 bars.console.print(f"round {progress.round}: {shown}", highlight=False)
 
-        return simulation.run(say)
+        return simulation.run(say, judges_own=True)
 
 
 def write_summary(out: Path, simulation: Simulation, history: History, seed: int) -> None:
-    """Write the scores of every model, as the demonstration does."""
+    """Write the scores of every model and where the time went; of a resumed run, since it went on."""
     tip = history.state.tip
     summary = {
         "federated": simulation.metrics.get(tip, {}),
@@ -142,6 +142,16 @@ def write_summary(out: Path, simulation: Simulation, history: History, seed: int
         "rounds": {str(round_id): scores for round_id, scores in sorted(simulation.metrics.items())},
         "seed": seed,
         "model_root": "0x" + history.model_root(tip).hex(),
+        "participants": {
+            name: {
+                "account": who,
+                "rounds": {str(key): scores for key, scores in sorted(simulation.own[who].items())},
+            }
+            for who, name in simulation.names.items()
+            if who in simulation.own
+        },
+        "seconds": {str(round_id): own for round_id, own in simulation.phases.seconds.items()},
+        "clock": "wall",
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 

@@ -169,3 +169,26 @@ def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
         word = words[lane]
         value = turned(word)
         sums[lane] += value * sign
+
+
+@compiled("void(Array(uint8, 1, 'C', readonly=True), uint32[::1], boolean, boolean)")
+def add_to_group(content: Any, sums: Any, is_first: bool, is_last: bool) -> None:
+    """Add big-endian lanes to a sum that begins with the first vector and is big-endian after the last.
+
+    Args:
+        content: shape (4 n,), uint8.
+        sums: shape (n,), uint32 of this machine between the first and the last.
+        is_first: what the sum holds does not count.
+        is_last: leave the sum in wire order.
+    """
+    words = content.view(np.uint32)
+    kept = np.uint32(0) if is_first else np.uint32(0xFFFFFFFF)
+    if is_last:
+        for lane in range(words.size):
+            word = words[lane]
+            value = np.uint32(turned(word) + (sums[lane] & kept))
+            sums[lane] = turned(value)
+    else:
+        for lane in range(words.size):
+            word = words[lane]
+            sums[lane] = turned(word) + (sums[lane] & kept)

@@ -31,6 +31,12 @@ class Kernels(Protocol):
         """Hash an update and add it up."""
         ...
 
+    def add_to_group(
+        self, content: Octets, sums: npt.NDArray[np.uint32], is_first: bool, is_last: bool
+    ) -> None:
+        """Add an update to a group's sum."""
+        ...
+
     def add_stream(self, content: Octets, sums: npt.NDArray[np.uint32], is_negative: bool) -> None:
         """Add big-endian lanes, or take them off."""
         ...

@@ -163,6 +163,14 @@ class Comparison:
             values = (values + changes / total).astype(np.float32)
         return values
 
+    def evaluate_own(self, values: Values) -> dict[str, dict[str, float]]:
+        """Return a model's metrics on each owner's own held-out rows; those undefined there are left out."""
+        return {
+            owner: self.definition.evaluate(values, data.test)
+            for owner, data in self._data.items()
+            if n_rows(data.test)
+        }
+
     def train_alone(self, owners: Sequence[str], *, rounds: int) -> Values:
         """Return the model that these owners' pooled rows give without federation.
 

@@ -98,7 +98,10 @@ class TableTask:
     def _read(self, source: str | None) -> Table:
         chosen = source or self._settings.source
         if chosen is None:
-            raise InputDataError("there is no data to read: name the participant's table in [worker] data")
+            raise InputDataError(
+                "there is no data to read: name a participant's table as `data` in [worker], or everybody's "
+                "as `source` in [run.task]"
+            )
         return read_table(chosen)
 
     def _targets(self, table: Table) -> npt.NDArray[np.float32]:

@@ -21,6 +21,8 @@ from fl_chain.learning.private import active_private_training
 from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Rows, n_rows
 
+GATHERED_BYTES = 4 << 20  # of rows that are gathered at once
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From the model's output and the targets of a batch to the batch's mean loss, a scalar."""
 
@@ -98,15 +100,15 @@ def train_sgd(
     epoch_loss, n_seen = 0.0, 0
     for epoch in range(settings.local_epochs):
         epoch_loss, n_seen = 0.0, 0
-        for rows in torch.split(torch.randperm(n_rows(examples), generator=generator), settings.batch_size):
-            inputs, targets = _batch(examples, rows, device)
+        order = torch.randperm(n_rows(examples), generator=generator)
+        for inputs, targets in _batches(examples, order, settings.batch_size, device):
             optimizer.zero_grad()
             batch_loss = loss(model(inputs), targets)
             loss_value = batch_loss.item()
             _verify_finite(loss_value, epoch, settings)
             batch_loss.backward()  # type: ignore[no-untyped-call]
-            epoch_loss += loss_value * len(rows)
-            n_seen += len(rows)
+            epoch_loss += loss_value * len(targets)
+            n_seen += len(targets)
             try:
                 optimizer.step()
             except TrainingStopped:  # the step itself was taken
@@ -114,13 +116,21 @@ def train_sgd(
     return epoch_loss / n_seen
 
 
-def _batch(examples: Rows, rows: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _batches(
+    examples: Rows, order: torch.Tensor, batch_size: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     if isinstance(examples, Dataset):
-        inputs, targets = default_collate([examples[int(row)] for row in rows])
-    else:
-        rows = rows.to(examples.inputs.device)
-        inputs, targets = examples.inputs[rows], examples.targets[rows]
-    return inputs.to(device), targets.to(device)
+        for rows in torch.split(order, batch_size):
+            inputs, targets = default_collate([examples[int(row)] for row in rows])
+            yield inputs.to(device), targets.to(device)
+        return
+    # Rows are gathered for many batches at once: for small ones it costs as much as a layer.
+    row_bytes = max(1, examples.inputs.nbytes // max(1, len(examples.inputs)))
+    together = max(1, GATHERED_BYTES // (row_bytes * batch_size)) * batch_size
+    for rows in torch.split(order, together):
+        chosen = rows.to(examples.inputs.device)
+        gathered = (part[chosen].to(device) for part in (examples.inputs, examples.targets))
+        yield from zip(*(torch.split(part, batch_size) for part in gathered), strict=True)
 
 
 def _verify_finite(loss_value: float, epoch: int, settings: TrainingSettings) -> None:

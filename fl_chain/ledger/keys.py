@@ -9,8 +9,6 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from eth_account import Account as EthAccount
-from eth_keyfile.keyfile import normalize_keys
 from eth_keys.datatypes import PrivateKey
 
 from fl_chain.commitment.canonical import verify_nesting
@@ -37,6 +35,8 @@ def new_keystore(path: Path, password: str) -> Address:
         OutputExists: the file is there already.
         KeyUnavailable: the file cannot be written.
     """
+    from eth_account import Account as EthAccount  # with eth_keyfile half of what a command takes to start
+
     key = secrets.token_bytes(32)
     content = json.dumps(EthAccount.encrypt(key, password), indent=1)
     try:
@@ -58,6 +58,8 @@ def read_keystore(path: Path, password: str) -> bytes:
     Raises:
         KeyUnavailable: the file cannot be read, is no keystore, or the password is wrong.
     """
+    from eth_account import Account as EthAccount
+
     try:
         text = path.read_text(encoding="utf-8")
         verify_nesting(text.encode(), MOST_NESTING)
@@ -75,6 +77,8 @@ def read_keystore(path: Path, password: str) -> bytes:
 
 def _verify_cost(content: Any) -> None:
     """Check, before any of it is spent, how much memory and time a keystore asks for."""
+    from eth_keyfile.keyfile import normalize_keys
+
     keystore = normalize_keys(content)
     if keystore["version"] != 3:
         raise ValueError(f"it is of version {keystore['version']}, not 3")

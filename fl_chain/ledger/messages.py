@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from eth_account import Account as EthAccount
-from eth_account.messages import encode_defunct
-
 from fl_chain.errors import VerificationError
 from fl_chain.records import Address, address
 
@@ -21,6 +18,9 @@ def sign_message(key: bytes, text: str) -> bytes:
     Returns:
         65 bytes: r, s, v.
     """
+    from eth_account import Account as EthAccount  # slow to import, and few commands need it
+    from eth_account.messages import encode_defunct
+
     return bytes(EthAccount.sign_message(encode_defunct(text=text), key).signature)
 
 
@@ -30,6 +30,9 @@ def signer_of(text: str, signature: bytes) -> Address:
     Raises:
         VerificationError: no key can have made this signature.
     """
+    from eth_account import Account as EthAccount
+    from eth_account.messages import encode_defunct
+
     if len(signature) != SIGNATURE_BYTES:
         raise VerificationError(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
     try:

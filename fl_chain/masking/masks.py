@@ -6,6 +6,9 @@ stream is made in a buffer that stays in the core's own cache, and added from th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -18,24 +21,33 @@ from fl_chain.masking.context import MaskingContext, derived, pair_bytes
 from fl_chain.masking.keys import agreed_secret, seed16
 from fl_chain.records import Address
 
-BLOCK_BYTES = 1 << 16
-_ZEROS = bytes(BLOCK_BYTES)
+BLOCK_BYTES = 1 << 17
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
 _NONCE = bytes(16)  # block counter and nonce
 
 Sum = npt.NDArray[np.uint32]
 """Lanes in this machine's order, shape (dimension,): what masks are added to."""
 
 
-def add_mask(lanes: Sum, key: bytes, *, is_negative: bool = False) -> None:
-    """Add a mask to lanes in place, modulo 2^32, or take it off.
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A key stream to be added to lanes, or taken off."""
+
+    key: bytes  # of the stream, 32 bytes; used for no other vector
+    is_negative: bool = False
+
+
+def add_masks(lanes: Sum, masks: Sequence[Mask]) -> None:
+    """Add masks to lanes in place, modulo 2^32.
+
+    All masks go on one block of lanes, which stays in the core's cache, before the next block follows.
 
     Args:
         lanes: shape (dimension,), contiguous uint32 of this machine's order.
-        key: of the stream, 32 bytes; used for no other vector.
-        is_negative: take it off.
+        masks: in any order, which does not matter to the sum.
 
     Raises:
-        ValueError: if the lanes are of another form, or the key has another length.
+        ValueError: if the lanes are of another form, or a key has another length.
     """
     if (
         lanes.dtype != np.uint32
@@ -44,20 +56,24 @@ def add_mask(lanes: Sum, key: bytes, *, is_negative: bool = False) -> None:
         or not lanes.flags.c_contiguous
     ):
         raise ValueError(f"masks are added to one row of native uint32, not {lanes.dtype.str} {lanes.shape}")
-    stream = Cipher(ChaCha20(bytes32(key, "a mask's key"), _NONCE), None).encryptor()
+    streams = [
+        (Cipher(ChaCha20(bytes32(mask.key, "a mask's key"), _NONCE), None).encryptor(), mask.is_negative)
+        for mask in masks
+    ]
     buffer = np.empty(BLOCK_BYTES, dtype=np.uint8)
-    native = kernels_for(lanes.nbytes)
+    native = kernels_for(lanes.nbytes * len(masks))
     block = BLOCK_BYTES // LANE.itemsize
     for start in range(0, lanes.size, block):
         part = lanes[start : start + block]
-        octets = part.size * LANE.itemsize
-        stream.update_into(memoryview(_ZEROS)[:octets], buffer.data)
-        if native is not None:
-            native.add_stream(buffer[:octets], part, is_negative)
-        elif is_negative:
-            part -= buffer[:octets].view(LANE)
-        else:
-            part += buffer[:octets].view(LANE)
+        content = buffer[: part.nbytes]
+        for stream, is_negative in streams:
+            stream.update_into(_ZEROS[: part.nbytes], content.data)
+            if native is not None:
+                native.add_stream(content, part, is_negative)
+            elif is_negative:
+                part -= content.view(LANE)
+            else:
+                part += content.view(LANE)
 
 
 def self_mask_key(seed: bytes, context: MaskingContext, participant: Address) -> bytes:

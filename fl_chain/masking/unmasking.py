@@ -19,7 +19,8 @@ from fl_chain.errors import VerificationError
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.keys import public_key, round_private_key
 from fl_chain.masking.masks import (
-    add_mask,
+    Mask,
+    add_masks,
     is_subtracted,
     native_lanes,
     pair_mask_key,
@@ -60,11 +61,12 @@ def masked(
     """
     verify_lanes(lanes)
     total = native_lanes(lanes)
-    add_mask(total, self_mask_key(secrets.mask_seed, context, participant))
     private = round_private_key(secrets.key_seed, context)
+    masks = [Mask(self_mask_key(secrets.mask_seed, context, participant))]
     for peer, set_up in sorted(set_ups.items()):
         key = pair_mask_key(private, set_up.round_key, context, (participant, peer))
-        add_mask(total, key, is_negative=is_subtracted(participant, peer))
+        masks.append(Mask(key, is_subtracted(participant, peer)))
+    add_masks(total, masks)
     return wire_lanes(total)
 
 
@@ -134,7 +136,7 @@ def term_lanes(
     lanes = np.zeros(dimension, dtype=np.uint32)
     if term.peer is None:
         verify_seed(seed, owner.mask_commitment)
-        add_mask(lanes, self_mask_key(seed, context, term.owner), is_negative=True)
+        add_masks(lanes, [Mask(self_mask_key(seed, context, term.owner), is_negative=True)])
         return wire_lanes(lanes)
     verify_seed(seed, owner.key_commitment)
     private = round_private_key(seed, context)
@@ -144,5 +146,5 @@ def term_lanes(
             "round, which ends without a model; suspend it"
         )
     key = pair_mask_key(private, set_ups[term.peer].round_key, context, (term.owner, term.peer))
-    add_mask(lanes, key, is_negative=not is_subtracted(term.peer, term.owner))
+    add_masks(lanes, [Mask(key, is_negative=not is_subtracted(term.peer, term.owner))])
     return wire_lanes(lanes)

@@ -18,7 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fl_chain.records import ZERO_ADDRESS
-from fl_chain.report import charts
+from fl_chain.report import charts, frame
+from fl_chain.report.curves import learning_curves
+from fl_chain.report.panels import CURVE_KEY, summary_panels, update_norms
 from fl_chain.report.reading import Reading, partial_sums
 from fl_chain.report.schema import Report, Summary, report_sha256
 
@@ -36,10 +38,10 @@ def render_page(report: Report, *, source: bytes, summary: Summary | None = None
         summary: the scores that the run declares, where it does.
     """
     reading = Reading.of(report)
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset("page.css") + asset("charts.css"), asset("page.js")
     is_same_run = summary is not None and summary.model_root == reading.last_model_root
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             report=report,
@@ -50,10 +52,14 @@ def render_page(report: Report, *, source: bytes, summary: Summary | None = None
             report_sha256=report_sha256(source),
             summary=summary,
             is_same_run=is_same_run,
-            curves=charts.learning_curves(summary) if summary is not None and is_same_run else (),
+            curves=learning_curves(summary) if summary is not None and is_same_run else (),
+            panels=summary_panels(summary) if summary is not None and is_same_run else (),
+            norms=update_norms(reading),
+            curve_key=CURVE_KEY,
             participation=charts.participation(reading),
             rewards=charts.rewards(reading),
             chart=charts,
+            frame=frame,
             most_steps=MOST_STEPS,
         )
     )
@@ -113,12 +119,14 @@ def _source_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a fixed text of this package."""
     return files("fl_chain.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the template engine: every value is escaped."""
     environment = Environment(
         loader=PackageLoader("fl_chain.report", "."),
         autoescape=True,

@@ -20,6 +20,7 @@ MOST_BYTES = 1 << 28
 MOST_NESTING = 16
 MOST_TEXT = 20_000  # characters of one string
 MOST_SCORES = 12  # metrics that a run declares
+MOST_PHASES = 6  # of a round
 VERSION = 3
 OLD_VERSIONS = (1, 2)
 
@@ -354,7 +355,15 @@ class Report(_Part):
 
 
 Score = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=1e9)]
 Scores = Annotated[dict[Name, Score], Field(max_length=MOST_SCORES)]
+
+
+class ParticipantScores(_Part):
+    """What one participant scored with each round's model, on rows of its own."""
+
+    account: Account
+    rounds: dict[RoundKey, Scores]
 
 
 class Summary(_Part):
@@ -366,6 +375,18 @@ class Summary(_Part):
     rounds: dict[RoundKey, Scores]
     seed: Count
     model_root: Hash
+    participants: dict[Text, ParticipantScores] = Field(default_factory=dict)
+    seconds: dict[RoundKey, Annotated[dict[Name, Seconds], Field(max_length=MOST_PHASES)]] = Field(
+        default_factory=dict
+    )  # of each round's phases, in their order
+    clock: Literal["wall", "chain"] = "wall"  # what those seconds are counted by
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        accounts = [one.account for one in self.participants.values()]
+        if len(set(accounts)) != len(accounts):
+            raise ValueError("two participants have one account")
+        return self
 
 
 def parse_report(content: bytes) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +20,31 @@ def write_durably(path: Path, *parts: bytes | memoryview) -> None:
     Raises:
         StateUnwritable: if the disk does not take it; the old file is still there then.
     """
+    _write(path, parts, is_durable=True)
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file as `write_durably` does, without waiting for the disk: only a power cut can lose it.
+
+    Raises:
+        StateUnwritable: if the disk does not take it; the old file is still there then.
+    """
+    _write(path, parts, is_durable=False)
+
+
+def _write(path: Path, parts: Sequence[bytes | memoryview], *, is_durable: bool) -> None:
     unfinished = path.with_name(path.name + ".part")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         unfinished.replace(path)
+        if not is_durable:
+            return
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

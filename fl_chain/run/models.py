@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fl_chain.aggregation.round import FEDAVG
+from fl_chain.aggregation.round import FEDAVG, Aggregate
 from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.errors import ConfigError, FlChainError, StoreError, UnverifiedPosting, VerificationError
-from fl_chain.records import AggregationKind, Posting, RoundStatus
+from fl_chain.records import AggregationKind, Exclusion, Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
 from fl_chain.run.exclusions import exclusion_doubts
 from fl_chain.run.prover import examine
@@ -35,6 +35,7 @@ class ModelChain:
         self._carried: dict[Posting, Lanes] = {}  # of the same postings
         self._right: set[Posting] = set()
         self._proven: dict[Posting, Proven] = {}
+        self._derived_here: tuple[int, tuple[Exclusion, ...], Aggregate] | None = None
 
     def model(self, round_id: int) -> Lanes:
         """Return the model that a round made; 0 stands for genesis.
@@ -54,6 +55,19 @@ class ModelChain:
         if posting not in self._models:
             self._remember(posting, self._obtained(round_id, posting))
         return self._models[posting]
+
+    @property
+    def pool(self) -> HashingPool:
+        """The threads that share the hashing."""
+        return self._pool
+
+    def note_derived(self, round_id: int, exclusions: tuple[Exclusion, ...], aggregate: Aggregate) -> None:
+        """Take over what was derived here from a round's verified updates, in order to post it.
+
+        If the posting that stands says the same, it is right, and nothing is derived a second time. Only the
+        newest is kept.
+        """
+        self._derived_here = round_id, exclusions, aggregate
 
     def is_right(self, round_id: int) -> bool:
         """Return whether a round's standing posting was found to be what its inputs give."""
@@ -79,13 +93,25 @@ class ModelChain:
         except (StoreError, VerificationError, ConfigError) as error:
             outcome = self._examined_without_policy(round_id, error)
         else:
-            outcome = self._examined(round_id, rule, outsiders, seen_in_time)
+            outcome = self._noted(posting) or self._examined(round_id, rule, outsiders, seen_in_time)
         if isinstance(outcome, Proven):
             self._proven[posting] = outcome
         elif isinstance(outcome, Right):
             self._right.add(posting)
             self._remember(posting, outcome.model, outcome.carried)
         return outcome
+
+    def _noted(self, posting: Posting) -> Right | None:
+        if self._derived_here is None:
+            return None
+        round_id, exclusions, made = self._derived_here
+        said = (posting.round, posting.exclusions, posting.partial_sum_roots, posting.model_root)
+        if said != (round_id, exclusions, made.partial_sum_roots, made.model_root):
+            return None
+        if (posting.result_root, posting.state_root) != (made.result_root, made.state_root):
+            return None
+        self._derived_here = None
+        return Right(made.model, made.clamped, made.carried)
 
     def _examined_without_policy(self, round_id: int, error: FlChainError) -> Outcome:
         """Return a proof where there is one: sums that add up wrongly show whatever rule and cohort are."""

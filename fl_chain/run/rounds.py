@@ -13,7 +13,8 @@ from functools import cached_property
 from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
-from fl_chain.commitment.chunks import Lanes
+from fl_chain.commitment.chunks import LANE, Lanes
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
@@ -127,6 +128,8 @@ class RoundReader:
         base: Lanes,
         exclusions: Iterable[Exclusion],
         carried: Lanes | None = None,
+        *,
+        pool: HashingPool | None = None,
     ) -> Aggregate:
         """Return what a round's aggregate has to be.
 
@@ -135,6 +138,7 @@ class RoundReader:
             base: lanes of the model that the round started from.
             exclusions: the submissions that are left out.
             carried: what the base's round left besides its model, where the rule carries something.
+            pool: threads to share reading and hashing with; memory then holds an update for each.
 
         Raises:
             StoreError: if an included update cannot be read.
@@ -152,11 +156,18 @@ class RoundReader:
                 return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
         included_weight = sum(s.weight for s in submissions if s.index not in excluded)
-        updates_in_order = self._included(submissions, excluded)
+        updates_in_order = self._included(submissions, excluded, pool)
         return aggregate_round(
-            base, updates_in_order, included_weight, quantisation, rule=rule, carried=carried
+            base, updates_in_order, included_weight, quantisation, pool=pool, rule=rule, carried=carried
         )
 
-    def _included(self, submissions: Iterable[Submission], excluded: set[int]) -> Iterator[Lanes | None]:
-        for submission in submissions:
-            yield None if submission.index in excluded else self.update(submission)
+    def _included(
+        self, submissions: Sequence[Submission], excluded: set[int], pool: HashingPool | None
+    ) -> Iterator[Lanes | None]:
+        def included(submission: Submission) -> Lanes | None:
+            return None if submission.index in excluded else self.update(submission)
+
+        if pool is None:
+            return map(included, submissions)
+        size_bytes = len(submissions) * LANE.itemsize * self.history.definition.dimension
+        return pool.ahead(included, submissions, size_bytes=size_bytes)

@@ -31,7 +31,7 @@ from pydantic import Field, TypeAdapter
 from fl_chain.errors import TransactionPending
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.node import parse_head, quantity
-from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.durable import make_folder, write_durably, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,13 @@ class _Wait:
 class TransactionOutbox:
     """Sends an account's transactions one after the other, over the life of many processes."""
 
-    def __init__(self, folder: Path, account: Account) -> None:
+    def __init__(self, folder: Path, account: Account, *, is_durable: bool = True) -> None:
         """Open an actor's folder, made where it is missing.
 
         Args:
             folder: for this account alone.
             account: signs.
+            is_durable: whether a note has to outlive a power cut, as it has to where the chain does.
 
         Raises:
             ConfigError: if the folder cannot be made.
@@ -77,6 +78,7 @@ class TransactionOutbox:
         make_folder(folder)
         self._path = folder / "transaction"
         self._account = account
+        self._is_durable = is_durable
         self._newest = self._load()
         self._waiting: _Wait | None = None
 
@@ -160,7 +162,11 @@ class TransactionOutbox:
         newest = SentTransaction(
             self._account.address, self._account.node.chain_id, what, nonce, block_number
         )
-        write_durably(self._path, json.dumps(asdict(newest)).encode())
+        content = json.dumps(asdict(newest)).encode()
+        if self._is_durable:
+            write_durably(self._path, content)
+        else:
+            write_whole(self._path, content)
         self._newest = newest
 
     def _load(self) -> SentTransaction | None:

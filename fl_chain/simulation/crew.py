@@ -53,6 +53,7 @@ class Pool:
     """
 
     def __init__(self, ground: Ground, jobs: int) -> None:
+        ground.shares.gather()
         context = get_context("fork")
         self._numbers = {name: number for number, name in enumerate(ground.shares.names)}
         self._pipes: list[Connection] = []
@@ -137,6 +138,8 @@ def _serve(ground: Ground, pipe: Connection, foreign: Sequence[Connection]) -> N
         try:
             trainer = trainer or Trainer(ground)
             answer: Trained | str = trainer.train(job)
+        except FlChainError as error:
+            answer = str(error)
         except Exception as error:  # whatever it is, the process that asked has to hear of it
             answer = f"{type(error).__name__}: {error}"
         try:

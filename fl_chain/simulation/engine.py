@@ -17,7 +17,8 @@ from fl_chain.aggregation.quantise import model_values
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.config import RunSettings, TaskSettings
 from fl_chain.errors import ConfigError, OutputExists
-from fl_chain.learning import build_task
+from fl_chain.learning import build_task, n_rows
+from fl_chain.learning.work import Values
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Round, RoundStatus, Submission
 from fl_chain.run.cohorts import cohort, participation
@@ -29,12 +30,16 @@ from fl_chain.run.models import ModelChain
 from fl_chain.run.rounds import RoundReader
 from fl_chain.simulation.choices import CHOICES_NAME, SimulationChoices, read_choices, write_choices
 from fl_chain.simulation.crew import Crew, WorkerFailed, open_crew
-from fl_chain.simulation.ledgers import TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.ledgers import ALLOWANCE_WEI, TOGETHER, Recorded, recorded_run
+from fl_chain.simulation.phases import Phase, PhaseClock
 from fl_chain.simulation.shares import shares_of
 from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
+
+MOST_JUDGED = 64  # participants on whose own rows models are judged
+TRAINING_LOSS = "training_loss"  # of a participant on its own rows, as its last epoch had it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +62,43 @@ class Simulation:
         self.store = ground.public
         self.metrics: dict[int, dict[str, float]] = {}  # of each round's model, on the rows held out
         self.losses: dict[int, float] = {}  # mean training loss of each round's participants
+        self.own: dict[Address, dict[int, dict[str, float]]] = {}  # of each participant, by round
+        self.phases = PhaseClock()
         self._recorded = recorded
-        self._ground = ground
+        self.ground = ground
         self._crew = crew
-        self._names = {account.address: name for name, account in recorded.participants.items()}
+        self.names = {account.address: name for name, account in recorded.participants.items()}
         self._reader = RoundReader(self.ledger.sync(), self.store)
         self._models = ModelChain(self._reader)
         self._aggregator = Aggregator(
-            AggregatorParts(self.ledger, recorded.aggregator, self.store, folder / "aggregator")
+            AggregatorParts(
+                self.ledger,
+                recorded.aggregator,
+                self.store,
+                folder / "aggregator",
+                models=self._models,
+                is_durable=False,
+            )
         )
         self._evaluator: Trainer | None = None
         self._published: set[Submission] = set()
+        self._judges_own = False
 
-    def run(self, say: Callable[[Progress], None] = lambda progress: None) -> History:
+    def run(
+        self, say: Callable[[Progress], None] = lambda progress: None, *, judges_own: bool = False
+    ) -> History:
         """Go on until the run has ended, and return its history.
 
         Args:
             say: is told of every participant and every model.
+            judges_own: also judge every model on each participant's own held-out rows, into `own`; of more
+                than `MOST_JUDGED` participants nobody's.
 
         Raises:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
         """
+        self._judges_own = judges_own and len(self.names) <= MOST_JUDGED
         self._register()
         while True:
             history = self.ledger.sync()
@@ -87,7 +107,9 @@ class Simulation:
                 return history
             if self._step(history, say):
                 continue
-            if not self._aggregator.step():
+            with self.phases.phase(history.state.latest, Phase.AGGREGATE):
+                is_done = self._aggregator.step()
+            if not is_done:
                 self._recorded.wait_until(_next_moment(history, self.ledger.head().timestamp))
 
     def _step(self, history: History, say: Callable[[Progress], None]) -> bool:
@@ -97,8 +119,10 @@ class Simulation:
         if current is None:
             return False
         if current.status is RoundStatus.OPEN:
-            return self._train(history, current, say)
-        return self._publish(history, current)
+            with self.phases.phase(current.id, Phase.TRAIN):
+                return self._train(history, current, say)
+        with self.phases.phase(current.id, Phase.PUBLISH):
+            return self._publish(history, current)
 
     def _register(self) -> None:
         history = self.ledger.sync()
@@ -109,6 +133,15 @@ class Simulation:
         ]
         for start in range(0, len(waiting), TOGETHER):
             self.ledger.register_together(waiting[start : start + TOGETHER])
+        if waiting and not history.rounds:
+            self._deposit_bonds(history)
+
+    def _deposit_bonds(self, history: History) -> None:
+        """Deposit the aggregator's bonds for all rounds that can be unfinished at once."""
+        policy = history.policy
+        bonds_wei = policy.bond_wei * min(policy.max_rounds, policy.max_unfinal_rounds)
+        if 0 < bonds_wei <= ALLOWANCE_WEI // 2:
+            self.ledger.deposit_bond(self._recorded.aggregator, bonds_wei)
 
     def _train(self, history: History, current: Round, say: Callable[[Progress], None]) -> bool:
         """Train and submit for everybody whose turn it is, in the order of their names."""
@@ -117,19 +150,24 @@ class Simulation:
         drawn = cohort(history, self.policy, current.id)
         submitted = {submission.participant for submission in history.submissions[current.id]}
         registered = set(history.registered_at[current.id]) if drawn is None else drawn
-        due = [who for who in self._names if who in registered and who not in submitted]
+        due = [who for who in self.names if who in registered and who not in submitted]
         if not due:
             return False
-        self._models.model(current.base_round)  # nobody trains on what was not verified
+        with self.phases.phase(current.id, Phase.VERIFY):
+            self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
+        # In several parts, so that the ledger takes some while others still train; the last one is small.
+        together = min(TOGETHER, -(-len(due) // 3))
         finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
-            if len(finished) == TOGETHER or who == due[-1]:
-                self._submit(history, current, finished)
+            if len(finished) == together or who == due[-1]:
+                with self.phases.phase(current.id, Phase.SUBMIT):
+                    self._submit(history, current, finished)
                 finished.clear()
             done, loss = done + 1, loss + trained.loss
+            self._of(who, current.id)[TRAINING_LOSS] = trained.loss
             say(Progress(current.step - 1, done, len(due) + len(submitted)))
         self.losses[current.id] = loss / len(due)
         return True
@@ -144,7 +182,7 @@ class Simulation:
             jobs.append(
                 Job(
                     participant=who,
-                    name=self._names[who],
+                    name=self.names[who],
                     round=current.id,
                     step=current.step,
                     base_model_root=base_root,
@@ -160,7 +198,7 @@ class Simulation:
         self.ledger.submit_together(
             [
                 (
-                    self._recorded.participants[self._names[who]],
+                    self._recorded.participants[self.names[who]],
                     current.id,
                     base_root,
                     trained.sealed_root,
@@ -177,7 +215,7 @@ class Simulation:
         for submission in due:
             if self.store.has_update(submission.participant, submission.sealed_root):
                 continue
-            if not self._ground.private.move_update(
+            if not self.ground.private.move_update(
                 submission.participant, submission.sealed_root, self.store
             ):
                 lost.append(submission)
@@ -195,17 +233,31 @@ class Simulation:
                     f"the update of {submission.participant} in round {current.id} is lost, and training "
                     "again does not give the same one: start the simulation anew"
                 )
-            self._ground.private.move_update(submission.participant, submission.sealed_root, self.store)
+            self.ground.private.move_update(submission.participant, submission.sealed_root, self.store)
 
     def _score(self, history: History, say: Callable[[Progress], None]) -> None:
         """Verify every model that is new, and judge it on the rows held out."""
         for round_id in sorted(history.postings.keys() - self.metrics.keys()):
-            lanes = self._models.model(round_id)
-            self._evaluator = self._evaluator or Trainer(self._ground)
-            values = model_values(lanes, history.policy.fraction_bits)
-            metrics = self._evaluator.evaluate(values, self._ground.shares.held_out())
+            with self.phases.phase(round_id, Phase.VERIFY):
+                lanes = self._models.model(round_id)
+            with self.phases.phase(round_id, Phase.EVALUATE):
+                metrics = self._judged(round_id, model_values(lanes, history.policy.fraction_bits))
             self.metrics[round_id] = metrics
             say(Progress(history.rounds[round_id].step, 0, 0, metrics))
+
+    def _judged(self, round_id: int, values: Values) -> dict[str, float]:
+        """Return a model's metrics on all rows held out, after judging it on each participant's own."""
+        self._evaluator = self._evaluator or Trainer(self.ground)
+        shares = self.ground.shares
+        if self._judges_own:
+            for who, name in self.names.items():
+                rows = shares.own_held_out(name)
+                if rows is not None and n_rows(rows):
+                    self._of(who, round_id).update(self._evaluator.evaluate(values, rows))
+        return self._evaluator.evaluate(values, shares.held_out())
+
+    def _of(self, who: Address, round_id: int) -> dict[str, float]:
+        return self.own.setdefault(who, {}).setdefault(round_id, {})
 
 
 @contextmanager

@@ -30,8 +30,10 @@ class Shares:
     source: str | None
     pooled: OwnerData | None = None  # where rows are divided here
     parts: Sequence[Indices] = ()  # rows of ``pooled.train``, for each name
+    is_table: bool = False  # whether all come from one table that names them
     _read: dict[str, OwnerData] = field(default_factory=dict)
     _held_out: Any = None
+    _own_held_out: dict[str, Any] = field(default_factory=dict)
 
     def of(self, name: str) -> OwnerData:
         """Return a participant's rows.
@@ -43,13 +45,34 @@ class Shares:
             self._read[name] = self._loaded(name)
         return self._read[name]
 
+    def gather(self) -> None:
+        """Read everybody's rows of a table, before processes part.
+
+        The threads with which tables are read do not outlive a fork, so a child that reads waits for ever.
+
+        Raises:
+            InputDataError: if somebody's cannot be read.
+        """
+        if self.is_table:
+            for name in self.names:
+                self.of(name)
+
     def held_out(self) -> Any:
         """Return the held-out rows of all participants together; what they train on is not kept for it."""
         if self.pooled is not None:
             return self.pooled.test
         if self._held_out is None:
-            self._held_out = joined([self._loaded(name).test for name in self.names])
+            self._held_out = joined([self.own_held_out(name) for name in self.names])
         return self._held_out
+
+    def own_held_out(self, name: str) -> Any:
+        """Return a participant's own held-out rows; None where all have the same."""
+        if self.pooled is not None:
+            return None
+        if name not in self._own_held_out:
+            known = self._read.get(name)
+            self._own_held_out[name] = (known or self._loaded(name)).test
+        return self._own_held_out[name]
 
     def _loaded(self, name: str) -> OwnerData:
         if self.pooled is None:
@@ -81,7 +104,9 @@ def shares_of(task: Task, choices: SimulationChoices, seed: int) -> Shares:
         names = owners[:wanted] or tuple(f"{number:04d}" for number in range(wanted))
         if not names:
             raise InputDataError("the data name no owners: say how many participants there are")
-        return Shares(task, names, choices.source)
+        shares = Shares(task, names, choices.source, is_table=bool(owners))
+        shares.of(names[0])  # what is wrong with the table or the settings shows before anything is deployed
+        return shares
     loaded = [task.load(owner, choices.source) for owner in owners or ("",)]
     pooled = OwnerData(joined([one.train for one in loaded]), joined([one.test for one in loaded]))
     drawing = Drawing(

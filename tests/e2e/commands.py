@@ -1,5 +1,9 @@
 import subprocess
 import sys
+from pathlib import Path
+
+from fl_chain.demo import demo_settings
+from fl_chain.simulation import SimulationChoices, open_simulation
 
 COMMAND = [sys.executable, "-m", "fl_chain"]
 
@@ -9,3 +13,11 @@ def run_command(*arguments: str, limit_s: float = 240.0) -> subprocess.Completed
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=limit_s, check=False
     )
+
+
+def simulated_root(folder: Path, *, seed: int, rounds: int) -> str:
+    """Return the root of the last model that the demo's settings lead to, all in this process."""
+    settings, choices = demo_settings(seed=seed, rounds=rounds), SimulationChoices(ledger="memory")
+    with open_simulation(folder, settings, choices) as simulation:
+        history = simulation.run()
+        return "0x" + history.model_root(history.state.tip).hex()

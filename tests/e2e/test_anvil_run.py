@@ -11,20 +11,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, run_command
+from commands import COMMAND, run_command, simulated_root
 
 from fl_chain.ledger.anvil import FIXED_RULES, running_anvil
 
 pytestmark = [pytest.mark.node, pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROUNDS = 2
+ROUNDS, SEED = 2, 3
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished demonstration on anvil: its folder and what it printed."""
     out = tmp_path_factory.mktemp("runs") / "anvil"
-    result = run_command("demo", "--out", str(out), "--rounds", str(ROUNDS), "--chain", "anvil")
+    choices = ("--rounds", str(ROUNDS), "--seed", str(SEED), "--chain", "anvil")
+    result = run_command("demo", "--out", str(out), *choices)
     assert result.returncode == 0, result.stdout + result.stderr
     return out, result.stdout
 
@@ -45,6 +46,11 @@ def test_the_demo_passes_its_audit_and_finds_the_flipped_bit(finished: tuple[Pat
     assert {one["claimed_wei"] for one in report["participants"]} == {ROUNDS * (10**16 // 5)}
     assert "update_altered" in said
     assert json.loads((out / "run.json").read_text())["chain_kind"] == "anvil"
+
+
+def test_the_model_is_that_of_its_seed(finished: tuple[Path, str], tmp_path: Path) -> None:
+    summary = json.loads((finished[0] / "summary.json").read_text())
+    assert summary["model_root"] == simulated_root(tmp_path / "simulated", seed=SEED, rounds=ROUNDS)
 
 
 def test_the_folder_alone_audits_the_same_and_stays_untouched(

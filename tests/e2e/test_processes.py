@@ -13,24 +13,26 @@ from fl_chain.audit import audit_run
 from fl_chain.config import RunSettings
 from fl_chain.demo import Demo, demo_settings, start_demo
 from fl_chain.errors import LedgerUnavailable
+from fl_chain.ledger.events import RoundClosed, UpdateSubmitted
 from fl_chain.ledger.history import History
 from fl_chain.records import RoundStatus
 from fl_chain.run.keeper import has_ended
 from fl_chain.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SUBMISSION_S = 8
+LONG_SUBMISSION_S = 20  # in which a round of those that are there is over, on a busy machine too
 
 
-def settings(*, rounds: int) -> RunSettings:
+def settings(*, rounds: int, submission_s: int = SUBMISSION_S) -> RunSettings:
     run = demo_settings(seed=1, rounds=rounds)
     return run.model_copy(
-        update={"policy": run.policy.model_copy(update={"submission_s": SUBMISSION_S, "publication_s": 4})}
+        update={"policy": run.policy.model_copy(update={"submission_s": submission_s, "publication_s": 4})}
     )
 
 
-def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 120.0) -> History:
+def follow(demo: Demo, until: Callable[[History], bool], *, limit_s: float = 240.0) -> History:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
@@ -52,8 +54,19 @@ def assert_audit_passes(demo: Demo) -> None:
     assert report.findings == []
 
 
+def closed_by_a_submission(demo: Demo) -> dict[int, bool]:
+    """Return for each round whether its last expected submission closed it, or else its deadline."""
+    events = demo.run.ledger.all_events()
+    submissions = {one.place.transaction_hash for one in events if isinstance(one, UpdateSubmitted)}
+    return {
+        one.round: one.place.transaction_hash in submissions for one in events if isinstance(one, RoundClosed)
+    }
+
+
 def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
-    with start_demo(tmp_path / "run", settings(rounds=3), force=False) as demo:
+    with start_demo(
+        tmp_path / "run", settings(rounds=3, submission_s=LONG_SUBMISSION_S), force=False
+    ) as demo:
         demo.processes["participants/7"].kill()
 
         history = run_to_its_end(demo)
@@ -61,10 +74,7 @@ def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
         assert history.state.latest == 3
         assert [history.rounds[i].submissions for i in (1, 2, 3)] == [4, 4, 4]
         assert all(history.rounds[i].status is RoundStatus.FINAL for i in (1, 2, 3))
-        posted = {i: history.postings[i].finalizable_at - history.policy.challenge_s for i in (1, 2, 3)}
-        assert posted[1] - history.deployed_at >= SUBMISSION_S
-        assert posted[2] - posted[1] < SUBMISSION_S
-        assert posted[3] - posted[2] < SUBMISSION_S
+        assert closed_by_a_submission(demo) == {1: False, 2: True, 3: True}
         assert_audit_passes(demo)
 
 

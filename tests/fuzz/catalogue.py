@@ -20,6 +20,7 @@ REASONS = {
     "fl_chain.aggregation.challenges": "tests/attacks forges ten thousand proofs for it",
     "fl_chain.audit.sketches": "lanes that the store has checked, and digests",
     "fl_chain.cli.audit": "connects; what nodes answer is read in fl_chain.ledger",
+    "fl_chain.cli.plot": "hands two files' bytes to fl_chain.report.schema",
     "fl_chain.cli.report": "hands a file's bytes to fl_chain.report.schema",
     "fl_chain.ledger.devnet.proofs": "nodes of the chain's own tries",
     "fl_chain.ledger.code": "compares code with the package's own",

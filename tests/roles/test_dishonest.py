@@ -12,7 +12,7 @@ from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.errors import LedgerReverted
+from fl_chain.errors import LedgerReverted, UnverifiedPosting
 from fl_chain.ledger.history import History
 from fl_chain.records import Digest, Exclusion, ExclusionReason, Opening, RoundStatus
 from fl_chain.run.models import ModelChain
@@ -253,3 +253,20 @@ def test_a_late_submission_is_refused_and_its_update_stays_with_the_worker(conso
         submit_lanes(consortium, ODD, zeros(consortium), 100, publish=False)
     assert late.value.name == "DeadlinePassed"
     assert "deadline" in str(late.value).lower()
+
+
+@pytest.mark.parametrize("is_told_truly", [True, False])
+def test_a_posting_is_right_unread_only_if_it_says_what_was_derived_here(
+    consortium: Consortium, is_told_truly: bool
+) -> None:
+    aggregate = closed_and_published(consortium)
+    post(consortium, aggregate, model=None if is_told_truly else Digest(b"\7" * 32))
+    models = ModelChain(RoundReader(consortium.history, consortium.store))
+    models.note_derived(1, (), aggregate)
+
+    if is_told_truly:
+        assert np.array_equal(models.model(1), aggregate.model)
+        assert models.is_right(1)
+    else:
+        with pytest.raises(UnverifiedPosting):
+            models.model(1)

@@ -239,22 +239,6 @@ contract InvariantsTest is Invariants {
     }
 }
 
-/// @notice Rounds may also close at a number of submissions; rewards by weight; money is short.
-contract InvariantsByWeightTest is Invariants {
-    function rules() internal view override returns (Policy memory policy) {
-        policy = super.rules();
-        policy.closeAt = 3;
-        policy.maxUnfinalRounds = 1;
-        policy.maxRounds = 6;
-        policy.challengeSeconds = 30;
-        policy.unbondingSeconds = 20;
-        policy.rewardWei = 300_000;
-        policy.rewardSplit = RewardSplit.DeclaredWeight;
-        policy.quorum = 2;
-        policy.bondWei = 10_007;
-    }
-}
-
 /// @notice What the campaigns are for does happen where such actions are drawn.
 contract ReachTest is ChallengeTest {
     Actors private actors;

@@ -42,6 +42,7 @@ BLOCK_GAS_LIMIT = 30_029_122  # eth-tester's
 KEPT_BLOCKS = 4096  # decoded, some kilobytes each
 IDLE_BLOCK_S = 1  # chain time is at most this far behind the wall, for whoever asks
 
+_Key = TypeVar("_Key")
 _Decoded = TypeVar("_Decoded")
 
 
@@ -57,6 +58,7 @@ class Chain:
         self.read_only = read_only
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
+        self._headers: OrderedDict[int, Header] = OrderedDict()
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
         self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
@@ -166,13 +168,13 @@ class Chain:
         try:
             if isinstance(block, bytes):
                 return self._evm.get_block_header_by_hash(block)
-            return self._evm.get_canonical_block_header_by_number(block)
+            return self._numbered(block)
         except HeaderNotFound:
             return None
 
     def block(self, header: Header) -> Block:
         """Return a whole block."""
-        block: Block = self._kept(self._blocks, header, self._evm.get_block_by_header)
+        block: Block = _remembered(self._blocks, header.hash, lambda: self._evm.get_block_by_header(header))
         return block
 
     def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
@@ -181,27 +183,23 @@ class Chain:
             number, index = self._evm.get_canonical_transaction_index(transaction_hash)
         except TransactionNotFound:
             return None
-        return self._evm.get_canonical_block_header_by_number(number), index
+        return self._numbered(number), index
+
+    def _numbered(self, number: int) -> Header:
+        """Return a block's header; this chain has one branch, so a number means one block for good."""
+        header: Header = _remembered(
+            self._headers, number, lambda: self._evm.get_canonical_block_header_by_number(number)
+        )
+        return header
 
     def receipts(self, header: Header) -> tuple[Receipt, ...]:
         """Return the receipts of a block's transactions, in their order."""
-        return self._kept(self._receipts, header, self._read_receipts)
+        return _remembered(self._receipts, header.hash, lambda: self._read_receipts(header))
 
     def _read_receipts(self, header: Header) -> tuple[Receipt, ...]:
         builder = self._evm.get_vm_class(header).get_receipt_builder()
         receipts: tuple[Receipt, ...] = self._evm.chaindb.get_receipts(header, builder)
         return receipts
-
-    def _kept(
-        self, kept: OrderedDict[bytes, _Decoded], header: Header, read: Callable[[Header], _Decoded]
-    ) -> _Decoded:
-        """Return what was decoded of a block before: decoding is most of what it costs to read one."""
-        found = kept.get(header.hash)
-        if found is None:
-            found = kept[header.hash] = read(header)
-            if len(kept) > KEPT_BLOCKS:
-                kept.popitem(last=False)
-        return found
 
     def state(self, header: Header) -> Any:
         """Return the accounts and storage after a block, in its context; what is changed there is lost."""
@@ -241,6 +239,16 @@ class Chain:
             header = self._evm.get_block_header_by_hash(header.parent_hash)
         if self.query("SELECT 1 FROM logs WHERE block < 1 OR block > ?", (self.head.block_number,)):
             raise ConfigError("the chain's state file was altered: it has logs of blocks that do not exist")
+
+
+def _remembered(kept: OrderedDict[_Key, _Decoded], key: _Key, read: Callable[[], _Decoded]) -> _Decoded:
+    """Return what was decoded of a block before: decoding is most of what it costs to read one."""
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = read()
+        if len(kept) > KEPT_BLOCKS:
+            kept.popitem(last=False)
+    return found
 
 
 def open_chain(

@@ -125,3 +125,12 @@ def test_seeded_torch_repeats_and_leaves_no_trace() -> None:
 def test_examples_have_as_many_targets_as_inputs() -> None:
     with pytest.raises(ValueError, match="3 inputs but 2 targets"):
         Examples(torch.zeros(3, 1), torch.zeros(2))
+
+
+@pytest.mark.parametrize("gathered_bytes", [1, 4 * 7 * 3, 10**6])
+def test_rows_that_are_gathered_together_give_the_same_model(
+    monkeypatch: pytest.MonkeyPatch, gathered_bytes: int
+) -> None:
+    expected = trained(TrainingSettings(batch_size=7, local_epochs=2))
+    monkeypatch.setattr("fl_chain.learning.training.GATHERED_BYTES", gathered_bytes)
+    assert trained(TrainingSettings(batch_size=7, local_epochs=2)) == expected

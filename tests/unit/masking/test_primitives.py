@@ -16,7 +16,7 @@ from fl_chain.errors import DigestMismatch, MalformedBlob
 from fl_chain.masking import masks
 from fl_chain.masking.context import MaskingContext, derived
 from fl_chain.masking.keys import agreed_secret, public_key, round_private_key
-from fl_chain.masking.masks import add_mask, pair_mask_key, self_mask_key
+from fl_chain.masking.masks import Mask, add_masks, pair_mask_key, self_mask_key
 from fl_chain.masking.shares import (
     PRIME,
     joined,
@@ -79,7 +79,7 @@ def test_every_field_of_the_round_changes_every_key(field: str) -> None:
 
 def test_chacha20_of_rfc_8439_appendix_a_1() -> None:
     lanes = np.zeros(32, dtype=np.uint32)
-    add_mask(lanes, bytes(32))
+    add_masks(lanes, [Mask(bytes(32))])
     stream = lanes.astype(">u4").tobytes()
     assert stream[:64].hex() == (
         "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7"
@@ -104,10 +104,20 @@ def test_masks_are_added_and_taken_off(
     for kernels in (native.kernels(), None):
         monkeypatch.setattr(masks, "kernels_for", lambda size, kernels=kernels: kernels)
         lanes = before.copy()
-        add_mask(lanes, ALICE, is_negative=is_negative)
+        add_masks(lanes, [Mask(ALICE, is_negative)])
         assert np.array_equal(lanes, expected)
-        add_mask(lanes, ALICE, is_negative=not is_negative)
+        add_masks(lanes, [Mask(ALICE, not is_negative)])
         assert np.array_equal(lanes, before)
+
+
+def test_many_masks_at_once_are_the_same_as_one_after_the_other() -> None:
+    several = [Mask(ALICE), Mask(BOB, is_negative=True), Mask(SHARED)]
+    at_once, in_turn = (np.zeros(masks.BLOCK_BYTES // 4 + 5, dtype=np.uint32) for _ in range(2))
+    add_masks(at_once, several)
+    for mask in reversed(several):
+        add_masks(in_turn, [mask])
+    assert at_once.any()
+    assert np.array_equal(at_once, in_turn)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +126,12 @@ def test_masks_are_added_and_taken_off(
 )
 def test_masks_go_on_native_rows(lanes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="native uint32"):
-        add_mask(lanes, ALICE)
+        add_masks(lanes, [Mask(ALICE)])
 
 
 def test_keys_and_seeds_have_one_length() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        add_mask(np.zeros(1, dtype=np.uint32), bytes(16))
+        add_masks(np.zeros(1, dtype=np.uint32), [Mask(bytes(16))])
     with pytest.raises(ValueError, match="16 bytes"):
         self_mask_key(bytes(32), CONTEXT, participant(0))
     with pytest.raises(ValueError, match="16 bytes"):

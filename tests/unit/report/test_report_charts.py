@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from made_reports import account, made_report, made_round, made_summary, round_without_model
 
 from fl_chain.audit import AuditReport
-from fl_chain.report import charts, parse_report, parse_summary
+from fl_chain.report import charts, curves, frame, parse_report, parse_summary
 from fl_chain.report.reading import Part, Reading, partial_sums
 
 scores = st.floats(min_value=-1e12, max_value=1e12)
@@ -19,7 +19,7 @@ def read(report: AuditReport) -> Reading:
 @given(scores, scores)
 def test_ticks_are_few_and_enclose_the_range(one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
-    ticks = charts.nice_ticks(low, high)
+    ticks = frame.nice_ticks(low, high)
     assert 2 <= len(ticks) <= 12
     assert all(b > a for a, b in itertools.pairwise(ticks))
     margin = 1e-6 * (ticks[-1] - ticks[0])
@@ -36,19 +36,19 @@ def test_a_curve_stays_in_its_frame(values: list[float], pooled: float) -> None:
             "local": {},
         }
     )
-    (curve,) = charts.learning_curves(summary)
+    (curve,) = curves.learning_curves(summary)
     assert len(curve.points) == len(values)
     for y in [point.y for point in curve.points] + [level.y for level in curve.levels]:
-        assert charts.TOP - 1 <= float(y) <= charts.HEIGHT - charts.BOTTOM + 1
+        assert frame.TOP - 1 <= float(y) <= frame.HEIGHT - frame.BOTTOM + 1
     for point in curve.points:
-        assert charts.LEFT <= float(point.x) <= charts.WIDTH - charts.RIGHT
+        assert frame.LEFT <= float(point.x) <= frame.WIDTH - frame.RIGHT
 
 
 def test_labels_of_close_levels_are_apart() -> None:
     summary = parse_summary(made_summary(pooled={"auroc": 0.75}))
-    (curve,) = charts.learning_curves(summary)
+    (curve,) = curves.learning_curves(summary)
     first, second = (float(level.label_y) for level in curve.levels)
-    assert second - first >= charts.LABEL_HEIGHT
+    assert second - first >= curves.LABEL_HEIGHT
 
 
 def test_participation_says_who_was_excluded_and_who_was_away() -> None:

@@ -153,7 +153,7 @@ def test_tables_and_pictures_are_named() -> None:
     assert document.counts["caption"] == document.counts["table"] > 0
     assert all(one.get("scope") in ("col", "row") for one in document.all("th"))
     pictures = [one for one in document.all("svg") if one.get("aria-hidden") != "true"]
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     ids = {attributes.get("id") for _, attributes in document.tags}
     for one in pictures:
         assert one["role"] == "img"
@@ -328,5 +328,5 @@ def test_text_and_marks_stand_out(scheme: str) -> None:
     for back, texts in text_on.items():
         for text in texts:
             assert contrast(colours[text], colours[back]) >= 4.5, (text, back)  # WCAG 2.2 AA, 1.4.3
-    for mark in ("mark", "bad", "soft"):
+    for mark in ("mark", "bad", "soft", *(f"phase-{letter}" for letter in "abcdef")):
         assert contrast(colours[mark], colours["card"]) >= 3, mark  # 1.4.11

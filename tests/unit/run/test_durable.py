@@ -1,12 +1,13 @@
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fl_chain.errors import ConfigError, StateInUse, StateUnwritable
-from fl_chain.run.durable import exclusive, make_folder, write_durably
+from fl_chain.run.durable import exclusive, make_folder, write_durably, write_whole
 
 HOLD = """
 import sys
@@ -18,19 +19,24 @@ with exclusive(Path(sys.argv[1])):
 """
 
 
-def test_what_is_written_reads_back_and_is_private(tmp_path: Path) -> None:
+WRITERS = pytest.mark.parametrize("write", [write_durably, write_whole])
+
+
+@WRITERS
+def test_what_is_written_reads_back_and_is_private(tmp_path: Path, write: Callable[..., None]) -> None:
     path = tmp_path / "file"
-    write_durably(path, b"one", memoryview(b"two"))
+    write(path, b"one", memoryview(b"two"))
     assert path.read_bytes() == b"onetwo"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    write_durably(path, b"new")
+    write(path, b"new")
     assert path.read_bytes() == b"new"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_a_killed_process_left_behind_is_replaced(tmp_path: Path) -> None:
+@WRITERS
+def test_what_a_killed_process_left_behind_is_replaced(tmp_path: Path, write: Callable[..., None]) -> None:
     (tmp_path / "file.part").write_bytes(b"a longer text than the new one")
-    write_durably(tmp_path / "file", b"new")
+    write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
@@ -53,9 +59,10 @@ except StateUnwritable as error:
     assert (tmp_path / "file").read_bytes() == bytes(1000)
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+@WRITERS
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path, write: Callable[..., None]) -> None:
     with pytest.raises(StateUnwritable, match="cannot write"):
-        write_durably(tmp_path / "missing" / "file", b"")
+        write(tmp_path / "missing" / "file", b"")
 
 
 def test_a_folder_under_a_file_cannot_be_made(tmp_path: Path) -> None:

@@ -10,15 +10,18 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fl_chain.audit import AuditReport, audit_run
 from fl_chain.audit.checks import CheckId
+from fl_chain.cli.main import app
 from fl_chain.config import (
     CohortSettings,
     FileTaskSettings,
     ModelSettings,
     PolicySettings,
     RunSettings,
+    TableTaskSettings,
     TrainingSettings,
 )
 from fl_chain.data.orange_juice import logistic_regression
@@ -26,9 +29,9 @@ from fl_chain.errors import ConfigError, FlChainError, InputDataError, OutputExi
 from fl_chain.ledger.devnet import background_server, open_chain
 from fl_chain.ledger.memory.client import CALLS_NAME, open_memory_chain
 from fl_chain.records import RoundStatus
-from fl_chain.report.schema import parse_report
+from fl_chain.report.schema import parse_report, parse_summary
 from fl_chain.run.folder import read_run_folder
-from fl_chain.simulation import Progress, SimulationChoices, open_simulation
+from fl_chain.simulation import Progress, SimulationChoices, engine, open_simulation
 from fl_chain.simulation.crew import Pool, WorkerFailed
 from fl_chain.store import Store
 
@@ -64,6 +67,65 @@ def audited(folder: Path) -> AuditReport:
     found = read_run_folder(folder)
     with found.open_ledger() as ledger:
         return audit_run(ledger, Store(found.store_urls))
+
+
+def test_owners_are_judged_on_their_own_rows_and_time_is_kept(tmp_path: Path) -> None:
+    owners = SimulationChoices(ledger="memory", jobs=2)
+    with open_simulation(tmp_path / "run", settings(2), owners) as simulation:
+        history = simulation.run(judges_own=True)
+    assert len(simulation.names) == 5
+    for who in simulation.names:
+        assert set(simulation.own[who]) == {1, 2}
+        assert {"training_loss", "auroc"} <= set(simulation.own[who][1])
+    aurocs = {scores[2]["auroc"] for scores in simulation.own.values()}
+    assert min(aurocs) < simulation.metrics[2]["auroc"] < max(aurocs)
+    seconds = simulation.phases.seconds
+    assert set(seconds) == {1, 2} == set(history.postings)
+    assert all(
+        {"train", "submit", "publish", "aggregate", "evaluate"} <= set(own) for own in seconds.values()
+    )
+
+
+def test_shared_rows_are_nobody_s_own(tmp_path: Path) -> None:
+    with open_simulation(tmp_path / "run", settings(1), MEMORY) as simulation:
+        simulation.run(judges_own=True)
+    assert len(simulation.own) == 6
+    assert all(set(scores[1]) == {"training_loss"} for scores in simulation.own.values())
+
+
+def test_of_too_many_nobody_is_judged_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, judged in ((5, True), (4, False)):
+        monkeypatch.setattr(engine, "MOST_JUDGED", most)
+        with open_simulation(tmp_path / str(most), settings(1), SimulationChoices(ledger="memory")) as own:
+            own.run(judges_own=True)
+        assert all(("auroc" in scores[1]) is judged for scores in own.own.values())
+
+
+def test_a_run_without_any_scores_is_drawn_from_its_ledger(tmp_path: Path) -> None:
+    simulated(tmp_path / "run", MEMORY, settings(2))
+    drawn = CliRunner().invoke(app, ["plot", str(tmp_path / "run"), "--out", str(tmp_path / "run.svg")])
+    assert drawn.exit_code == 0, drawn.output
+    picture = (tmp_path / "run.svg").read_text()
+    assert "by the chain clock" in picture
+    for phase in ("submission", "posting", "finality"):
+        assert f"round 2: {phase} " in picture
+
+
+def test_a_table_of_owners_is_read_before_processes_part(tmp_path: Path) -> None:
+    lines = ["shop,price,bought"]
+    lines += [f"{'abc'[row % 3]},{row % 7},{'yes' if row % 7 > 3 else 'no'}" for row in range(90)]
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join(lines) + "\n")
+    task = TableTaskSettings(
+        source=str(table),
+        label="bought",
+        positive="yes",
+        owner_column="shop",
+        numeric=({"name": "price", "mean": 3.0, "std": 2.0},),
+    )
+    run = settings(1, task=task)
+    root = simulated(tmp_path / "two", SimulationChoices(ledger="memory", jobs=2), run)
+    assert root == simulated(tmp_path / "one", SimulationChoices(ledger="memory", jobs=1), run)
 
 
 class Killed(Exception):
@@ -180,6 +242,9 @@ def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path) -> None
 
     assert "audit: PASS" in ended.stdout
     assert {"audit.json", "audit.html", "summary.json", "run.json"} <= {path.name for path in out.iterdir()}
+    declared = parse_summary((out / "summary.json").read_bytes())
+    assert len(declared.participants) == 6
+    assert declared.clock == "wall"
     found = read_run_folder(out)
     with found.open_ledger() as ledger:
         history = ledger.sync()
@@ -237,7 +302,7 @@ def test_rows_are_divided_as_experiments_do(tmp_path: Path, division: str) -> No
     choices = SimulationChoices(n_participants=6, division=division, ledger="memory")
     run = settings(1, seed=2)
     with open_simulation(tmp_path / "one", run, choices) as simulation:
-        shares = simulation._ground.shares
+        shares = simulation.ground.shares
         rows = [len(shares.of(name).train) for name in shares.names]
         assert sum(rows) == 748
         assert (max(rows) - min(rows) <= 2) == (division in ("iid", "dirichlet", "shards"))
@@ -374,6 +439,17 @@ def test_a_participant_that_cannot_train_ends_the_simulation_with_its_name(tmp_p
         open_simulation(tmp_path / "run", settings(task=task), choices) as simulation,
     ):
         simulation.run()
+
+
+def test_what_is_wrong_with_the_data_shows_before_anything_is_deployed(tmp_path: Path) -> None:
+    task = TASK.model_copy(update={"source": None})
+    choices = SimulationChoices(n_participants=4, ledger="memory", jobs=2)
+    with (
+        pytest.raises(InputDataError, match=r"`source` in \[run.task\]"),
+        open_simulation(tmp_path / "run", settings(task=task), choices),
+    ):
+        pass
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
