@@ -91,7 +91,7 @@ def train_sgd(
     if private is not None:
 
         def loss_of_rows(wrapped: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-            inputs, targets = _batch(examples, rows, device)
+            inputs, targets = next(_batches(examples, rows, max(1, len(rows)), device))
             mean = loss(wrapped(inputs), targets)
             _verify_finite(mean.item(), 0, settings)
             return mean
