@@ -211,7 +211,7 @@ def test_an_owner_without_rows_is_refused_and_the_owners_are_named(tmp_path: Pat
 
 
 def test_no_source_at_all() -> None:
-    with pytest.raises(InputDataError, match=r"\[worker\] data"):
+    with pytest.raises(InputDataError, match=r"`data` in \[worker\]"):
         task().load("a", None)
 
 
