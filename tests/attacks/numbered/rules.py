@@ -252,7 +252,7 @@ def _overlaid(**options: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]
 ESCAPED = Rule(
     "every value reaches the page escaped",
     "`report.page`",
-    patches=(Patch("fl_chain.report.page", "_environment", wrap=_overlaid(autoescape=False)),),
+    patches=(Patch("fl_chain.report.page", "environment", wrap=_overlaid(autoescape=False)),),
 )
 SCRIPT_BY_HASH = Rule(
     "the page runs one script, named by its hash",
@@ -268,7 +268,7 @@ SCRIPT_BY_HASH = Rule(
 VISIBLE = Rule(
     "characters that do not show, or reorder others, are spelled out on the page",
     "`report.page.visible`",
-    patches=(Patch("fl_chain.report.page", "_environment", wrap=_overlaid(finalize=None)),),
+    patches=(Patch("fl_chain.report.page", "environment", wrap=_overlaid(finalize=None)),),
 )
 AUDITOR_KEY = bytes(31) + b"\x2a"
 SIGNED = Rule(
