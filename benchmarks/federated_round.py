@@ -53,8 +53,8 @@ def round_seconds(
 ) -> tuple[list[float], list[float]]:
     """Return the seconds of our rounds, and those of what takes turns with them.
 
-    A round of ours goes from the model before it to its own, verified: training, quantising, sealing,
-    submitting, closing, publishing, summing, posting, and a look at ten rows held out.
+    A round of ours goes from the model before it to its own: training, quantising, sealing, submitting,
+    closing, publishing, checking and summing, posting, and a look at a row of each client held out.
 
     Args:
         kind: a task of `benchmarks.mnist_shaped`.

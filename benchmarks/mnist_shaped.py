@@ -11,11 +11,12 @@ import hashlib
 import torch
 from torch import nn
 
+from benchmarks.peers import mnist_shape
 from fl_chain.config import TrainingSettings
 from fl_chain.learning.task import Examples, OwnerData
 from fl_chain.learning.training import train_sgd
 
-HELD_OUT, CLASSES = 1, 10  # whoever measures does not evaluate
+HELD_OUT = 1  # whoever measures does not evaluate
 
 
 class Logistic:
@@ -25,23 +26,19 @@ class Logistic:
 
     def model(self, seed: int) -> nn.Module:
         """Return the untrained model."""
-        layer = nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES))
+        layer = mnist_shape.logistic()
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
         return layer
 
     def load(self, owner: str, source: str | None) -> OwnerData:
         """Draw an owner's rows."""
-        prototypes = torch.randn((CLASSES, 1, 28, 28), generator=torch.Generator().manual_seed(0))
         seed = int.from_bytes(hashlib.sha256(owner.encode()).digest()[:7], "big")
         generator = torch.Generator().manual_seed(seed)
-
-        def rows(count: int) -> Examples:
-            labels = torch.randint(CLASSES, (count,), generator=generator)
-            noise = torch.randn((count, 1, 28, 28), generator=generator)
-            return Examples(prototypes[labels] + 4.0 * noise, labels)
-
-        return OwnerData(rows(self.rows), rows(HELD_OUT))
+        return OwnerData(
+            Examples(*mnist_shape.rows(self.rows, generator)),
+            Examples(*mnist_shape.rows(HELD_OUT, generator)),
+        )
 
     def train(self, model: nn.Module, examples: Examples, settings: TrainingSettings, seed: int) -> float:
         """Train by SGD on cross entropy."""
@@ -70,18 +67,7 @@ class Cnn(Logistic):
 
     def model(self, seed: int) -> nn.Module:
         """Return the untrained model."""
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(3136, 512),
-            nn.ReLU(),
-            nn.Linear(512, CLASSES),
-        )
+        return mnist_shape.cnn()
 
 
 class SmallCnn(Cnn):

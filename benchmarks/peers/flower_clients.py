@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import mnist_shape
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -14,36 +15,19 @@ from torch import nn
 
 BATCH_ROWS = 10
 LEARNING_RATE = 0.01
-CLASSES = 10
 
 
 @cache
 def model(kind: str) -> nn.Module:
-    """Return the network that `benchmarks.mnist_shaped` has under the same name."""
+    """Return a network by its name in `benchmarks.mnist_shaped`."""
     torch.manual_seed(0)
-    if kind.endswith("Logistic"):
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES))
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(3136, 512),
-        nn.ReLU(),
-        nn.Linear(512, CLASSES),
-    )
+    return mnist_shape.logistic() if kind.endswith("Logistic") else mnist_shape.cnn()
 
 
 @cache
 def rows(client: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a client's rows, drawn as `benchmarks.mnist_shaped` draws them."""
-    prototypes = torch.randn((CLASSES, 1, 28, 28), generator=torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(client + 1)
-    labels = torch.randint(CLASSES, (count,), generator=generator)
-    return prototypes[labels] + 4.0 * torch.randn((count, 1, 28, 28), generator=generator), labels
+    """Return a client's rows."""
+    return mnist_shape.rows(count, torch.Generator().manual_seed(client + 1))
 
 
 def client_app(kind: str, count: int) -> ClientApp:

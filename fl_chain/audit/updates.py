@@ -59,9 +59,8 @@ class UpdateReader:
         out_of_range, dimension = None, self.history.definition.dimension
         observation = self.statistics.observe(update.lanes[:dimension])
         bound = self.history.policy.quantisation.clip_lanes * submission.weight
-        if (
-            observation.largest > bound or update.lanes.size != dimension
-        ):  # looked at again for which lane it is
+        # Only what may be out of range is looked at again, for which lane it is.
+        if observation.largest > bound or update.lanes.size != dimension:
             try:
                 self._verify_bounds(submission, update)
             except UpdateOutOfRange as error:

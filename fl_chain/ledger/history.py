@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fl_chain.errors import MalformedResponse
-from fl_chain.ledger.events import Event
+from fl_chain.ledger.events import Event, RunDeployed
 from fl_chain.ledger.replay import apply_event
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import ClaimedReward
@@ -48,6 +48,11 @@ class History(Tables):
             place = (event.place.block_number, event.place.log_index)
             if self._last is not None and place <= self._last:
                 raise MalformedResponse(f"events out of order at block {place[0]}: ask another node")
+            if not self.has_begun and not isinstance(event, RunDeployed):
+                raise MalformedResponse(
+                    f"{type(event).__name__} in block {place[0]} comes before the run's deployment: "
+                    "ask another node, and from the block of the deployment on"
+                )
             try:
                 apply_event(event, self)
             except (LookupError, ValueError, AttributeError, ArithmeticError) as error:

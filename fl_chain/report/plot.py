@@ -11,7 +11,9 @@ from fl_chain.errors import InputDataError
 from fl_chain.report import charts, frame
 from fl_chain.report.curves import Curve, learning_curves
 from fl_chain.report.page import asset, environment
-from fl_chain.report.panels import CURVE_KEY, Panel, phases, summary_panels, update_norms
+from fl_chain.report.panel import Panel
+from fl_chain.report.panels import CURVE_KEY, summary_panels, update_norms
+from fl_chain.report.phases import phases
 from fl_chain.report.reading import Reading
 from fl_chain.report.schema import Report, Summary
 

@@ -1,7 +1,7 @@
 """How long the state machine of the two ledgers runs.
 
-A fixed number of runs, the same each time, more of them in the long tests; or ``FL_CHAIN_ORACLE_RUNS``
-runs, other ones each time, whose failures are shrunk: give pytest ``--timeout 0`` with it.
+A fixed number of runs, the same each time; or ``FL_CHAIN_ORACLE_RUNS`` runs, other ones each time, whose
+failures are shrunk: give pytest ``--timeout 0`` with it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from budget import budget
 from hypothesis import HealthCheck, Phase, settings
 
-FIXED_RUNS = budget(10, 25)
+FIXED_RUNS = 25
 RULES_PER_RUN = 50
 
 

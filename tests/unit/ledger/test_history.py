@@ -424,6 +424,10 @@ def test_events_that_do_not_fit_together_are_refused(run: Run) -> None:
     for broken in (events[1:], events[:opened] + events[opened + 1 :], [events[0], events[0]]):
         with pytest.raises(MalformedResponse):
             History(run.ledger.run).extend(broken)
+    funded = next(event for event in events if isinstance(event, PoolFunded))
+    begun = [replace(funded, place=events[0].place), replace(events[0], place=funded.place)]
+    with pytest.raises(MalformedResponse, match="before the run's deployment"):
+        History(run.ledger.run).extend(begun)
     late = replace(events[-1].place, block_number=10**6)
     for settled in (1, 2, 99):
         with pytest.raises(MalformedResponse, match="does not follow"):

@@ -8,15 +8,9 @@ from fl_chain.errors import InputDataError
 from fl_chain.report import Summary, parse_report, parse_summary
 from fl_chain.report.curves import learning_curves
 from fl_chain.report.frame import LEFT, RIGHT, TOP, WIDTH
-from fl_chain.report.panels import (
-    HEIGHT,
-    MOST_COLUMNS,
-    MOST_DOTS,
-    MOST_ROWS,
-    Panel,
-    summary_panels,
-    update_norms,
-)
+from fl_chain.report.panel import HEIGHT, Panel
+from fl_chain.report.panels import MOST_DOTS, MOST_ROWS, summary_panels, update_norms
+from fl_chain.report.phases import MOST_COLUMNS
 from fl_chain.report.reading import Reading
 
 
