@@ -35,7 +35,7 @@ from fl_chain.privacy.accounting import budget_rho_micro, round_rho_micro
 from fl_chain.records import AggregationKind, Digest, LedgerPolicy, RewardSplit
 from fl_chain.rules import rule_of
 
-DOCUMENT_VERSION = 2
+DOCUMENT_VERSION = 3
 
 _SPLITS = {"equal": RewardSplit.EQUAL, "declared-weight": RewardSplit.DECLARED_WEIGHT}
 

@@ -21,8 +21,8 @@ MOST_NESTING = 16
 MOST_TEXT = 20_000  # characters of one string
 MOST_SCORES = 12  # metrics that a run declares
 MOST_PHASES = 6  # of a round
-VERSION = 3
-OLD_VERSIONS = (1, 2)
+VERSION = 4
+OLD_VERSIONS = (1, 2, 3)
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -288,7 +288,7 @@ class Proofs(_Part):
 class Report(_Part):
     """An audit's report."""
 
-    version: Literal[3]
+    version: Literal[4]
     verdict: Annotated[str, Field(pattern="^(fail|pass( from round [1-9][0-9]{0,17})?)$")]
     from_round: Annotated[int, Field(ge=1, lt=2**63)]  # what is earlier was taken from the ledger's word
     chain: Chain

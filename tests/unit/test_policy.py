@@ -61,8 +61,8 @@ def test_another_document_is_refused() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b'"version":2', b'"version":1'),
-        (b'"version":2', b'"version":3'),
+        (b'"version":3', b'"version":2'),
+        (b'"version":3', b'"version":4'),
         (b'"aggregation":0', b'"aggregation":2'),
         (b'"aggregation":0', b'"aggregation":9'),
         (b'"provable on chain"', b'"re-executable"'),

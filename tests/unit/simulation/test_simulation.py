@@ -481,7 +481,7 @@ def test_a_line_that_was_not_written_to_its_end_is_dropped(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b'"version": 1', b'"version": 2'),
+        (b'"version": 2', b'"version": 1'),
         (b'"name": "submit"', b'"name": "submitt"'),
         (b'"value_wei": 0', b'"value_wei": 1'),
         (b'{"now"', b'["now"'),
