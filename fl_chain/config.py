@@ -247,7 +247,7 @@ class TrainingSettings(_Settings):
         return self
 
 
-class PrivacySettings(_Settings):
+class RowPrivacySettings(_Settings):
     """DP-SGD inside every participant; docs/privacy.md says what it hides.
 
     Steps and share of the rows are set here, the same for everyone, so that the loss is too: `local_epochs`
@@ -263,6 +263,21 @@ class PrivacySettings(_Settings):
     rho_budget: float = Field(
         default=0.0, ge=0, le=1e9
     )  # zCDP that the ledger lets rounds spend; 0: no limit
+
+
+class ClientPrivacySettings(_Settings):
+    """Noise on every participant's whole update; docs/privacy.md says what it hides and what it needs."""
+
+    unit: Literal["client"] = "client"  # what is hidden: all that a participant's rows do to its updates
+    noise_multiplier: float = Field(default=1.0, ge=0.3, le=1000)  # the noise's deviation in max_update_norm
+    max_update_norm: float = Field(default=1.0, ge=1e-6, le=1e6)  # an update is clipped to this length
+    delta: float = Field(default=1e-5, ge=1e-12, le=0.1)  # of the epsilon in reports
+    rho_budget: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # zCDP that the ledger lets rounds spend; 0: no limit
+
+
+PrivacySettings = Annotated[RowPrivacySettings | ClientPrivacySettings, Field(discriminator="unit")]
 
 
 class CohortSettings(_Settings):

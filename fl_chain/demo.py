@@ -28,7 +28,7 @@ from fl_chain.config import (
     PRIVATE_KEY_VARIABLE,
     WORKER_SECRET_VARIABLE,
     PolicySettings,
-    PrivacySettings,
+    RowPrivacySettings,
     RunSettings,
 )
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
@@ -49,7 +49,7 @@ AGGREGATOR = "aggregator"
 START_LIMIT_S = 60.0
 
 # A store has 97 rows at least: steps on half of them, few and long, drown least in the noise.
-PRIVACY = PrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, delta=1e-4)
+PRIVACY = RowPrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, delta=1e-4)
 ROUND_RHO = 0.15625  # steps / (2 * noise_multiplier^2)
 
 

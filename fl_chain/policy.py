@@ -20,6 +20,7 @@ from fl_chain.commitment.canonical import canonical_json, document_hash, parse_c
 from fl_chain.config import (
     AggregationSettings,
     CentredClippingSettings,
+    ClientPrivacySettings,
     CohortSettings,
     ModelSettings,
     MultiKrumSettings,
@@ -32,7 +33,8 @@ from fl_chain.config import (
 )
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
 from fl_chain.privacy.accounting import budget_rho_micro, round_rho_micro
-from fl_chain.records import AggregationKind, Digest, LedgerPolicy, RewardSplit
+from fl_chain.privacy.clients import DEVIATIONS_KEPT, longest_lanes, noise_lanes
+from fl_chain.records import AggregationKind, Digest, LedgerPolicy, Quantisation, RewardSplit
 from fl_chain.rules import rule_of
 
 DOCUMENT_VERSION = 3
@@ -217,6 +219,9 @@ def _verify_privacy(privacy: PrivacySettings | None, task: TaskSettings, ledger:
             f"one round costs {ledger.rho_micro_per_round} millionths of rho, above rho_budget: raise it, or "
             "noise_multiplier, or lower steps"
         )
+    if isinstance(privacy, ClientPrivacySettings):
+        _verify_client_noise(privacy, ledger.quantisation)
+        return  # whatever a task does to its rows, its update is clipped and noisy
     if privacy is None or task.kind != "table":
         return
     own = [column.name for column in task.numeric if column.mean is None]
@@ -227,6 +232,20 @@ def _verify_privacy(privacy: PrivacySettings | None, task: TaskSettings, ledger:
         )
     if privacy.unit == "group" and task.group_column is None:
         raise ConfigError('privacy of unit = "group" needs the task\'s group_column: name it')
+
+
+def _verify_client_noise(privacy: ClientPrivacySettings, quantisation: Quantisation) -> None:
+    if longest_lanes(privacy, quantisation) < 1:
+        raise ConfigError(
+            f"max_update_norm = {privacy.max_update_norm} is less than a lane's smallest step, "
+            f"2**-{quantisation.scale_bits}: raise it, or scale_bits"
+        )
+    if quantisation.clip_lanes < DEVIATIONS_KEPT * noise_lanes(privacy, quantisation):
+        least = DEVIATIONS_KEPT * privacy.noise_multiplier * privacy.max_update_norm
+        raise ConfigError(
+            f"noise of deviation noise_multiplier * max_update_norm leaves a lane's range too often: clip "
+            f"has to be more than {least:g}; raise it, or lower one of the two"
+        )
 
 
 def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.config import PrivacySettings
+from fl_chain.config import RowPrivacySettings
 
 Values = npt.NDArray[np.float32]
 
@@ -24,7 +24,7 @@ class PrivateWork:
             follow from them, so training again gives the same update and nothing more away.
     """
 
-    settings: PrivacySettings
+    settings: RowPrivacySettings
     key: bytes
 
 

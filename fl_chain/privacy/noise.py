@@ -36,10 +36,14 @@ class SecretStream:
         """
         self._stream = Cipher(ChaCha20(bytes32(key, "a noise key"), _NONCE), None).encryptor()
 
+    def words(self, count: int) -> npt.NDArray[np.uint64]:
+        """Return numbers of 64 random bits, shape (count,)."""
+        drawn = np.frombuffer(self._stream.update(bytes(_WORD_BYTES * count)), dtype="<u8")
+        return drawn.astype(np.uint64)
+
     def uniform(self, count: int) -> Floats:
         """Return numbers of 53 random bits in [0, 1), shape (count,)."""
-        words = np.frombuffer(self._stream.update(bytes(_WORD_BYTES * count)), dtype="<u8")
-        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def sampled(self, count: int, rate: float) -> npt.NDArray[np.bool_]:
         """Return for each of ``count`` whether it is drawn, each by itself with probability ``rate``."""

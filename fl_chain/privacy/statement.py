@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fl_chain.config import PrivacySettings
+from fl_chain.config import PrivacySettings, RowPrivacySettings
 from fl_chain.privacy.accounting import MICRO, epsilon_of_rho, epsilon_of_rounds
 from fl_chain.records import LedgerPolicy
 
@@ -23,7 +23,7 @@ class PrivacyStatement:
     unit: str  # what is hidden
     assurance: str  # nobody can see whether a participant trained so
     delta: str
-    epsilon_millionths: int  # of one participant's rows, at delta; rounded up
+    epsilon_millionths: int  # of one participant's rows, or of a client, at delta; rounded up
     rounds: int  # that have opened, void ones included
     rho_micro_per_round: int  # as the ledger counts; 0: it keeps no budget
     rho_micro_spent: int
@@ -54,7 +54,7 @@ def privacy_statement(privacy: PrivacySettings, policy: LedgerPolicy, rounds: in
     spent = policy.spent_rho_micro(rounds)
     ledger_epsilon = epsilon_of_rho(spent, privacy.delta) if policy.rho_micro_per_round else None
     return PrivacyStatement(
-        protection="DP-SGD",
+        protection="DP-SGD" if isinstance(privacy, RowPrivacySettings) else "discrete Gaussian noise",
         unit=privacy.unit,
         assurance=DECLARED,
         delta=repr(privacy.delta),

@@ -64,7 +64,7 @@ class Privacy(_Part):
     """Which protection the policy asks for; see `fl_chain.privacy.statement`."""
 
     protection: Text
-    unit: Literal["row", "group"]
+    unit: Literal["row", "group", "client"]
     assurance: Literal["declared, not proven"]
     delta: Annotated[str, Field(pattern="^[0-9]{1,20}(\\.[0-9]{1,20})?(e-[0-9]{1,3})?$")]
     epsilon_millionths: Amount

@@ -11,24 +11,28 @@ import numpy as np
 import pytest
 from consortium import SUBMISSION_S, Consortium, policy
 
+from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.audit.checks import CheckId
 from fl_chain.cli.inspection import privacy_line
-from fl_chain.config import PrivacySettings
+from fl_chain.config import ClientPrivacySettings, RowPrivacySettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import LedgerReverted
 from fl_chain.learning.work import PrivateWork
 from fl_chain.ledger.history import History
 from fl_chain.policy import parse_policy_document, policy_document
+from fl_chain.privacy.clients import WEIGHT, longest_lanes, noise_lanes, squared_length
+from fl_chain.privacy.discrete import discrete_gaussian
+from fl_chain.privacy.noise import SecretStream
 from fl_chain.records import Digest, RoundStatus, RunId, VoidReason
 from fl_chain.report.schema import parse_report
 from fl_chain.run.keeper import has_ended
 from fl_chain.run.outbox import Outbox
 from fl_chain.run.rounds import RoundReader
-from fl_chain.run.updates import private_work
+from fl_chain.run.updates import noise_key, private_work
 from fl_chain.store import Store
 
 # A round costs 5 / (2 * 4^2) = 0.15625; there is room for two rounds, and three models are wanted.
-PRIVACY = PrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, delta=1e-4, rho_budget=0.4)
+PRIVACY = RowPrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, delta=1e-4, rho_budget=0.4)
 
 
 @pytest.fixture
@@ -99,9 +103,10 @@ def test_noise_is_of_one_round_base_ledger_and_participant(private: Consortium) 
     run, root = private.history.run, Digest(bytes(32))
 
     def key(secret: bytes = bytes(32), run: RunId = run, round_id: int = 1, base: Digest = root) -> bytes:
-        work = private_work(private.run.policy, secret, run, round_id, base)
-        assert isinstance(work, PrivateWork)
-        return work.key
+        derived = noise_key(private.run.policy, secret, run, round_id, base)
+        assert derived is not None
+        assert private_work(private.run.policy, derived) == PrivateWork(PRIVACY, derived)
+        return derived
 
     others = {
         key(),
@@ -120,3 +125,32 @@ def test_a_document_with_less_noise_is_another_policy(private: Consortium, tmp_p
     assert parse_policy_document(document, private.history.definition.policy_hash).privacy == PRIVACY
     empty = Store([str(tmp_path / "empty")])
     assert privacy_line(private.history, empty).startswith("not known")
+
+
+def test_whole_participants_are_hidden_by_noise_on_their_updates(tmp_path: Path) -> None:
+    """Everybody weighs the same, and without a worker's secret lanes are noise more than anything else."""
+    hidden = ClientPrivacySettings(noise_multiplier=2.0, max_update_norm=0.05, delta=1e-4, rho_budget=0.2)
+    built = Consortium(tmp_path, policy=policy(), privacy=hidden)
+    history = built.work_until(lambda history: 1 in history.postings)
+
+    assert [one.weight for one in history.submissions[1]] == [WEIGHT] * len(OWNERS)
+    quantisation = history.policy.quantisation
+    sigma, longest = noise_lanes(hidden, quantisation), longest_lanes(hidden, quantisation)
+    for submission in history.submissions[1]:
+        owner = next(one for one in OWNERS if built.address(one) == submission.participant)
+        lanes = RoundReader(history, built.store).update(submission).view(SIGNED_LANE).astype(np.int64)
+        secret = (tmp_path / f"worker-{owner}" / "secret").read_bytes()
+        key = noise_key(built.run.policy, secret, history.run, 1, history.model_root(0))
+        assert key is not None
+        learnt = lanes - discrete_gaussian(SecretStream(key), sigma, lanes.size)
+        # Training moves the model further than it may show: the length is the bound's, and the noise's more.
+        assert 0.99 * longest**2 < squared_length(learnt) <= longest**2 < squared_length(lanes)
+    assert history.policy.rho_micro_per_round == 125_000
+    assert history.state.latest == 1  # the second round would cost more than is left
+    report = built.audit()
+    assert report.verdict == "pass"
+    assert "discrete Gaussian noise hides every client" in privacy_line(history, built.store)
+    stated = parse_report(report.to_json().encode()).run.privacy
+    assert stated is not None
+    assert (stated.unit, stated.rho_micro_spent) == ("client", 125_000)
+    built.chain.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fl_chain.config import (
-    PrivacySettings,
+    RowPrivacySettings,
     RunSettings,
     Settings,
     TableTaskSettings,
@@ -68,7 +68,7 @@ def test_the_template_shows_the_real_defaults() -> None:
     for section, key, shown in shown_defaults():
         if key in EXAMPLES or section == "run.task":
             continue
-        settings: object = Settings(run=RunSettings(privacy=PrivacySettings()))
+        settings: object = Settings(run=RunSettings(privacy=RowPrivacySettings()))
         for name in section.split("."):
             settings = getattr(settings, name)
         default = getattr(settings, key)

@@ -4,13 +4,15 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fl_chain.config import (
     CategoricalColumn,
+    ClientPrivacySettings,
     CohortSettings,
     NumericColumn,
     PolicySettings,
-    PrivacySettings,
+    RowPrivacySettings,
     RunSettings,
     TableTaskSettings,
     TrainingSettings,
@@ -221,7 +223,7 @@ PUBLIC = TASK.model_copy(
 
 
 def private(task: TableTaskSettings = PUBLIC, **changes: object) -> RunSettings:
-    privacy = PrivacySettings(**{"noise_multiplier": 2.0, "steps": 8, **changes})
+    privacy = RowPrivacySettings(**{"noise_multiplier": 2.0, "steps": 8, **changes})
     return RunSettings(task=task, privacy=privacy)
 
 
@@ -253,6 +255,42 @@ def test_without_a_budget_the_ledger_keeps_none() -> None:
 def test_privacy_that_would_not_hold_is_refused(settings: RunSettings, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         run_policy(settings)
+
+
+def hidden(clip: float = 1.0, **changes: object) -> RunSettings:
+    """Return settings that hide whole participants: noise of deviation 0.08."""
+    privacy = ClientPrivacySettings(**{"noise_multiplier": 2.0, "max_update_norm": 0.04, **changes})
+    return RunSettings(task=TASK, privacy=privacy, policy=PolicySettings(clip=clip))
+
+
+def test_privacy_of_whole_participants_is_a_part_of_the_policy() -> None:
+    """Columns that each participant standardises by its own rows do no harm: the whole update is noisy."""
+    policy = run_policy(hidden(rho_budget=0.5))
+    document = policy_document(policy)
+    assert (policy.ledger.rho_micro_per_round, policy.ledger.rho_micro_budget) == (125_000, 500_000)
+    assert json.loads(document)["privacy"]["unit"] == "client"
+    assert parse_policy_document(document, digest_of(document)) == policy
+
+
+def test_noise_has_room_in_a_lane() -> None:
+    assert run_policy(hidden(clip=0.481)).privacy is not None
+    with pytest.raises(ConfigError, match=r"more than 0\.48;"):
+        run_policy(hidden(clip=0.479))
+
+
+def test_an_update_has_a_length() -> None:
+    coarse = hidden(max_update_norm=0.0078125).model_copy(update={"policy": PolicySettings(scale_bits=7)})
+    assert run_policy(coarse).privacy is not None
+    finer = coarse.model_copy(update={"privacy": ClientPrivacySettings(max_update_norm=0.0078)})
+    with pytest.raises(ConfigError, match="smallest step"):
+        run_policy(finer)
+
+
+@pytest.mark.parametrize("foreign", ["steps", "sampling_rate", "max_grad_norm"])
+def test_a_unit_takes_its_own_settings_alone(foreign: str) -> None:
+    given = {"task": TASK.model_dump(), "privacy": {"unit": "client", foreign: 1}}
+    with pytest.raises(ValidationError, match=foreign):
+        RunSettings.model_validate(given)
 
 
 def test_a_round_may_cost_the_whole_budget() -> None:

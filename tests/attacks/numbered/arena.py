@@ -31,7 +31,7 @@ from fl_chain.commitment.canonical import canonical_json, document_hash
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import NumericColumn, PolicySettings, PrivacySettings, RunSettings, TableTaskSettings
+from fl_chain.config import NumericColumn, PolicySettings, RowPrivacySettings, RunSettings, TableTaskSettings
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
@@ -490,7 +490,7 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
     folder = Path(_folder())
     if phase == "registered":
         changes = dict(rules)
-        privacy = cast(PrivacySettings | None, changes.pop("privacy", None))
+        privacy = cast(RowPrivacySettings | None, changes.pop("privacy", None))
         return _registered(folder, is_switchable, settings(**changes), token, privacy)
     before = PHASES[PHASES.index(phase) - 1]
     arena = _copied(_template(before, is_switchable, rules, token), folder)
@@ -527,7 +527,7 @@ def close_templates() -> None:
 
 
 def _registered(
-    folder: Path, is_switchable: bool, rules: PolicySettings, token: str, privacy: PrivacySettings | None
+    folder: Path, is_switchable: bool, rules: PolicySettings, token: str, privacy: RowPrivacySettings | None
 ) -> Arena:
     price = NumericColumn(name="price", mean=10.0, std=2.5)
     task = TableTaskSettings(label="bought", positive="1", numeric=(price,))

@@ -29,7 +29,7 @@ from fl_chain.aggregation.quantise import model_values
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import PrivacySettings
+from fl_chain.config import RowPrivacySettings
 from fl_chain.records import Digest, Exclusion, ExclusionReason, RoundStatus
 from fl_chain.store import Store
 
@@ -583,7 +583,7 @@ def endless_tail(a: Arena) -> Result:
     ),
     (ORDER, "out_of_order"),
     phase="final",
-    policy={"privacy": PrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},  # a round costs 0.156
+    policy={"privacy": RowPrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},  # one round
 )
 def beyond_the_budget(a: Arena) -> Result:
     assert a.latest == 1, "posting opened the next round"

@@ -22,7 +22,7 @@ from rules import (
 from fl_chain.audit import audit_run
 from fl_chain.commitment.canonical import document_hash
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import FileTaskSettings, ModelSettings, PrivacySettings
+from fl_chain.config import FileTaskSettings, ModelSettings, RowPrivacySettings
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
@@ -264,7 +264,7 @@ def two_ledgers(a: Arena) -> Result:
     BY,
     "has a contract and a document take a millionth of rho for a round that gives away far more",
     (DECLARED_COST, "ConfigError"),
-    policy={"privacy": PrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},
+    policy={"privacy": RowPrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},
 )
 def cheap_rounds(a: Arena) -> Result:
     cheap = replace(a.policy, ledger=replace(a.policy.ledger, rho_micro_per_round=1))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fl_chain.config import PrivacySettings, TrainingSettings
+from fl_chain.config import RowPrivacySettings, TrainingSettings
 from fl_chain.errors import InputDataError, NonFiniteValue, UnsupportedModel
 from fl_chain.learning.definition import ModelDefinition
 from fl_chain.learning.private import PrivateTraining
@@ -48,7 +48,7 @@ def rows(count: int = 40, groups: torch.Tensor | None = None) -> Examples:
 
 
 def trained(
-    privacy: PrivacySettings,
+    privacy: RowPrivacySettings,
     examples: Examples,
     *,
     key: bytes = KEY,
@@ -68,11 +68,11 @@ def in_order(values: np.ndarray) -> np.ndarray:
     return values[[1, 2, 0]]
 
 
-def one_step(**changes: object) -> PrivacySettings:
-    return PrivacySettings(**{"steps": 1, "sampling_rate": 1.0, **changes})
+def one_step(**changes: object) -> RowPrivacySettings:
+    return RowPrivacySettings(**{"steps": 1, "sampling_rate": 1.0, **changes})
 
 
-def noise_of_one_step(privacy: PrivacySettings, units: int, dimension: int = 3) -> np.ndarray:
+def noise_of_one_step(privacy: RowPrivacySettings, units: int, dimension: int = 3) -> np.ndarray:
     """Draw what the step drew, in the order of the parameters: two weights, one bias."""
     stream = SecretStream(KEY)
     stream.sampled(units, privacy.sampling_rate)
@@ -129,7 +129,7 @@ def test_groups_are_drawn_as_a_whole() -> None:
 
 
 def test_same_key_same_bytes_and_another_key_others() -> None:
-    privacy = PrivacySettings(steps=5, sampling_rate=0.3)
+    privacy = RowPrivacySettings(steps=5, sampling_rate=0.3)
     assert trained(privacy, rows()).tobytes() == trained(privacy, rows()).tobytes()
     assert trained(privacy, rows()).tobytes() != trained(privacy, rows(), key=KEY[::-1]).tobytes()
 
@@ -140,7 +140,7 @@ def test_more_layers_and_the_plain_training_afterwards() -> None:
     definition = ModelDefinition(task, seed=0, training=training)
     base = definition.genesis_values()
     plain = definition.train(base, rows(), training, seed=1).values
-    work = RoundWork(private=PrivateWork(PrivacySettings(steps=30, sampling_rate=0.9), KEY))
+    work = RoundWork(private=PrivateWork(RowPrivacySettings(steps=30, sampling_rate=0.9), KEY))
     private = definition.train(base, rows(), training, seed=1, work=work)
     again = definition.train(base, rows(), training, seed=1).values
     assert np.array_equal(plain, again), "Opacus leaves nothing behind"
@@ -149,13 +149,13 @@ def test_more_layers_and_the_plain_training_afterwards() -> None:
 
 
 def test_it_learns_where_the_noise_is_small_for_the_rows() -> None:
-    privacy = PrivacySettings(steps=150, sampling_rate=0.2, max_grad_norm=5.0)
+    privacy = RowPrivacySettings(steps=150, sampling_rate=0.2, max_grad_norm=5.0)
     values = trained(privacy, rows(4000), training=TrainingSettings(learning_rate=0.2))
     assert in_order(values) == pytest.approx([1, 1, 5], abs=0.2)
 
 
 def test_a_proximal_term_is_added_after_the_noise() -> None:
-    privacy, examples = PrivacySettings(steps=4, sampling_rate=1.0), rows()
+    privacy, examples = RowPrivacySettings(steps=4, sampling_rate=1.0), rows()
     far = np.array([3, -3, 1], dtype=np.float32)
     prox = TrainingSettings(learning_rate=0.05, algorithm="fedprox", proximal_mu=10.0)
     plain = trained(privacy, examples, base=far, training=TrainingSettings(learning_rate=0.05))

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from fl_chain.config import NumericColumn, PrivacySettings, RunSettings, TableTaskSettings
+from fl_chain.config import (
+    ClientPrivacySettings,
+    NumericColumn,
+    RowPrivacySettings,
+    RunSettings,
+    TableTaskSettings,
+)
 from fl_chain.policy import run_policy
 from fl_chain.privacy.statement import PrivacyStatement, privacy_statement
 from fl_chain.report.schema import Privacy
@@ -16,7 +22,7 @@ TASK = TableTaskSettings(label="y", positive="1", numeric=(NumericColumn(name="x
 
 
 def stated(rounds: int, rho_budget: float = 10.0) -> PrivacyStatement:
-    settings = PrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, rho_budget=rho_budget)
+    settings = RowPrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, rho_budget=rho_budget)
     policy = run_policy(RunSettings(task=TASK, privacy=settings))
     return privacy_statement(settings, policy.ledger, rounds)
 
@@ -37,6 +43,15 @@ def test_without_a_budget_it_says_that_there_is_none() -> None:
 def test_before_the_first_round_nothing_is_given_away() -> None:
     said = stated(0)
     assert (said.epsilon_millionths, said.rho_micro_spent, said.ledger_epsilon_millionths) == (0, 0, 0)
+
+
+def test_a_whole_participant_is_hidden_by_another_mechanism() -> None:
+    settings = ClientPrivacySettings(noise_multiplier=4.0, max_update_norm=0.01, rho_budget=1.0)
+    policy = run_policy(RunSettings(task=TASK, privacy=settings))
+    said = privacy_statement(settings, policy.ledger, 3)
+    assert said.line.startswith("discrete Gaussian noise hides every client: epsilon ")
+    assert "0.09375 of 1 zCDP" in said.line
+    assert Privacy.model_validate(said.to_json()).unit == "client"
 
 
 @pytest.mark.parametrize(
