@@ -231,17 +231,3 @@ def test_each_kind_of_altered_blob_has_its_finding(
     assert result.returncode == 1
     found = {finding["kind"] for finding in json.loads((tmp_path / "r.json").read_text())["findings"]}
     assert kind <= found
-
-
-def test_a_protected_demo_says_so_everywhere(tmp_path: Path) -> None:
-    out = tmp_path / "private"
-    result = run_command("demo", "--privacy", "dp", "--rounds", "2", "--out", str(out))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "privacy: DP-SGD hides every row" in result.stdout
-    assert "the same without protection" in " ".join(result.stdout.split())
-    report = json.loads((out / "audit.json").read_text())
-    assert report["verdict"] == "pass"
-    assert report["run"]["privacy"]["rho_micro_spent"] == 2 * 156_250
-    assert "declared, not proven" in (out / "audit.html").read_text()
-    status = run_command("status", "--run", str(out), "--json")
-    assert "0.3125 of 0.625 zCDP" in json.loads(status.stdout)["privacy"]
