@@ -11,7 +11,7 @@ from fl_chain.audit.kinds import RULES, Kind, Severity
 from fl_chain.audit.missing import MissingBlob, by_holder
 from fl_chain.records import Address
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

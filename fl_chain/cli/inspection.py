@@ -20,6 +20,7 @@ from fl_chain.cli.connection import (
     parse_address,
     settings_of,
 )
+from fl_chain.errors import ConfigError, StoreError, VerificationError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, RoundStatus
@@ -56,13 +57,28 @@ def status(
 ) -> None:
     """Show where a run stands."""
     if run is not None:
-        with opened_run(run) as (ledger, _store):
-            _status(ledger, as_json)
+        with opened_run(run) as (ledger, store):
+            _status(ledger, store, as_json)
         return
-    _status(open_ledger(settings_of(config).chain), as_json)
+    settings = settings_of(config)
+    _status(open_ledger(settings.chain), Store(settings.store.urls), as_json)
 
 
-def _status(ledger: Ledger, as_json: bool) -> None:
+def privacy_line(history: History, store: Store) -> str:
+    """Return in one line which protection a run's policy asks for."""
+    from fl_chain.privacy.statement import NONE, UNKNOWN, privacy_statement
+    from fl_chain.run.documents import read_policy
+
+    try:
+        privacy = read_policy(history.definition, history.policy, store).privacy
+    except (StoreError, VerificationError, ConfigError):
+        return UNKNOWN
+    if privacy is None:
+        return NONE
+    return privacy_statement(privacy, history.policy, history.state.latest).line
+
+
+def _status(ledger: Ledger, store: Store, as_json: bool) -> None:
     from fl_chain.run.keeper import has_ended
 
     history, head = ledger.sync(), ledger.head()
@@ -79,6 +95,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         "models": history.rounds[state.tip].step if state.tip else 0,
         "max_rounds": history.policy.max_rounds,
         "pool_wei": state.pool_wei,
+        "privacy": privacy_line(history, store),
         "ended": has_ended(history, head.timestamp),
     }
     if as_json:
@@ -86,7 +103,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         return
     console = Console()
     for name, value in summary.items():
-        console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False)
+        console.print(f"{name.replace('_', ' '):<14} {value}", highlight=False, soft_wrap=True)
     table = Table("round", "status", "submissions", "weight", "base", "model", box=None)
     shown = range(max(1, state.latest - 14), state.latest + 1)
     for round_id in shown:

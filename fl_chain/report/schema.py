@@ -21,8 +21,8 @@ MOST_NESTING = 16
 MOST_TEXT = 20_000  # characters of one string
 MOST_SCORES = 12  # metrics that a run declares
 MOST_PHASES = 6  # of a round
-VERSION = 3
-OLD_VERSIONS = (1, 2)
+VERSION = 4
+OLD_VERSIONS = (1, 2, 3)
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -60,6 +60,33 @@ class Chain(_Part):
     verifier_code_hash: Hash
 
 
+class Privacy(_Part):
+    """Which protection the policy asks for; see `fl_chain.privacy.statement`."""
+
+    protection: Text
+    unit: Literal["row", "group", "client"]
+    assurance: Literal["declared, not proven"]
+    delta: Annotated[str, Field(pattern="^[0-9]{1,20}(\\.[0-9]{1,20})?(e-[0-9]{1,3})?$")]
+    epsilon_millionths: Amount
+    rounds: Count
+    rho_micro_per_round: Count
+    rho_micro_spent: Amount
+    rho_micro_budget: Amount
+    ledger_epsilon_millionths: Amount | None
+
+    @model_validator(mode="after")
+    def _is_conservative(self) -> Self:
+        """Refuse what no audit writes: a ledger that lets more pass than it counts."""
+        kept = self.ledger_epsilon_millionths
+        if (kept is None) != (self.rho_micro_per_round == 0):
+            raise ValueError("a privacy budget is kept, and nothing says what it stands for, or the reverse")
+        if self.rho_micro_spent != self.rounds * self.rho_micro_per_round:
+            raise ValueError(f"{self.rounds} rounds have not spent {self.rho_micro_spent} millionths of rho")
+        if kept is not None and kept < self.epsilon_millionths:
+            raise ValueError("the ledger's epsilon is below the accountant's")
+        return self
+
+
 class Run(_Part):
     """What was trained, and by whose rules."""
 
@@ -73,6 +100,7 @@ class Run(_Part):
     stores: Count
     rule: str | None = None  # of aggregation; None where the policy document does not say
     proof_level: str | None = None  # of that rule
+    privacy: Privacy | None = None  # None: updates are what training gives, or the document does not say
     ended: bool
 
 
@@ -260,7 +288,7 @@ class Proofs(_Part):
 class Report(_Part):
     """An audit's report."""
 
-    version: Literal[3]
+    version: Literal[4]
     verdict: Annotated[str, Field(pattern="^(fail|pass( from round [1-9][0-9]{0,17})?)$")]
     from_round: Annotated[int, Field(ge=1, lt=2**63)]  # what is earlier was taken from the ledger's word
     chain: Chain

@@ -15,6 +15,7 @@ from fl_chain.config import (
     FedAvgSettings,
     ModelSettings,
     PolicySettings,
+    PrivacySettings,
     RunSettings,
     TrainingSettings,
 )
@@ -74,6 +75,7 @@ class Consortium:
     training: dict[str, object] = field(default_factory=dict)  # changes of the settings
     cohort: CohortSettings | None = None
     task_model: ModelSettings | None = None
+    privacy: PrivacySettings | None = None
 
     def __post_init__(self) -> None:
         self.node, bank_key = self.start_chain()
@@ -94,6 +96,7 @@ class Consortium:
                 policy=self.policy,
                 aggregation=self.aggregation,
                 cohort=self.cohort,
+                privacy=self.privacy,
             ),
             node=self.node,
             operator=self.operator,

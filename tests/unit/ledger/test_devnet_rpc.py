@@ -136,7 +136,7 @@ def test_a_custom_error_comes_back_as_data() -> None:
     """A deployment with nothing but zeros reverts with ZeroAddress, whose selector the answer carries."""
     selector = Web3.keccak(text="ZeroAddress()")[:4]
     with open_chain() as chain:
-        data = "0x" + (training_ledger().bytecode + bytes(32 * 27)).hex()
+        data = "0x" + (training_ledger().bytecode + bytes(32 * 29)).hex()
         for method in ("eth_call", "eth_estimateGas"):
             error = ask(chain, method, {"from": SENDER, "data": data})
             assert error["code"] == rpc.EXECUTION_REVERTED

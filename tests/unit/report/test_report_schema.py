@@ -83,7 +83,7 @@ def set_in(*path: Any, to: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (set_in("version", to=4), "version"),
+        (set_in("version", to=5), "version"),
         (set_in("from_round", to=2), "from round 2"),
         (set_in("from_round", to=0), "from_round"),
         (set_in("verdict", to="pass from round 2"), "pass from round 2 with 0 findings from round 1"),
