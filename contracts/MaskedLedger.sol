@@ -50,10 +50,10 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
     function seatOf(address signer)
         external
         view
-        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom)
+        returns (address participant, uint32 lastSeen, uint32 barredFrom)
     {
         Seat memory seat = _seatOf(signer);
-        return (seat.participant, seat.weightCap, seat.lastSeen, seat.barredFrom);
+        return (seat.participant, seat.lastSeen, seat.barredFrom);
     }
 
     function _beforeDeparture(uint32 round, address participant) internal override {

@@ -35,7 +35,7 @@ interface ILedgerHead {
     function seatOf(address signer)
         external
         view
-        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom);
+        returns (address participant, uint32 lastSeen, uint32 barredFrom);
     function runState()
         external
         view
@@ -314,7 +314,7 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     // ------------------------------------------------------------------ inside: who is who
 
     function _seatOf(address signer) private view returns (Seat memory seat) {
-        (seat.participant,, seat.lastSeen, seat.barredFrom) = HEAD.seatOf(signer);
+        (seat.participant, seat.lastSeen, seat.barredFrom) = HEAD.seatOf(signer);
     }
 
     /// @dev Zero where it is no signature; nobody sits there.

@@ -94,6 +94,8 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     uint128 private immutable DEPOSIT_WEI;
     RewardSplit private immutable REWARD_SPLIT;
     AggregationKind private immutable AGGREGATION;
+    uint64 private immutable RHO_MICRO_PER_ROUND;
+    uint64 private immutable RHO_MICRO_BUDGET;
     /// @dev Of a participant's weight: where a weight has no meaning everybody's is 1.
     uint32 private immutable HIGHEST_CAP;
 
@@ -146,6 +148,9 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         _checkBound(
             runPolicy.challengeRewardWei <= runPolicy.bondWei / 10, "challengeRewardWei", runPolicy.challengeRewardWei
         );
+        _checkBound(
+            runPolicy.rhoMicroPerRound <= runPolicy.rhoMicroBudget, "rhoMicroPerRound", runPolicy.rhoMicroPerRound
+        );
 
         operator = msg.sender;
         token = runToken;
@@ -178,6 +183,8 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         DEPOSIT_WEI = runPolicy.depositWei;
         REWARD_SPLIT = runPolicy.rewardSplit;
         AGGREGATION = runPolicy.aggregation;
+        RHO_MICRO_PER_ROUND = runPolicy.rhoMicroPerRound;
+        RHO_MICRO_BUDGET = runPolicy.rhoMicroBudget;
         HIGHEST_CAP = runPolicy.aggregation == AggregationKind.Result ? 1 : runPolicy.maxTotalWeight;
 
         _state.endsAfter = type(uint32).max;
@@ -629,6 +636,8 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         rules.depositWei = DEPOSIT_WEI;
         rules.rewardSplit = REWARD_SPLIT;
         rules.aggregation = AGGREGATION;
+        rules.rhoMicroPerRound = RHO_MICRO_PER_ROUND;
+        rules.rhoMicroBudget = RHO_MICRO_BUDGET;
     }
 
     /// @inheritdoc ITrainingLedger
@@ -797,9 +806,13 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @dev Nothing opens any more, whatever happens.
     function _isOver() private view returns (bool) {
-        return
-            _state.latest >= _state.endsAfter || block.timestamp >= _state.endsAt
-                || _rounds[_state.tip].step >= MAX_ROUNDS;
+        return _state.latest >= _state.endsAfter || block.timestamp >= _state.endsAt
+            || _rounds[_state.tip].step >= MAX_ROUNDS || _neededRhoMicro() > RHO_MICRO_BUDGET;
+    }
+
+    /// @dev What is spent once the next round opens. Void rounds count: their updates may have been published.
+    function _neededRhoMicro() private view returns (uint256) {
+        return (uint256(_state.latest) + 1) * RHO_MICRO_PER_ROUND;
     }
 
     /// @dev The error that keeps the next round from opening, encoded; empty where it may open.
@@ -807,6 +820,10 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         uint32 latest = _state.latest;
         uint256 neededWei = uint256(REWARD_WEI) + AGGREGATOR_REWARD_WEI;
         if (_state.active != 0) return abi.encodeWithSelector(RoundInProgress.selector, _state.active);
+        uint256 neededRhoMicro = _neededRhoMicro();
+        if (neededRhoMicro > RHO_MICRO_BUDGET) {
+            return abi.encodeWithSelector(PrivacyBudgetSpent.selector, neededRhoMicro, RHO_MICRO_BUDGET);
+        }
         if (_isOver()) return abi.encodeWithSelector(RunEnded.selector);
         if (_state.registered < QUORUM) {
             return abi.encodeWithSelector(TooFewParticipants.selector, _state.registered, QUORUM);

@@ -253,6 +253,39 @@ class MaskingSettings(_Settings):
     kind: Literal["secagg"]
 
 
+class RowPrivacySettings(_Settings):
+    """DP-SGD inside every participant; docs/privacy.md says what it hides.
+
+    Steps and share of the rows are set here, the same for everyone, so that the loss is too: `local_epochs`
+    and `batch_size` play no part.
+    """
+
+    unit: Literal["row", "group"] = "row"  # what is hidden: one row, or all rows of one of the task's groups
+    noise_multiplier: float = Field(default=1.0, ge=0.3, le=1000)  # the noise's deviation in max_grad_norm
+    max_grad_norm: float = Field(default=1.0, ge=1e-6, le=1e6)  # a unit's gradient is clipped to this length
+    sampling_rate: float = Field(default=0.1, ge=1e-6, le=1)  # of the units, drawn anew for each step
+    steps: int = Field(default=20, ge=1, le=100_000)  # of one round
+    delta: float = Field(default=1e-5, ge=1e-12, le=0.1)  # of the epsilon in reports
+    rho_budget: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # zCDP that the ledger lets rounds spend; 0: no limit
+
+
+class ClientPrivacySettings(_Settings):
+    """Noise on every participant's whole update; docs/privacy.md says what it hides and what it needs."""
+
+    unit: Literal["client"] = "client"  # what is hidden: all that a participant's rows do to its updates
+    noise_multiplier: float = Field(default=1.0, ge=0.3, le=1000)  # the noise's deviation in max_update_norm
+    max_update_norm: float = Field(default=1.0, ge=1e-6, le=1e6)  # an update is clipped to this length
+    delta: float = Field(default=1e-5, ge=1e-12, le=0.1)  # of the epsilon in reports
+    rho_budget: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # zCDP that the ledger lets rounds spend; 0: no limit
+
+
+PrivacySettings = Annotated[RowPrivacySettings | ClientPrivacySettings, Field(discriminator="unit")]
+
+
 class CohortSettings(_Settings):
     """Who trains in a round: so many of those who are registered, drawn anew for each round."""
 
@@ -291,6 +324,7 @@ class TableTaskSettings(_Settings):
     label: str
     positive: str  # the label's value that counts as 1
     owner_column: str | None = None  # None: every row of the file is this participant's
+    group_column: str | None = None  # whose a row is, a customer's say: for privacy of `unit = "group"`
     numeric: tuple[NumericColumn, ...] = ()
     categorical: tuple[CategoricalColumn, ...] = ()
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -319,7 +353,7 @@ class RunSettings(_Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     cohort: CohortSettings | None = None  # None: everyone trains in every round
-    privacy: MaskingSettings | None = None  # None: everyone who audits can read every update
+    privacy: PrivacySettings | MaskingSettings | None = None  # None: updates are what training gives
 
 
 class Settings(_Settings):

@@ -29,6 +29,7 @@ from fl_chain.config import (
     WORKER_SECRET_VARIABLE,
     MaskingSettings,
     PolicySettings,
+    RowPrivacySettings,
     RunSettings,
 )
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
@@ -47,6 +48,10 @@ WEIGHT_CAP = 1024
 ALLOWANCE_WEI = 10**20  # what the demo gives each account for gas, deposit and bonds
 AGGREGATOR = "aggregator"
 START_LIMIT_S = 60.0
+
+# A store has 97 rows at least: steps on half of them, few and long, drown least in the noise.
+PRIVACY = RowPrivacySettings(noise_multiplier=4.0, sampling_rate=0.5, steps=5, delta=1e-4)
+ROUND_RHO = 0.15625  # steps / (2 * noise_multiplier^2)
 
 
 CHAIN_LOGS = {"devnet": "devnet.log", "anvil": "anvil.log"}
@@ -78,17 +83,26 @@ def _derived(seed: int, role: str) -> bytes:
     return hashlib.sha256(f"fl_chain demo {seed} {role}".encode()).digest()
 
 
-def demo_settings(*, seed: int, rounds: int, is_masked: bool = False) -> RunSettings:
+def demo_settings(
+    *, seed: int, rounds: int, is_private: bool = False, is_masked: bool = False
+) -> RunSettings:
     """Return the settings of the demonstration: five stores, short deadlines, logistic regression.
 
     Args:
         seed: of the run.
         rounds: models to make.
+        is_private: hide every row by DP-SGD, on a budget that has room for two void rounds.
         is_masked: hide every single update by secure aggregation.
     """
     task, model, training = logistic_regression()
+    privacy: RowPrivacySettings | MaskingSettings | None = None
+    if is_masked:
+        privacy = MaskingSettings(kind="secagg")
+    if is_private:
+        privacy = PRIVACY.model_copy(update={"rho_budget": (rounds + 2) * ROUND_RHO})
+        training = training.model_copy(update={"learning_rate": 1.0})
     return RunSettings(
-        privacy=MaskingSettings(kind="secagg") if is_masked else None,
+        privacy=privacy,
         seed=seed,
         task=task,
         model=model,

@@ -21,6 +21,7 @@ from fl_chain.commitment.canonical import canonical_json, document_hash, parse_c
 from fl_chain.config import (
     AggregationSettings,
     CentredClippingSettings,
+    ClientPrivacySettings,
     CohortSettings,
     FedAvgSettings,
     MaskingSettings,
@@ -28,15 +29,18 @@ from fl_chain.config import (
     MultiKrumSettings,
     NormBoundSettings,
     PolicySettings,
+    PrivacySettings,
     RunSettings,
     TaskSettings,
     TrainingSettings,
 )
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
-from fl_chain.records import AggregationKind, Digest, LedgerPolicy, RewardSplit
+from fl_chain.privacy.accounting import budget_rho_micro, round_rho_micro
+from fl_chain.privacy.clients import DEVIATIONS_KEPT, longest_lanes, noise_lanes
+from fl_chain.records import AggregationKind, Digest, LedgerPolicy, Quantisation, RewardSplit
 from fl_chain.rules import rule_of
 
-DOCUMENT_VERSION = 2
+DOCUMENT_VERSION = 3
 
 MASKED_SUM_BITS = 29
 """A masked run's sums stay below two to this power: a lane of noise is then out of their range three times of
@@ -59,7 +63,7 @@ class RunPolicy:
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None  # who trains in a round, by size; None: everyone
-    privacy: MaskingSettings | None = None  # how updates are hidden; None: not at all
+    privacy: PrivacySettings | MaskingSettings | None = None  # how updates hide rows; None: not at all
 
     @property
     def rule(self) -> Rule:
@@ -72,8 +76,13 @@ class RunPolicy:
         return isinstance(self.privacy, MaskingSettings)
 
 
-def _rule(aggregation: AggregationSettings, privacy: MaskingSettings | None) -> Rule:
-    return rule_of(aggregation) if privacy is None else MaskedFedAvg()
+def _rule(aggregation: AggregationSettings, privacy: PrivacySettings | MaskingSettings | None) -> Rule:
+    return MaskedFedAvg() if isinstance(privacy, MaskingSettings) else rule_of(aggregation)
+
+
+def noise_of(privacy: PrivacySettings | MaskingSettings | None) -> PrivacySettings | None:
+    """Return the noise that a policy asks for; None where it asks for none."""
+    return None if isinstance(privacy, MaskingSettings) else privacy
 
 
 class _Document(BaseModel):
@@ -89,7 +98,7 @@ class _Document(BaseModel):
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None
-    privacy: MaskingSettings | None = None
+    privacy: PrivacySettings | MaskingSettings | None = None
 
 
 def run_policy(settings: RunSettings) -> RunPolicy:
@@ -102,11 +111,12 @@ def run_policy(settings: RunSettings) -> RunPolicy:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
     policy = _with_cohort(settings.policy, settings.cohort)
     rule = _rule(settings.aggregation, settings.privacy)
-    ledger = _ledger_policy(policy, rule.kind)
+    ledger = _ledger_policy(policy, rule.kind, noise_of(settings.privacy))
     verify_quantisation(ledger.quantisation)
     _verify_rule(settings.aggregation, ledger)
     _verify_algorithm(settings.training, rule)
-    if settings.privacy is not None:
+    _verify_privacy(noise_of(settings.privacy), settings.task, ledger)
+    if isinstance(settings.privacy, MaskingSettings):
         _verify_masking(settings.aggregation, settings.training, settings.cohort, ledger)
     return RunPolicy(
         ledger=ledger,
@@ -173,7 +183,10 @@ def finest_scale_bits(clip: float, max_total_weight: int, *, sum_bits: int = 31)
     )
 
 
-def _ledger_policy(chosen: PolicySettings, kind: AggregationKind) -> LedgerPolicy:
+def _ledger_policy(
+    chosen: PolicySettings, kind: AggregationKind, privacy: PrivacySettings | None
+) -> LedgerPolicy:
+    rho_micro_per_round, rho_micro_budget = _rho_micro(privacy)
     scale_bits = chosen.scale_bits
     if scale_bits is None:
         sum_bits = MASKED_SUM_BITS if kind is AggregationKind.MASKED_SUMS else 31
@@ -210,7 +223,61 @@ def _ledger_policy(chosen: PolicySettings, kind: AggregationKind) -> LedgerPolic
         deposit_wei=chosen.deposit_wei,
         reward_split=_SPLITS[chosen.reward_split],
         aggregation=kind,
+        rho_micro_per_round=rho_micro_per_round,
+        rho_micro_budget=rho_micro_budget,
     )
+
+
+def _rho_micro(privacy: PrivacySettings | None) -> tuple[int, int]:
+    """Return what the ledger keeps of a privacy budget: a round's cost and the whole; zeros for none."""
+    if privacy is None or privacy.rho_budget == 0:
+        return 0, 0
+    return round_rho_micro(privacy), budget_rho_micro(privacy)
+
+
+def _verify_privacy(privacy: PrivacySettings | None, task: TaskSettings, ledger: LedgerPolicy) -> None:
+    """Check that the task gives nothing away beside the updates, and that the budget is what is declared.
+
+    Raises:
+        ConfigError: if it does, or a round does not fit the budget, or the ledger keeps another one.
+    """
+    if (ledger.rho_micro_per_round, ledger.rho_micro_budget) != _rho_micro(privacy):
+        raise ConfigError(
+            f"the ledger's privacy budget is {ledger.rho_micro_per_round} of {ledger.rho_micro_budget} "
+            f"millionths of rho a round, the privacy settings give {_rho_micro(privacy)}"
+        )
+    if ledger.rho_micro_per_round > ledger.rho_micro_budget:
+        raise ConfigError(
+            f"one round costs {ledger.rho_micro_per_round} millionths of rho, above rho_budget: raise it, or "
+            "noise_multiplier, or lower steps"
+        )
+    if isinstance(privacy, ClientPrivacySettings):
+        _verify_client_noise(privacy, ledger.quantisation)
+        return  # whatever a task does to its rows, its update is clipped and noisy
+    if privacy is None or task.kind != "table":
+        return
+    own = [column.name for column in task.numeric if column.mean is None]
+    if own:
+        raise ConfigError(
+            f"the column {own[0]!r} would be standardised by each participant's own rows, which noise does "
+            "not hide: give it a public mean and std"
+        )
+    if privacy.unit == "group" and task.group_column is None:
+        raise ConfigError('privacy of unit = "group" needs the task\'s group_column: name it')
+
+
+def _verify_client_noise(privacy: ClientPrivacySettings, quantisation: Quantisation) -> None:
+    if longest_lanes(privacy, quantisation) < 1:
+        raise ConfigError(
+            f"max_update_norm = {privacy.max_update_norm} is less than a lane's smallest step, "
+            f"2**-{quantisation.scale_bits}: raise it, or scale_bits"
+        )
+    if quantisation.clip_lanes < DEVIATIONS_KEPT * noise_lanes(privacy, quantisation):
+        least = DEVIATIONS_KEPT * privacy.noise_multiplier * privacy.max_update_norm
+        raise ConfigError(
+            f"noise of deviation noise_multiplier * max_update_norm leaves a lane's range too often: clip "
+            f"has to be more than {least:g}; raise it, or lower one of the two"
+        )
 
 
 def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:
@@ -348,7 +415,8 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
     verify_quantisation(ledger.quantisation)
     _verify_rule(parsed.aggregation, ledger)
     _verify_algorithm(parsed.training, rule)
-    if parsed.privacy is not None:
+    _verify_privacy(noise_of(parsed.privacy), parsed.task, ledger)
+    if isinstance(parsed.privacy, MaskingSettings):
         _verify_masking(parsed.aggregation, parsed.training, parsed.cohort, ledger)
     return RunPolicy(
         ledger=ledger,

@@ -139,6 +139,16 @@ class LedgerPolicy:
     deposit_wei: int  # against Sybils, returned on leaving
     reward_split: RewardSplit
     aggregation: AggregationKind = AggregationKind.SUMS
+    rho_micro_per_round: int = 0  # millionths of zCDP's rho that a round adds at most; 0: no budget is kept
+    rho_micro_budget: int = 0  # that all rounds together may add, void ones included
+
+    def spent_rho_micro(self, rounds: int) -> int:
+        """Return what so many rounds have spent of the privacy budget, void ones included."""
+        return rounds * self.rho_micro_per_round
+
+    def is_budget_spent(self, rounds: int) -> bool:
+        """Return whether the privacy budget has no room for one more round after so many."""
+        return self.spent_rho_micro(rounds + 1) > self.rho_micro_budget
 
     @property
     def highest_weight_cap(self) -> int:

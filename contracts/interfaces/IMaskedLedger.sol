@@ -18,5 +18,5 @@ interface IMaskedLedger {
     function seatOf(address signer)
         external
         view
-        returns (address participant, uint32 weightCap, uint32 lastSeen, uint32 barredFrom);
+        returns (address participant, uint32 lastSeen, uint32 barredFrom);
 }

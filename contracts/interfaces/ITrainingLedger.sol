@@ -105,6 +105,10 @@ struct Policy {
     RewardSplit rewardSplit;
     /// @notice What the aggregation rule, which `RunDefinition.policyHash` fixes, has to post.
     AggregationKind aggregation;
+    /// @notice What a round adds at most to anybody's privacy loss, in millionths of zCDP's rho; 0: no budget is kept.
+    uint64 rhoMicroPerRound;
+    /// @notice What all rounds together may add, void ones included: their updates may have been published.
+    uint64 rhoMicroBudget;
 }
 
 /// @notice A round's hot slot: every field that a submission reads or writes, in one word.
@@ -369,6 +373,7 @@ interface ITrainingLedger {
     error TooFewParticipants(uint16 registered, uint16 quorum);
     error TooManyUnfinalRounds(uint32 latest, uint32 settled);
     error PoolTooSmall(uint256 poolWei, uint256 neededWei);
+    error PrivacyBudgetSpent(uint256 neededRhoMicro, uint256 budgetRhoMicro);
 
     error WrongStatus(uint32 round, RoundStatus status);
     error WrongBaseModel(bytes32 given, bytes32 expected);

@@ -203,9 +203,18 @@ contract ConstructorTest is LedgerTest {
         accept(policy);
     }
 
+    function testPrivacyBudgetHoldsOneRoundAtLeast(uint64 perRound) public {
+        Policy memory policy = rules();
+        policy.rhoMicroPerRound = uint64(bound(perRound, 1, type(uint64).max));
+        policy.rhoMicroBudget = policy.rhoMicroPerRound - 1;
+        refuse(policy, "rhoMicroPerRound", policy.rhoMicroPerRound);
+        policy.rhoMicroBudget += 1;
+        accept(policy);
+    }
+
     function testRefusesAnUnknownSplit() public {
         bytes memory arguments = abi.encode(definition(), rules(), AGGREGATOR, address(0));
-        // The split is the last of the policy's twenty words, which follow the definition's four.
+        // The split is the twentieth of the policy's words, which follow the definition's four.
         arguments[24 * 32 - 1] = 0x02;
         vm.expectRevert();
         this.makeEncoded(arguments);

@@ -69,7 +69,9 @@ abstract contract LedgerTest {
             challengeRewardWei: 1000,
             depositWei: 500,
             rewardSplit: RewardSplit.Equal,
-            aggregation: AggregationKind.Sums
+            aggregation: AggregationKind.Sums,
+            rhoMicroPerRound: 0,
+            rhoMicroBudget: 0
         });
     }
 

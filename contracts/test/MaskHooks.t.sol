@@ -155,9 +155,8 @@ contract MaskHooksTest is MaskedTest {
         openMasked(3);
         setUpAll(3);
         submit(1);
-        (address participant, uint32 cap, uint32 lastSeen, uint32 barredFrom) = masked().seatOf(worker(1));
+        (address participant, uint32 lastSeen, uint32 barredFrom) = masked().seatOf(worker(1));
         vm.assertEq(participant, worker(1));
-        vm.assertEq(cap, weightCap());
         vm.assertEq(lastSeen, 1);
         vm.assertEq(barredFrom, NEVER);
         vm.assertEq(masks.ledger(), address(ledger));

@@ -51,6 +51,37 @@ contract OpenRoundTest is LedgerTest {
         vm.assertEq(ledger.runState().poolWei, 0);
     }
 
+    function testOpensAsManyRoundsAsThePrivacyBudgetHolds(uint64 perRound, uint64 rest) public {
+        Policy memory policy = rules();
+        policy.rhoMicroPerRound = uint64(bound(perRound, 1, type(uint64).max / 3));
+        policy.rhoMicroBudget = 2 * policy.rhoMicroPerRound + uint64(bound(rest, 0, policy.rhoMicroPerRound - 1));
+        deploy(policy, address(0));
+        open(2);
+        submitAll(2);
+        post();
+        vm.assertEq(latest(), 2, "the second round fits");
+
+        // The second is void, and its updates may have been published: it counts.
+        pass(100);
+        ledger.closeRound(2);
+
+        vm.assertEq(latest(), 2, "the third does not fit");
+        uint256 needed = 3 * uint256(policy.rhoMicroPerRound);
+        expectError(abi.encodeWithSelector(ITrainingLedger.PrivacyBudgetSpent.selector, needed, policy.rhoMicroBudget));
+        ledger.openRound();
+        pass(200);
+        ledger.finalize();
+        vm.assertTrue(ledger.hasEnded(), "the pool is free again");
+    }
+
+    function testKeepsNoBudgetWhereARoundCostsNothing() public {
+        vm.assertEq(rules().rhoMicroBudget, 0);
+        open(2);
+        submitAll(2);
+        post();
+        vm.assertEq(latest(), 2);
+    }
+
     function testWaitsForRoomAndMakesIt() public {
         open(2);
         for (uint32 i; i < 4; ++i) {

@@ -10,7 +10,8 @@ from fl_chain.commitment.canonical import parse_canonical_json
 from fl_chain.errors import FlChainError
 from fl_chain.learning.manifest import parse_manifest
 from fl_chain.ledger.history import History
-from fl_chain.policy import parse_policy_document
+from fl_chain.policy import noise_of, parse_policy_document
+from fl_chain.privacy.statement import privacy_statement
 from fl_chain.run.documents import differing_constants
 from fl_chain.store import Store
 
@@ -53,6 +54,9 @@ def _audit_policy(document: bytes, history: History, report: AuditReport) -> Non
     except FlChainError as error:
         report.add(Kind.POLICY_DIFFERS, f"the policy document cannot be read as one: {error}")
         return
+    noise = noise_of(policy.privacy)
+    if noise is not None:
+        report.run["privacy"] = privacy_statement(noise, history.policy, history.state.latest).to_json()
     for name in differing_constants(policy.ledger, history.policy):
         report.add(
             Kind.POLICY_DIFFERS,

@@ -31,7 +31,9 @@ def _(event: e.RoundOpened, walk: Walk) -> Iterator[Problem]:
     state, policy = history.state, history.policy
     if state.active:
         yield unordered(f"round {state.active} was still under way")
-    if is_over(history, now):
+    if policy.is_budget_spent(state.latest):
+        yield unordered("the privacy budget was spent")
+    elif is_over(history, now):
         yield unordered("the run was over")
     if state.registered < policy.quorum:
         yield unordered("too few participants were registered")

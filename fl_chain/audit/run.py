@@ -179,6 +179,7 @@ def _opened_report(ledger: Ledger, history: History, store: Store, from_round: i
             "token": history.token,
             "rule": None,
             "proof_level": None,
+            "privacy": None,
             "protection": protection(history),
             "stores": len(store.urls),
             "ended": has_ended(history, head.timestamp),

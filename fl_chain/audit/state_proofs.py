@@ -192,6 +192,8 @@ def _expected_immutables(ledger: Ledger, history: History) -> dict[str, int]:
         "CHALLENGE_REWARD_WEI": policy.challenge_reward_wei,
         "DEPOSIT_WEI": policy.deposit_wei,
         "REWARD_SPLIT": policy.reward_split,
+        "RHO_MICRO_PER_ROUND": policy.rho_micro_per_round,
+        "RHO_MICRO_BUDGET": policy.rho_micro_budget,
     }
 
 

@@ -43,9 +43,10 @@ class ChainKind(StrEnum):
 
 
 class Protection(StrEnum):
-    """How the stores hide what they send."""
+    """How the stores hide their rows, or what they send."""
 
     NONE = "none"
+    DP = "dp"
     SECAGG = "secagg"
 
 
@@ -57,6 +58,7 @@ class Scores:
     own: dict[str, dict[int, float]] = field(default_factory=dict)  # on each store's own held-out rows
     local: dict[str, float] = field(default_factory=dict)
     pooled: float | None = None
+    plain: float | None = None  # of the same rounds with nothing hidden; None where nothing is
 
 
 def demo(  # noqa: PLR0917 - one option each
@@ -68,32 +70,43 @@ def demo(  # noqa: PLR0917 - one option each
         ChainKind, typer.Option(help="The node: fl_chain's own, or anvil, where it is installed.")
     ] = ChainKind.DEVNET,
     privacy: Annotated[
-        Protection, typer.Option(help="secagg: updates are masked, and only their sums are ever known.")
+        Protection,
+        typer.Option(
+            help="dp: every store trains by DP-SGD, on a budget that the ledger keeps; secagg: updates are "
+            "masked, and only their sums are ever known."
+        ),
     ] = Protection.NONE,
 ) -> None:
     """Run everything on this machine: chain, contract, five workers, aggregator, audit."""
+    from fl_chain.cli.inspection import privacy_line
     from fl_chain.data.orange_juice import OWNERS
     from fl_chain.data.orange_juice import TASK as ORANGE_JUICE
     from fl_chain.demo import demo_settings, start_demo
     from fl_chain.learning import Comparison, build_task
-    from fl_chain.run.protection import protection
+    from fl_chain.store import Store
 
     console = Console()
     started = time.monotonic()
-    settings = demo_settings(seed=seed, rounds=rounds, is_masked=privacy is Protection.SECAGG)
+    is_private = privacy is Protection.DP
+    settings = demo_settings(
+        seed=seed, rounds=rounds, is_private=is_private, is_masked=privacy is Protection.SECAGG
+    )
     console.print(
         f"Five stores, one model, {rounds} rounds. Each store is a process of its own and keeps its data; "
         f"chain, contract and blobs are real and stay in [bold]{out}[/bold].",
         highlight=False,
     )
     with start_demo(out, settings, force=force, chain=chain.value) as running:
-        comparison = Comparison(
-            build_task(ORANGE_JUICE, settings.model), settings.training, owners=OWNERS, seed=seed
-        )
+        # What it is compared with is trained as without protection.
+        plain = demo_settings(seed=seed, rounds=rounds).training
+        comparison = Comparison(build_task(ORANGE_JUICE, settings.model), plain, owners=OWNERS, seed=seed)
         scores = _follow(console, running, comparison, rounds)
+        if is_private:
+            scores.plain = comparison.evaluate(comparison.train_federated(rounds=rounds))["auroc"]
         history = running.run.ledger.sync()
         _print_outcome(console, running, history, scores)
-        console.print(f"privacy: {protection(history)}", highlight=False, soft_wrap=True)
+        line = privacy_line(history, Store([str(out / "store")]))
+        console.print(f"privacy: {line}", highlight=False, soft_wrap=True)
         report = _audit(running, out)
         _write_summary(out, running, scores, seed)
         write_page(out / "audit.html", report.to_json().encode(), run_summary(out))
@@ -189,8 +202,9 @@ def _print_outcome(console: Console, running: Demo, history: History, scores: Sc
     console.print(stores)
     federated = scores.rounds[history.state.tip]
     mean = sum(scores.local.values()) / len(scores.local)
+    plain = "" if scores.plain is None else f"the same without protection {scores.plain:.4f}, "
     console.print(
-        f"AUROC on the common held-out set: federated [bold]{federated:.4f}[/bold], "
+        f"AUROC on the common held-out set: federated [bold]{federated:.4f}[/bold], {plain}"
         f"mean of the stores alone {mean:.4f}, pooled data {scores.pooled:.4f}",
         highlight=False,
     )

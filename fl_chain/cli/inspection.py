@@ -20,6 +20,7 @@ from fl_chain.cli.connection import (
     parse_address,
     settings_of,
 )
+from fl_chain.errors import ConfigError, StoreError, VerificationError
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, RoundStatus, VoidReason
@@ -56,15 +57,33 @@ def status(
 ) -> None:
     """Show where a run stands."""
     if run is not None:
-        with opened_run(run) as (ledger, _store):
-            _status(ledger, as_json)
+        with opened_run(run) as (ledger, store):
+            _status(ledger, store, as_json)
         return
-    _status(open_ledger(settings_of(config).chain), as_json)
+    settings = settings_of(config)
+    _status(open_ledger(settings.chain), Store(settings.store.urls), as_json)
 
 
-def _status(ledger: Ledger, as_json: bool) -> None:
-    from fl_chain.run.keeper import has_ended
+def privacy_line(history: History, store: Store) -> str:
+    """Return in one line which protection a run's policy asks for."""
+    from fl_chain.config import MaskingSettings
+    from fl_chain.privacy.statement import NONE, UNKNOWN, privacy_statement
+    from fl_chain.run.documents import read_policy
     from fl_chain.run.protection import protection
+
+    try:
+        privacy = read_policy(history.definition, history.policy, store).privacy
+    except (StoreError, VerificationError, ConfigError):
+        return UNKNOWN
+    if privacy is None:
+        return NONE
+    if isinstance(privacy, MaskingSettings):
+        return protection(history)
+    return privacy_statement(privacy, history.policy, history.state.latest).line
+
+
+def _status(ledger: Ledger, store: Store, as_json: bool) -> None:
+    from fl_chain.run.keeper import has_ended
 
     history, head = ledger.sync(), ledger.head()
     state = history.state
@@ -80,7 +99,7 @@ def _status(ledger: Ledger, as_json: bool) -> None:
         "models": history.rounds[state.tip].step if state.tip else 0,
         "max_rounds": history.policy.max_rounds,
         "pool_wei": state.pool_wei,
-        "privacy": protection(history),
+        "privacy": privacy_line(history, store),
         "ended": has_ended(history, head.timestamp),
     }
     if as_json:

@@ -117,7 +117,7 @@ def kernels() -> Kernels | None:
         return None
     try:
         return cast(Kernels, load_compiled("fl_chain.commitment.kernels", _LOOPS))
-    except (ImportError, OSError, AttributeError):
+    except (ImportError, OSError, AttributeError, RuntimeError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from fl_chain.config import TrainingSettings
 from fl_chain.errors import ConfigError, InputDataError, UnsupportedModel
 from fl_chain.learning.layout import VectorLayout
 from fl_chain.learning.manifest import Manifest
+from fl_chain.learning.private import PrivateTraining
 from fl_chain.learning.steps import GuidedSteps, TrainingStopped
 from fl_chain.learning.task import Examples, Rows, Task, n_rows
 from fl_chain.learning.training import seeded_torch, use_one_deterministic_thread
@@ -164,6 +166,12 @@ class ModelDefinition:
         correction: Values | None,
     ) -> tuple[float, int]:
         """Train the module; return the loss and the number of steps, which is 0 where nobody asks for it."""
+        if work.private is not None:
+            private = PrivateTraining(work.private)
+            with private.active():
+                trained = self._trained(examples, training, seed, replace(work, private=None), correction)
+            private.verify_used()
+            return trained
         examples = self._on_device(examples)
         with seeded_torch(seed):
             if training.algorithm == "fedavg" and work.time_s is None:
@@ -208,7 +216,8 @@ class ModelDefinition:
         """Return rows in memory where torch computes; who reads a dataset moves its batches."""
         if self._device.type == "cpu" or not isinstance(examples, Examples):
             return examples
-        return Examples(examples.inputs.to(self._device), examples.targets.to(self._device))
+        inputs, targets = examples.inputs.to(self._device), examples.targets.to(self._device)
+        return Examples(inputs, targets, examples.groups)
 
     def _fresh(self) -> nn.Module:
         with seeded_torch(self._seed):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+
 from fl_chain.config import TrainingSettings
 from fl_chain.learning.definition import ModelDefinition
 from fl_chain.learning.manifest import Manifest
@@ -144,6 +146,22 @@ class Comparison:
     def evaluate(self, values: Values) -> dict[str, float]:
         """Return a model's metrics on the common held-out set."""
         return self.definition.evaluate(values, self._held_out)
+
+    def train_federated(self, *, rounds: int) -> Values:
+        """Return the model that plain federated averaging gives: nothing hidden, and nothing quantised.
+
+        Weights, batches and first model are those of the federated run.
+        """
+        values = self.definition.genesis_values()
+        for step in range(1, rounds + 1):
+            total, changes = 0, np.zeros(len(values))
+            for owner, data in self._data.items():
+                seed = derive_seed(self._seed, step, owner)
+                update = self.definition.train(values, data.train, self._training, seed=seed)
+                changes += update.n_examples * (update.values.astype(np.float64) - values)
+                total += update.n_examples
+            values = (values + changes / total).astype(np.float32)
+        return values
 
     def evaluate_own(self, values: Values) -> dict[str, dict[str, float]]:
         """Return a model's metrics on each owner's own held-out rows; those undefined there are left out."""

@@ -81,7 +81,8 @@ class TableTask:
         train, test = split_rows(rows, self._settings.test_fraction, self._settings.split_seed, owner)
         scaled = [_standardised(numbers[c.name], c, train)[:, None] for c in self._settings.numeric]
         inputs = np.concatenate([*scaled, *categories], axis=1).astype(np.float32)
-        return OwnerData(_examples(inputs, targets, train), _examples(inputs, targets, test))
+        groups = self._groups(table)
+        return OwnerData(_examples(inputs, targets, train, groups), _examples(inputs, targets, test, groups))
 
     def train(self, model: nn.Module, examples: Examples, settings: TrainingSettings, seed: int) -> float:
         """Train by SGD on the logistic loss; see `train_sgd`."""
@@ -114,6 +115,13 @@ class TableTask:
                 "`positive`, or map the labels to two classes."
             )
         return np.array([value == self._settings.positive for value in values], dtype=np.float32)
+
+    def _groups(self, table: Table) -> npt.NDArray[np.int64] | None:
+        """Return a number for each row that stands for its group; None where no column says."""
+        if self._settings.group_column is None:
+            return None
+        _, numbers = np.unique(np.asarray(table.text(self._settings.group_column)), return_inverse=True)
+        return numbers.astype(np.int64)
 
     def _rows_of(self, owner: str, table: Table) -> npt.NDArray[np.intp]:
         column = self._settings.owner_column
@@ -212,6 +220,13 @@ def _one_hot(table: Table, column: CategoricalColumn) -> npt.NDArray[np.float64]
 
 
 def _examples(
-    inputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]
+    inputs: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.intp],
+    groups: npt.NDArray[np.int64] | None,
 ) -> Examples:
-    return Examples(torch.from_numpy(inputs[rows]), torch.from_numpy(targets[rows]))
+    return Examples(
+        torch.from_numpy(inputs[rows]),
+        torch.from_numpy(targets[rows]),
+        None if groups is None else torch.from_numpy(groups[rows]),
+    )

@@ -23,14 +23,18 @@ class Examples:
     Attributes:
         inputs: shape (rows, ...), what the model takes.
         targets: shape (rows, ...), what the loss takes.
+        groups: whom each row belongs to, int64 of shape (rows,); None where nothing says.
     """
 
     inputs: torch.Tensor
     targets: torch.Tensor
+    groups: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
             raise ValueError(f"{len(self.inputs)} inputs but {len(self.targets)} targets")
+        if self.groups is not None and len(self.groups) != len(self.inputs):
+            raise ValueError(f"{len(self.inputs)} inputs but {len(self.groups)} groups")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -55,7 +59,10 @@ def n_rows(rows: Rows) -> int:
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of several participants as one; a dataset is read when it is needed."""
+    """Return the rows of several participants as one; a dataset is read when it is needed.
+
+    Groups are each participant's own and are left out.
+    """
     in_memory = [part for part in parts if isinstance(part, Examples)]
     if len(in_memory) == len(parts):
         return Examples(
@@ -72,7 +79,8 @@ def selected(rows: Rows, numbers: npt.NDArray[np.intp]) -> Rows:
     if isinstance(rows, Dataset):
         return Subset(rows, chosen.tolist())
     picked = torch.from_numpy(chosen)
-    return Examples(rows.inputs[picked], rows.targets[picked])
+    groups = None if rows.groups is None else rows.groups[picked]
+    return Examples(rows.inputs[picked], rows.targets[picked], groups)
 
 
 def class_labels(rows: Rows) -> npt.NDArray[np.generic] | None:

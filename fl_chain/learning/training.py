@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, default_collate
 
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
+from fl_chain.learning.private import active_private_training
 from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Rows, n_rows
 
@@ -58,7 +59,9 @@ def train_sgd(
 ) -> float:
     """Train a model in place by mini-batch SGD.
 
-    Each epoch visits all rows once, in an order drawn from ``seed``; the last batch may be smaller.
+    Each epoch visits all rows once, in an order drawn from ``seed``; the last batch may be smaller. Where the
+    run's policy asks for differential privacy, steps, sampling and noise are those of
+    `fl_chain.learning.private` instead, and ``seed`` plays no part.
 
     Args:
         model: changed in place, left in training mode.
@@ -73,6 +76,7 @@ def train_sgd(
 
     Raises:
         NonFiniteValue: as soon as a batch's loss is NaN or infinite.
+        UnsupportedModel: if the policy asks for differential privacy and the model does not allow it.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(
@@ -83,6 +87,16 @@ def train_sgd(
     )
     device = next(model.parameters()).device
     model.train()
+    private = active_private_training()
+    if private is not None:
+
+        def loss_of_rows(wrapped: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+            inputs, targets = next(_batches(examples, rows, max(1, len(rows)), device))
+            mean = loss(wrapped(inputs), targets)
+            _verify_finite(mean.item(), 0, settings)
+            return mean
+
+        return private.train(model, examples, loss_of_rows, optimizer)
     epoch_loss, n_seen = 0.0, 0
     for epoch in range(settings.local_epochs):
         epoch_loss, n_seen = 0.0, 0

@@ -9,7 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fl_chain.config import RowPrivacySettings
+
 Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateWork:
+    """How a participant's rows are hidden in one round.
+
+    Attributes:
+        settings: the run's.
+        key: 32 bytes that the participant tells nobody, of this round and base alone; sampling and noise
+            follow from them, so training again gives the same update and nothing more away.
+    """
+
+    settings: RowPrivacySettings
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +38,14 @@ class RoundWork:
         participation: the share of the registered participants that train in this round, in (0, 1].
         time_s: seconds that training may take; None for all epochs. One batch is trained on in any case.
         clock: seconds that only grow, by which ``time_s`` is measured.
+        private: how the rows are hidden; None for not at all.
     """
 
     kept: Values | None = None
     participation: float = 1.0
     time_s: float | None = None
     clock: Callable[[], float] = time.monotonic
+    private: PrivateWork | None = None
 
 
 @dataclass(frozen=True, slots=True)

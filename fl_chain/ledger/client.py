@@ -157,9 +157,9 @@ class Ledger(LedgerCalls):
         """Return the rules."""
         if self._policy is None:
             values = self._view("policy")[0]
-            *numbers, split, aggregation = values
+            *numbers, split, aggregation, rho_per_round, rho_budget = values
             kinds = _member(RewardSplit, split), _member(AggregationKind, aggregation)
-            self._policy = LedgerPolicy(*[*numbers, *kinds])
+            self._policy = LedgerPolicy(*[*numbers, *kinds, rho_per_round, rho_budget])
         return self._policy
 
     def operator(self) -> Address:

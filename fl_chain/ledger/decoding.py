@@ -44,7 +44,7 @@ WORD = 32
 _EXCLUSION_WORDS = 5
 _DEFINITION_TYPES = ("bytes32", "bytes32", "bytes32", "uint64")
 _POLICY_TYPES = ("uint8", "uint8", *["uint32"] * 2, *["uint16"] * 2, "uint32", "uint16", *["uint32"] * 6)
-_POLICY_TYPES += (*["uint128"] * 5, "uint8", "uint8")
+_POLICY_TYPES += (*["uint128"] * 5, "uint8", "uint8", "uint64", "uint64")
 _POSTED_TYPES = ("uint16", "bytes32", "bytes32", "bytes32", "uint16", "uint32", "uint40")
 _EXCLUSION_TYPES = ("uint16", "uint8", "uint32", "address", "bytes32")
 _FELL_TYPES = ("uint16", "uint8", "uint256", "uint256")
@@ -138,8 +138,9 @@ def _run_deployed(place: Place, topics: Sequence[bytes], data: bytes) -> Event:
     if len(words) != 1 + len(_DEFINITION_TYPES) + len(_POLICY_TYPES):
         raise ValueError("RunDeployed has another length")
     definition = RunDefinition(*_read(_DEFINITION_TYPES, words[1:5]))
-    *numbers, split, aggregation = _read(_POLICY_TYPES, words[5:])
-    policy = LedgerPolicy(*[*numbers, RewardSplit(split), AggregationKind(aggregation)])
+    *numbers, split, aggregation, rho_per_round, rho_budget = _read(_POLICY_TYPES, words[5:])
+    kinds = (RewardSplit(split), AggregationKind(aggregation))
+    policy = LedgerPolicy(*[*numbers, *kinds, rho_per_round, rho_budget])
     return RunDeployed(place, operator, aggregator, _address(words[0]), definition, policy)
 
 

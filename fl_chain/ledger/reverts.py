@@ -60,6 +60,7 @@ ADVICE = {
     "PathMismatch": "The chunk is not part of the vector that was committed to; read its blob again",
     "PolicyOutOfBounds": "Change this constant of the policy; its bounds stand in the interface",
     "PoolTooSmall": "Fund the pool: the next round's rewards are reserved before it opens",
+    "PrivacyBudgetSpent": "The run ends here: one more round would give away more than its policy allows",
     "RotationNotDue": "Wait until the chain's time has reached it",
     "RoundInProgress": "The next round opens when this one is posted or void",
     "RunEnded": "No further round opens",

@@ -169,8 +169,12 @@ def _source(module: str) -> Path:
 
 
 def _folders() -> Folders:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(__file__).parent / "__pycache__", cache / "fl_chain" / "machine-code"
+    beside = Path(__file__).parent / "__pycache__"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # whoever this runs as has no home
+        return (beside,)
+    return beside, cache / "fl_chain" / "machine-code"
 
 
 def _kept_code(name: str, folders: Folders) -> bytes | None:

@@ -60,6 +60,33 @@ class Chain(_Part):
     verifier_code_hash: Hash
 
 
+class Privacy(_Part):
+    """Which protection the policy asks for; see `fl_chain.privacy.statement`."""
+
+    protection: Text
+    unit: Literal["row", "group", "client"]
+    assurance: Literal["declared, not proven"]
+    delta: Annotated[str, Field(pattern="^[0-9]{1,20}(\\.[0-9]{1,20})?(e-[0-9]{1,3})?$")]
+    epsilon_millionths: Amount
+    rounds: Count
+    rho_micro_per_round: Count
+    rho_micro_spent: Amount
+    rho_micro_budget: Amount
+    ledger_epsilon_millionths: Amount | None
+
+    @model_validator(mode="after")
+    def _is_conservative(self) -> Self:
+        """Refuse what no audit writes: a ledger that lets more pass than it counts."""
+        kept = self.ledger_epsilon_millionths
+        if (kept is None) != (self.rho_micro_per_round == 0):
+            raise ValueError("a privacy budget is kept, and nothing says what it stands for, or the reverse")
+        if self.rho_micro_spent != self.rounds * self.rho_micro_per_round:
+            raise ValueError(f"{self.rounds} rounds have not spent {self.rho_micro_spent} millionths of rho")
+        if kept is not None and kept < self.epsilon_millionths:
+            raise ValueError("the ledger's epsilon is below the accountant's")
+        return self
+
+
 class Run(_Part):
     """What was trained, and by whose rules."""
 
@@ -74,6 +101,7 @@ class Run(_Part):
     rule: str | None = None  # of aggregation; None where the policy document does not say
     proof_level: str | None = None  # of that rule
     protection: Text | None = None  # of single updates
+    privacy: Privacy | None = None  # None: updates are what training gives, or the document does not say
     ended: bool
 
 

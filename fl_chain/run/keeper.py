@@ -56,9 +56,14 @@ def due_step(history: History, now: int) -> tuple[Step, int, int] | None:
 
 def is_over(history: History, now: int) -> bool:
     """Return whether no round can ever open again."""
-    state = history.state
+    state, policy = history.state, history.policy
     last_step = history.rounds[state.tip].step if state.tip else 0
-    return state.latest >= state.ends_after or now >= state.ends_at or last_step >= history.policy.max_rounds
+    return (
+        state.latest >= state.ends_after
+        or now >= state.ends_at
+        or last_step >= policy.max_rounds
+        or policy.is_budget_spent(state.latest)
+    )
 
 
 def has_ended(history: History, now: int) -> bool:

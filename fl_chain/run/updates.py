@@ -20,9 +20,12 @@ from fl_chain.aggregation.quantise import (
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import salt, sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.learning.work import LocalUpdate, RoundWork
+from fl_chain.config import ClientPrivacySettings, RowPrivacySettings
+from fl_chain.learning.work import LocalUpdate, PrivateWork, RoundWork, Values
 from fl_chain.ledger.history import History
-from fl_chain.policy import RunPolicy
+from fl_chain.masking.context import MaskingContext, derived
+from fl_chain.policy import RunPolicy, noise_of
+from fl_chain.privacy.clients import WEIGHT, noisy_update
 from fl_chain.records import Address, Digest, Opening, Round, RoundStatus, RunId, Submission
 from fl_chain.run.cohorts import participation
 from fl_chain.run.kept import KeptState
@@ -115,21 +118,20 @@ class UpdateSource:
     def _trained(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         quantisation = history.policy.quantisation
         base_values = model_values(self.models.model(current.base_round), quantisation.fraction_bits)
+        base_root = history.model_root(current.base_round)
+        key = noise_key(self.policy, self.outbox.secret, history.run, current.id, base_root)
         work = RoundWork(
             kept=self._kept_before(current, history, identity),
             participation=participation(history, self.policy, current.id),
             time_s=self._time_s(current),
             clock=self.clock,
+            private=private_work(self.policy, key),
         )
         update = self.learner.train(base_values, round_id=current.step, work=work)
-        weight = declared_weight(
-            update.n_examples,
-            self.policy.examples_per_weight,
-            history.participants[identity].weight_cap,
-        )
-        lanes = quantise_update(update.values, base_values, weight, quantisation)
+        weight_cap = history.participants[identity].weight_cap
+        weight, lanes = weighted_update(self.policy, update, base_values, weight_cap, key)
         if update.kept is not None:
-            self.kept.save(current.id, history.model_root(current.base_round), update.kept)
+            self.kept.save(current.id, base_root, update.kept)
         log.info("round %d: trained on %d rows, loss %.4f", current.id, update.n_examples, update.loss)
         if history.is_masked:
             if self.ring is None:
@@ -222,6 +224,55 @@ def sealed_update(
         opening=Opening(root, round_salt),
         lanes=lanes,
     )
+
+
+def noise_key(
+    policy: RunPolicy, secret: bytes, run: RunId, round_id: int, base_model_root: Digest
+) -> bytes | None:
+    """Return what a participant's noise in a round follows from; None where the policy asks for none.
+
+    The key is bound to round and base: the same noise under two updates would cancel in their difference.
+
+    Args:
+        policy: of the run.
+        secret: the participant's, 32 bytes.
+        run: which chain and ledger.
+        round_id: the round.
+        base_model_root: of the model that it starts from.
+    """
+    if noise_of(policy.privacy) is None:
+        return None
+    return derived(secret, MaskingContext(run, round_id, base_model_root), b"privacy noise")
+
+
+def private_work(policy: RunPolicy, key: bytes | None) -> PrivateWork | None:
+    """Return how training hides a participant's rows; None where it is not training that hides them."""
+    if key is None or not isinstance(policy.privacy, RowPrivacySettings):
+        return None
+    return PrivateWork(policy.privacy, key)
+
+
+def weighted_update(
+    policy: RunPolicy, update: LocalUpdate, base: Values, weight_cap: int, key: bytes | None
+) -> tuple[int, Lanes]:
+    """Return the weight and the lanes of what a participant learnt.
+
+    Args:
+        policy: of the run.
+        update: what was learnt.
+        base: the model that training started from, shape (dimension,).
+        weight_cap: the most that the operator allows the participant.
+        key: what noise follows from; see `noise_key`.
+
+    Raises:
+        InputDataError: if it was trained on no example.
+        NonFiniteValue: if training diverged.
+    """
+    quantisation = policy.ledger.quantisation
+    if key is not None and isinstance(policy.privacy, ClientPrivacySettings):
+        return WEIGHT, noisy_update(update.values, base, policy.privacy, quantisation, key)
+    weight = declared_weight(update.n_examples, policy.examples_per_weight, weight_cap)
+    return weight, quantise_update(update.values, base, weight, quantisation)
 
 
 def is_below(history: History, ancestor: int, round_id: int) -> bool:

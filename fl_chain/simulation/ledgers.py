@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fl_chain.config import RunSettings
+from fl_chain.config import MaskingSettings, RunSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
@@ -110,7 +110,7 @@ def recorded_run(
         ConfigError: if the settings are out of bounds, or the saved ledger cannot be read.
         LedgerError: if the deployment fails.
     """
-    if settings.privacy is not None:
+    if isinstance(settings.privacy, MaskingSettings):
         raise ConfigError(
             "masks hide participants from one another, and a simulation has them all in one process: leave "
             "out [run.privacy], and try it with `fl-chain demo --privacy secagg`"

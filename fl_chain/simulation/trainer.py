@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fl_chain.aggregation.quantise import declared_weight, model_values, quantise_update
+from fl_chain.aggregation.quantise import model_values
 from fl_chain.commitment.native import kernels
 from fl_chain.learning import ModelDefinition, derive_seed
 from fl_chain.learning.work import RoundWork, Values
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Digest, RunId
 from fl_chain.run.kept import KeptState
-from fl_chain.run.updates import sealed_update
+from fl_chain.run.updates import noise_key, private_work, sealed_update, weighted_update
 from fl_chain.simulation.shares import Shares
 from fl_chain.store import Store
 
@@ -104,7 +104,8 @@ class Trainer:
             ModelError: if the trained model cannot be represented.
             StoreError: if the base is not there, or a store does not take the update.
         """
-        policy, quantisation = self._ground.policy, self._ground.policy.ledger.quantisation
+        policy, secret = self._ground.policy, participant_secret(self._ground.policy.seed, job.name)
+        key = noise_key(policy, secret, self._ground.run, job.round, job.base_model_root)
         base = self._base_values(job.base_model_root)
         kept = KeptState(self._ground.folder / "participants" / job.name) if self._keeps else None
         update = self._model.train(
@@ -115,16 +116,16 @@ class Trainer:
             work=RoundWork(
                 kept=None if kept is None or job.kept is None else kept.load(*job.kept),
                 participation=job.participation,
+                private=private_work(policy, key),
             ),
         )
-        weight = declared_weight(update.n_examples, policy.examples_per_weight, job.weight_cap)
-        lanes = quantise_update(update.values, base, weight, quantisation)
+        weight, lanes = weighted_update(policy, update, base, job.weight_cap, key)
         made = sealed_update(
             lanes,
             weight,
             job.round,
             job.base_model_root,
-            participant_secret(policy.seed, job.name),
+            secret,
             run=self._ground.run,
             identity=job.participant,
         )
@@ -151,7 +152,10 @@ class Trainer:
 
 
 def participant_secret(seed: int, name: str) -> bytes:
-    """Return the secret from which a simulated participant's salts follow: the same in every run."""
+    """Return the secret from which a simulated participant's salts and noise follow: the same in every run.
+
+    It is known to whoever knows the seed, so a simulation shows what privacy costs and gives none.
+    """
     return hashlib.sha256(
         b"fl_chain/simulation secret\x00" + seed.to_bytes(8, "big") + name.encode()
     ).digest()

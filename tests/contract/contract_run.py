@@ -36,6 +36,8 @@ POLICY: dict[str, int] = {
     "depositWei": ETHER // 100,
     "rewardSplit": 0,
     "aggregation": 0,
+    "rhoMicroPerRound": 0,
+    "rhoMicroBudget": 0,
 }
 DEFINITION = (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, 1_000_000)
 GAS_LIMIT = 8_000_000

@@ -34,7 +34,7 @@ POLICIES: tuple[LedgerPolicy, ...] = (
         unbonding_s=120,
     ),
     replace(POLICY, aggregation=AggregationKind.SUMS_WITH_STATE),
-    replace(POLICY, aggregation=AggregationKind.RESULT),
+    replace(POLICY, aggregation=AggregationKind.RESULT, rho_micro_per_round=7, rho_micro_budget=27),
 )
 
 workers = st.sampled_from(WORKERS)

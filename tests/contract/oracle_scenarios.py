@@ -208,6 +208,14 @@ refused(
     lambda moves: moves.fund(POLICY.reward_wei + POLICY.aggregator_reward_wei - 1),
     call(STRANGER, "open_round"),
 )
+refused(
+    "PrivacyBudgetSpent",
+    lambda: closed(policy=replace(POLICY, rho_micro_per_round=5, rho_micro_budget=14)),
+    post(),
+    lambda moves: moves.submit_all(),
+    post(),
+    call(STRANGER, "open_round"),
+)
 refused("WrongStatus", opened, call(STRANGER, "void_round", round_id=1))
 refused("WrongBaseModel", opened, submit(0, flaw="base"))
 refused("AlreadySubmitted", opened, submit(0), submit(0))

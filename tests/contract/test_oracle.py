@@ -162,6 +162,11 @@ def test_a_call_that_takes_no_coin_refuses_it() -> None:
         ("max_unfinal_rounds", {"max_unfinal_rounds": 64}, {"max_unfinal_rounds": 65}),
         ("publication_s", {"publication_s": 109}, {"publication_s": 110}),
         ("challenge_reward_wei", {"challenge_reward_wei": 50}, {"challenge_reward_wei": 51}),
+        (
+            "rho_micro_per_round",
+            {"rho_micro_per_round": 2**64 - 1, "rho_micro_budget": 2**64 - 1},
+            {"rho_micro_per_round": 1, "rho_micro_budget": 0},
+        ),
         *(
             (f"{period}_s", {f"{period}_s": good}, {f"{period}_s": bad})
             for period in ("submission", "publication", "posting", "takeover", "challenge", "unbonding")

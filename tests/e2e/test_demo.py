@@ -161,6 +161,7 @@ def test_status_and_rewards_read_a_finished_run(demo_run: Demo) -> None:
     assert status.returncode == 0, status.stderr
     shown = json.loads(status.stdout)
     assert (shown["models"], shown["settled"], shown["ended"]) == (10, 10, True)
+    assert shown["privacy"].startswith("none: every auditor")
     rewards = run_command("rewards", "list", "--run", str(out))
     assert rewards.returncode == 0, rewards.stderr
     assert rewards.stdout.count("20000000000000000") == 5

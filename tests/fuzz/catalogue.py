@@ -52,6 +52,7 @@ REASONS = {
     "fl_chain.learning.table_task": "columns of a table that fl_chain.learning.table has read",
     "fl_chain.learning.task": "an interface",
     "fl_chain.learning.vectors": "arrays of the participant's own model",
+    "fl_chain.privacy.noise": "a key stream that it makes itself",
     "fl_chain.ledger.anvil": "the output of a process that it started itself",
     "fl_chain.ledger.signing": "addresses of this process's own transactions",
     "fl_chain.store.store": "gives the blobs their names; fl_chain.store.replicas reads them",

@@ -16,6 +16,7 @@ from fl_chain.config import (
     MaskingSettings,
     ModelSettings,
     PolicySettings,
+    PrivacySettings,
     RunSettings,
     TrainingSettings,
 )
@@ -75,7 +76,7 @@ class Consortium:
     training: dict[str, object] = field(default_factory=dict)  # changes of the settings
     cohort: CohortSettings | None = None
     task_model: ModelSettings | None = None
-    privacy: MaskingSettings | None = None
+    privacy: PrivacySettings | MaskingSettings | None = None
 
     def __post_init__(self) -> None:
         self.node, bank_key = self.start_chain()

@@ -80,9 +80,9 @@ def test_a_fallen_round_is_posted_by_another_and_the_run_ends_well(
     (fallen,) = history.fallen
     assert fallen.reason is FallReason.APPLY
     assert active_round(history) == history.rounds[1]
-    _status(consortium.ledger(), as_json=True)
+    _status(consortium.ledger(), consortium.store, as_json=True)
     assert json.loads(capsys.readouterr().out)["active"] == 1
-    _status(consortium.ledger(), as_json=False)
+    _status(consortium.ledger(), consortium.store, as_json=False)
     shown = capsys.readouterr().out
     assert "round 1: posting 0 fell (apply); waits for posting 1; bonus" in shown
     assert "round 2: base fell" in shown

@@ -181,11 +181,22 @@ def altered_deployment(method: str, _parameters: Sequence[Json], result: Json) -
     """Show another deposit in the event of the deployment."""
     if method == "eth_getLogs":
         log = result[0]
-        log["data"] = log["data"][:-192] + word(1) + log["data"][-128:]
+        log["data"] = log["data"][:-320] + word(1) + log["data"][-256:]
     return result
 
 
-@pytest.mark.parametrize(("alter", "names"), [(altered_code, "code"), (altered_deployment, "DEPOSIT_WEI")])
+def altered_budget(method: str, _parameters: Sequence[Json], result: Json) -> Json:
+    """Show a privacy budget in the event of the deployment that the contract does not keep."""
+    if method == "eth_getLogs":
+        log = result[0]
+        log["data"] = log["data"][:-64] + word(1)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("alter", "names"),
+    [(altered_code, "code"), (altered_deployment, "DEPOSIT_WEI"), (altered_budget, "RHO_MICRO_BUDGET")],
+)
 def test_code_is_proven_and_what_the_constructor_wrote_into_it(
     run: Consortium, alter: Alteration, names: str
 ) -> None:

@@ -4,15 +4,18 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fl_chain.config import (
     CategoricalColumn,
+    ClientPrivacySettings,
     CohortSettings,
     MaskingSettings,
     MedianSettings,
     NormBoundSettings,
     NumericColumn,
     PolicySettings,
+    RowPrivacySettings,
     RunSettings,
     TableTaskSettings,
     TrainingSettings,
@@ -65,8 +68,8 @@ def test_another_document_is_refused() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b'"version":2', b'"version":1'),
-        (b'"version":2', b'"version":3'),
+        (b'"version":3', b'"version":2'),
+        (b'"version":3', b'"version":4'),
         (b'"aggregation":0', b'"aggregation":2'),
         (b'"aggregation":0', b'"aggregation":9'),
         (b'"provable on chain"', b'"re-executable"'),
@@ -132,7 +135,7 @@ def test_the_ledger_constants_stand_in_the_document() -> None:
     policy = run_policy(RunSettings(task=TASK))
     ledger = json.loads(policy_document(policy))["ledger"]
     assert ledger["clip_lanes"] == policy.ledger.clip_lanes
-    assert len(ledger) == 21
+    assert len(ledger) == 23
 
 
 def with_cohort(cohort: CohortSettings, **policy: int) -> RunSettings:
@@ -215,6 +218,97 @@ def test_every_algorithm_reads_back_from_the_document() -> None:
     policy = run_policy(RunSettings(task=TASK, training=training))
     document = policy_document(policy)
     assert parse_policy_document(document, digest_of(document)).training == training
+
+
+# ---------------------------------------------------------------------- privacy
+
+PUBLIC = TASK.model_copy(
+    update={"numeric": (NumericColumn(name="price", mean=1.1, std=0.3),), "group_column": "customer"}
+)
+
+
+def private(task: TableTaskSettings = PUBLIC, **changes: object) -> RunSettings:
+    privacy = RowPrivacySettings(**{"noise_multiplier": 2.0, "steps": 8, **changes})
+    return RunSettings(task=task, privacy=privacy)
+
+
+def test_a_privacy_budget_stands_on_the_ledger_and_in_the_document() -> None:
+    policy = run_policy(private(rho_budget=2.5, unit="group"))
+    document = policy_document(policy)
+    assert (policy.ledger.rho_micro_per_round, policy.ledger.rho_micro_budget) == (1_000_000, 2_500_000)
+    assert json.loads(document)["privacy"]["unit"] == "group"
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert not policy.ledger.is_budget_spent(1)
+    assert policy.ledger.is_budget_spent(2)
+    assert b"privacy" not in policy_document(run_policy(RunSettings(task=TASK)))
+
+
+def test_without_a_budget_the_ledger_keeps_none() -> None:
+    ledger = run_policy(private()).ledger
+    assert (ledger.rho_micro_per_round, ledger.rho_micro_budget) == (0, 0)
+    assert not ledger.is_budget_spent(10**9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (private(rho_budget=0.999999), "one round costs"),
+        (private(TASK), "'visits' would be standardised"),
+        (private(PUBLIC.model_copy(update={"group_column": None}), unit="group"), "group_column"),
+    ],
+)
+def test_privacy_that_would_not_hold_is_refused(settings: RunSettings, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run_policy(settings)
+
+
+def hidden(clip: float = 1.0, **changes: object) -> RunSettings:
+    """Return settings that hide whole participants: noise of deviation 0.08."""
+    privacy = ClientPrivacySettings(**{"noise_multiplier": 2.0, "max_update_norm": 0.04, **changes})
+    return RunSettings(task=TASK, privacy=privacy, policy=PolicySettings(clip=clip))
+
+
+def test_privacy_of_whole_participants_is_a_part_of_the_policy() -> None:
+    """Columns that each participant standardises by its own rows do no harm: the whole update is noisy."""
+    policy = run_policy(hidden(rho_budget=0.5))
+    document = policy_document(policy)
+    assert (policy.ledger.rho_micro_per_round, policy.ledger.rho_micro_budget) == (125_000, 500_000)
+    assert json.loads(document)["privacy"]["unit"] == "client"
+    assert parse_policy_document(document, digest_of(document)) == policy
+
+
+def test_noise_has_room_in_a_lane() -> None:
+    assert run_policy(hidden(clip=0.481)).privacy is not None
+    with pytest.raises(ConfigError, match=r"more than 0\.48;"):
+        run_policy(hidden(clip=0.479))
+
+
+def test_an_update_has_a_length() -> None:
+    coarse = hidden(max_update_norm=0.0078125).model_copy(update={"policy": PolicySettings(scale_bits=7)})
+    assert run_policy(coarse).privacy is not None
+    finer = coarse.model_copy(update={"privacy": ClientPrivacySettings(max_update_norm=0.0078)})
+    with pytest.raises(ConfigError, match="smallest step"):
+        run_policy(finer)
+
+
+@pytest.mark.parametrize("foreign", ["steps", "sampling_rate", "max_grad_norm"])
+def test_a_unit_takes_its_own_settings_alone(foreign: str) -> None:
+    given = {"task": TASK.model_dump(), "privacy": {"unit": "client", foreign: 1}}
+    with pytest.raises(ValidationError, match=foreign):
+        RunSettings.model_validate(given)
+
+
+def test_a_round_may_cost_the_whole_budget() -> None:
+    assert run_policy(private(rho_budget=1.0)).ledger.rho_micro_budget == 1_000_000
+
+
+@pytest.mark.parametrize("before", [b'"rho_micro_per_round":1000000', b'"rho_micro_budget":2500000'])
+def test_a_document_whose_budget_is_not_its_settings_is_refused(before: bytes) -> None:
+    document = policy_document(run_policy(private(rho_budget=2.5)))
+    altered = document.replace(before, before[:-1] + b"1")
+    assert altered != document
+    with pytest.raises(ConfigError, match="privacy budget"):
+        parse_policy_document(altered, digest_of(altered))
 
 
 # ---------------------------------------------------------------------- masked runs

@@ -37,6 +37,7 @@ from fl_chain.errors import ConfigError, FlChainError, TransactionRejected, Wron
 from fl_chain.ledger.devnet.database import ChainDatabase, open_database
 from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID, Block, Header, Receipt, Transaction, chain_class
 from fl_chain.ledger.devnet.keys import dev_keys
+from fl_chain.ledger.devnet.stored import StoredBlock, StoredReceipt, stored_block, stored_receipts
 from fl_chain.ledger.keccak import use_fast_keccak
 
 GENESIS_BALANCE_WEI = 10**24
@@ -61,6 +62,8 @@ class Chain:
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
         self._headers: OrderedDict[int, Header] = OrderedDict()
+        self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
+        self._stored: OrderedDict[bytes, tuple[StoredBlock, tuple[StoredReceipt, ...]]] = OrderedDict()
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
         self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
@@ -180,13 +183,40 @@ class Chain:
         block: Block = _remembered(self._blocks, header.hash, lambda: self._evm.get_block_by_header(header))
         return block
 
-    def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
-        """Return the block of a transaction and its index there, from py-evm's own index."""
+    def stored(self, block: int | bytes) -> tuple[StoredBlock, tuple[StoredReceipt, ...]] | None:
+        """Return a mined block, by number or hash, and its receipts, decoded as far as they are shown.
+
+        Returns:
+            None where there is no such block, or one that `block` and `receipts` have to read.
+        """
+        try:
+            digest = block if isinstance(block, bytes) else self._evm.chaindb.get_canonical_block_hash(block)
+        except HeaderNotFound:
+            return None
+        if digest not in self._stored:
+            found = stored_block(self.nodes, digest)
+            receipts = None if found is None else stored_receipts(self.nodes, found.header)
+            if found is None or receipts is None:
+                return None
+            _remembered(self._stored, digest, lambda: (found, receipts))
+        return self._stored[digest]
+
+    def position(self, transaction_hash: bytes) -> tuple[int, int] | None:
+        """Return the number of a transaction's block and its index there, from py-evm's own index."""
         try:
             number, index = self._evm.get_canonical_transaction_index(transaction_hash)
         except TransactionNotFound:
             return None
-        return self._numbered(number), index
+        return int(number), int(index)
+
+    def locate(self, transaction_hash: bytes) -> tuple[Header, int] | None:
+        """Return the block of a transaction and its index there."""
+        place = self.position(transaction_hash)
+        return None if place is None else (self._numbered(place[0]), place[1])
+
+    def mined(self, encoded: bytes) -> Transaction:
+        """Return a transaction that is stored in a block."""
+        return _remembered(self._transactions, encoded, lambda: self.decode(encoded))
 
     def _numbered(self, number: int) -> Header:
         """Return a block's header; this chain has one branch, so a number means one block for good."""

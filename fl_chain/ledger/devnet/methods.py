@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import rlp  # type: ignore[import-untyped]
 from eth.constants import ZERO_ADDRESS
+from eth_hash.auto import keccak
 
 from fl_chain.ledger.devnet.chain import Chain
 from fl_chain.ledger.devnet.encoding import Json, block_json, data_hex, receipt_json, transaction_json
@@ -18,6 +19,7 @@ from fl_chain.ledger.devnet.execution import Call, call, estimate_gas
 from fl_chain.ledger.devnet.logs import find_logs
 from fl_chain.ledger.devnet.parameters import InvalidParameters, address_of, bytes_of, hash_of, quantity_of
 from fl_chain.ledger.devnet.proofs import account_proof
+from fl_chain.ledger.devnet.stored import StoredBlock, StoredReceipt
 
 TIP_WEI = 10**9  # what the chain suggests as a priority fee; it takes any
 MAX_FEE_HISTORY = 1024
@@ -50,13 +52,24 @@ def _existing_header(chain: Chain, parameters: Sequence[Json], position: int) ->
     return header
 
 
+def _stored_at(chain: Chain, block: Json) -> tuple[StoredBlock, tuple[StoredReceipt, ...]] | None:
+    """Return a block that is named by its number or hash, where it can be shown as it is stored."""
+    if not isinstance(block, str) or not block.startswith("0x"):
+        return None
+    return chain.stored(hash_of(block) if len(block) == 66 else quantity_of(block))
+
+
 def _block(chain: Chain, parameters: Sequence[Json]) -> Json:
+    full = len(parameters) > 1 and parameters[1]
+    stored = None if full else _stored_at(chain, parameters[0])
+    if stored is not None:
+        hashes = [data_hex(keccak(one)) for one in stored[0].transactions]
+        return block_json(stored[0].header, hashes, stored[0].size)
     header = _header_at(chain, parameters[0])
     if header is None:
         return None
     if parameters[0] == "pending":
         return block_json(header, [], 0) | {"hash": None, "nonce": None}
-    full = len(parameters) > 1 and parameters[1]
     block = chain.block(header)
     transactions = [
         transaction_json(header, transaction, index) if full else data_hex(transaction.hash)
@@ -70,7 +83,20 @@ def _block_number(chain: Chain, _parameters: Sequence[Json]) -> Json:
     return hex(chain.head.block_number)
 
 
+def _stored_place(
+    chain: Chain, parameters: Sequence[Json]
+) -> tuple[StoredBlock, tuple[StoredReceipt, ...], int] | None:
+    """Return the block of a transaction, where it can be shown as it is stored, and its index there."""
+    place = chain.position(hash_of(parameters[0]))
+    stored = None if place is None else chain.stored(place[0])
+    return None if place is None or stored is None else (*stored, place[1])
+
+
 def _transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
+    stored = _stored_place(chain, parameters)
+    if stored is not None:
+        block, _, index = stored
+        return transaction_json(block.header, chain.mined(block.transactions[index]), index)
     place = chain.locate(hash_of(parameters[0]))
     if place is None:
         return None
@@ -79,6 +105,10 @@ def _transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _receipt(chain: Chain, parameters: Sequence[Json]) -> Json:
+    stored = _stored_place(chain, parameters)
+    if stored is not None:
+        block, receipts, index = stored
+        return receipt_json(block.header, chain.mined(block.transactions[index]), index, receipts)
     place = chain.locate(hash_of(parameters[0]))
     if place is None:
         return None
@@ -87,6 +117,13 @@ def _receipt(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _block_receipts(chain: Chain, parameters: Sequence[Json]) -> Json:
+    stored = _stored_at(chain, parameters[0])
+    if stored is not None:
+        block, shown = stored
+        return [
+            receipt_json(block.header, chain.mined(one), index, shown)
+            for index, one in enumerate(block.transactions)
+        ]
     header = _header_at(chain, parameters[0])
     if header is None:
         return None
@@ -98,6 +135,10 @@ def _block_receipts(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _raw_transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
+    stored = _stored_place(chain, parameters)
+    if stored is not None:
+        block, _, index = stored
+        return data_hex(block.transactions[index])
     place = chain.locate(hash_of(parameters[0]))
     if place is None:
         return None

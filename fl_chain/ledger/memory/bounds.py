@@ -35,6 +35,8 @@ def verify_policy(policy: LedgerPolicy) -> None:
     _verify_periods(policy)
     challenge_reward_wei = policy.challenge_reward_wei
     _verify(challenge_reward_wei <= policy.bond_wei // 10, "challengeRewardWei", challenge_reward_wei)
+    rho_micro = policy.rho_micro_per_round
+    _verify(rho_micro <= policy.rho_micro_budget, "rhoMicroPerRound", rho_micro)
 
 
 def verify_masked_policy(policy: LedgerPolicy) -> None:

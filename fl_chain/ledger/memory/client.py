@@ -13,7 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +41,7 @@ from fl_chain.records import (
 log = logging.getLogger(__name__)
 
 CALLS_NAME = "calls.jsonl"
-FORMAT = 1
+FORMAT = 2
 BALANCE_WEI = 10**24  # of every account at the beginning
 
 
@@ -67,7 +67,7 @@ class Genesis:
             "operator": self.operator,
             "aggregator": self.aggregator,
             "definition": plain(astuple(self.definition)),
-            "policy": [int(value) for value in astuple(self.policy)],
+            "policy": {name: int(value) for name, value in asdict(self.policy).items()},
             "accounts": list(self.accounts),
         }
         return json.dumps(content).encode() + b"\n"
@@ -82,15 +82,16 @@ class Genesis:
         content = json.loads(line)
         if content["version"] != FORMAT:
             raise ValueError("it is of a version that this release does not read")
-        *numbers, split, kind = content["policy"]
-        constants: Any = [*numbers, RewardSplit(split), AggregationKind(kind)]
+        constants = dict(content["policy"])
+        constants["reward_split"] = RewardSplit(constants["reward_split"])
+        constants["aggregation"] = AggregationKind(constants["aggregation"])
         return cls(
             run=RunId(content["chain_id"], address(content["ledger"])),
             now=content["now"],
             operator=address(content["operator"]),
             aggregator=address(content["aggregator"]),
             definition=RunDefinition(*restored(content["definition"])),
-            policy=LedgerPolicy(*constants),
+            policy=LedgerPolicy(**constants),
             accounts=tuple(address(one) for one in content["accounts"]),
         )
 

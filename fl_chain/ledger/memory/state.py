@@ -162,6 +162,7 @@ class LedgerState:
             standing.latest >= standing.ends_after
             or now >= standing.ends_at
             or self.rounds[standing.tip].step >= self.policy.max_rounds
+            or self.policy.is_budget_spent(standing.latest)
         )
 
     def is_complete(self) -> bool:

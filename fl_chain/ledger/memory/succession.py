@@ -40,7 +40,7 @@ def _obstacle(state: LedgerState, message: Message) -> LedgerReverted | None:
     if standing.active:
         return refused("RoundInProgress", round=standing.active)
     if state.is_over(message.now):
-        return refused("RunEnded")
+        return _end(state)
     if standing.registered < policy.quorum:
         return refused("TooFewParticipants", registered=standing.registered, quorum=policy.quorum)
     if standing.latest - standing.settled >= policy.max_unfinal_rounds:
@@ -48,6 +48,14 @@ def _obstacle(state: LedgerState, message: Message) -> LedgerReverted | None:
     if standing.pool_wei < reserved_wei(state):
         return refused("PoolTooSmall", poolWei=standing.pool_wei, neededWei=reserved_wei(state))
     return None
+
+
+def _end(state: LedgerState) -> LedgerReverted:
+    policy, opened = state.policy, state.standing.latest
+    if not policy.is_budget_spent(opened):
+        return refused("RunEnded")
+    needed = policy.spent_rho_micro(opened + 1)
+    return refused("PrivacyBudgetSpent", neededRhoMicro=needed, budgetRhoMicro=policy.rho_micro_budget)
 
 
 def _open(state: LedgerState, message: Message) -> None:

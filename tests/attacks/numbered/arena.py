@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -31,7 +31,7 @@ from fl_chain.commitment.canonical import canonical_json, document_hash
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import NumericColumn, PolicySettings, RunSettings, TableTaskSettings
+from fl_chain.config import NumericColumn, PolicySettings, RowPrivacySettings, RunSettings, TableTaskSettings
 from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
@@ -492,7 +492,9 @@ def calls_remembered() -> Iterator[None]:
 def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], ...], token: str) -> Arena:
     folder = Path(_folder())
     if phase == "registered":
-        return _registered(folder, is_switchable, settings(**dict(rules)), token)
+        changes = dict(rules)
+        privacy = cast(RowPrivacySettings | None, changes.pop("privacy", None))
+        return _registered(folder, is_switchable, settings(**changes), token, privacy)
     before = PHASES[PHASES.index(phase) - 1]
     arena = _copied(_template(before, is_switchable, rules, token), folder)
     match phase:
@@ -527,9 +529,12 @@ def close_templates() -> None:
     _FOLDERS.close()
 
 
-def _registered(folder: Path, is_switchable: bool, rules: PolicySettings, token: str) -> Arena:
-    task = TableTaskSettings(label="bought", positive="1", numeric=(NumericColumn(name="price"),))
-    policy = run_policy(RunSettings(task=task, policy=rules))
+def _registered(
+    folder: Path, is_switchable: bool, rules: PolicySettings, token: str, privacy: RowPrivacySettings | None
+) -> Arena:
+    price = NumericColumn(name="price", mean=10.0, std=2.5)
+    task = TableTaskSettings(label="bought", positive="1", numeric=(price,))
+    policy = run_policy(RunSettings(task=task, policy=rules, privacy=privacy))
     manifest = canonical_json([{"dtype": "float32", "name": "weight", "shape": [DIMENSION]}])
     genesis = model_lanes(np.zeros(DIMENSION, dtype=np.float32), policy.ledger.fraction_bits)
     document = policy_document(policy)
@@ -613,7 +618,7 @@ def arena_at(
         folder: an empty one, for stores and actors' state.
         rules_off: switches of the instrumented contract; see `contract_switches.mask`.
         is_switchable: take the instrumented contract, whatever is off.
-        rules: changes to the run's policy.
+        rules: changes to the run's policy; ``privacy`` is what stands beside it, in ``[run.privacy]``.
         token: a hostile token that amounts are in.
     """
     is_switchable = is_switchable or rules_off != 0

@@ -29,6 +29,7 @@ from fl_chain.aggregation.quantise import model_values
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.tree import vector_root
+from fl_chain.config import RowPrivacySettings
 from fl_chain.records import Digest, Exclusion, ExclusionReason, RoundStatus
 from fl_chain.store import Store
 
@@ -569,6 +570,30 @@ def endless_tail(a: Arena) -> Result:
         "the posting can no longer fall",
         holds=lambda: a.latest == 2,
     )
+
+
+@attack(
+    29,
+    "round beyond the privacy budget",
+    BY,
+    "opens one more round when the budget is spent, so that participants give away more than they agreed to",
+    (
+        contract("privacy-budget", "no round opens beyond the privacy budget", "`openRound`"),
+        "PrivacyBudgetSpent",
+    ),
+    (ORDER, "out_of_order"),
+    phase="final",
+    policy={"privacy": RowPrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},  # one round
+)
+def beyond_the_budget(a: Arena) -> Result:
+    assert a.latest == 1, "posting opened the next round"
+    result = attempt(lambda: a.ledger.open_round(a.aggregator), "")
+    if isinstance(result, Stopped):
+        return result
+    a.play_round(2)
+    a.post(round_id=2)
+    a.finalise()
+    return audited(a.audit(), "participants have trained twice under a budget for one round")
 
 
 # ---------------------------------------------------------------------- rewards

@@ -8,12 +8,21 @@ from dataclasses import replace
 
 from arena import COUNT, Arena, deploy_switchable, noticed
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack, attempt, audited
-from rules import CODE, CONSTANTS, DOCUMENT_HASH, POLICY_DIFFERS, POLICY_HASH, TASK_HASH, contract
+from rules import (
+    CODE,
+    CONSTANTS,
+    DECLARED_COST,
+    DOCUMENT_HASH,
+    POLICY_DIFFERS,
+    POLICY_HASH,
+    TASK_HASH,
+    contract,
+)
 
 from fl_chain.audit import audit_run
 from fl_chain.commitment.canonical import document_hash
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import FileTaskSettings, ModelSettings
+from fl_chain.config import FileTaskSettings, ModelSettings, RowPrivacySettings
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
@@ -247,3 +256,24 @@ def two_ledgers(a: Arena) -> Result:
     assert vector_root(a.model(0)) == other.model_root(0)
     seen = tuple(one for report in reports for one in noticed(report))
     return Stopped(seen) if seen else Succeeded("participants believe in a consortium that is none")
+
+
+@attack(
+    82,
+    "budget that counts a round for less than it costs",
+    BY,
+    "has a contract and a document take a millionth of rho for a round that gives away far more",
+    (DECLARED_COST, "ConfigError"),
+    policy={"privacy": RowPrivacySettings(noise_multiplier=4.0, steps=5, rho_budget=0.3)},
+)
+def cheap_rounds(a: Arena) -> Result:
+    cheap = replace(a.policy, ledger=replace(a.policy.ledger, rho_micro_per_round=1))
+    document = policy_document(cheap)
+    a.store.write_document(document)
+    definition = replace(a.definition, policy_hash=document_hash(document))
+    made = deploy(a.node, a.operator, definition, cheap.ledger, aggregator=a.aggregator.address)
+    ledger = Ledger.open(a.node, made.address)
+    result = attempt(lambda: read_policy(ledger.definition(), ledger.policy(), a.store), "")
+    if isinstance(result, Stopped):
+        return result
+    return audited(audit_run(ledger, a.store), "the budget lasts for 300,000 rounds instead of one")

@@ -207,6 +207,11 @@ EDITS: tuple[Edit, ...] = (
         "        else IERC20(token).transferFrom(msg.sender, address(this), amountWei);",
     ),
     _check("unfinal-bound", "if (latest - _state.settled >= MAX_UNFINAL_ROUNDS) {"),
+    Edit(
+        LEDGER,
+        "return (uint256(_state.latest) + 1) * RHO_MICRO_PER_ROUND;",
+        "return ON(privacy-budget) ? (uint256(_state.latest) + 1) * RHO_MICRO_PER_ROUND : 0;",
+    ),
     # ---------------------------------------------------------------- written last: others are found by these
     _check("once-a-round", "if (seated.lastSeen == round) revert AlreadySubmitted"),
     _check("digest", "if (digest != _digests[round]) revert WrongDigest"),

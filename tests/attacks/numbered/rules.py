@@ -168,6 +168,11 @@ POLICY_HASH = Rule(
     "`policy.parse_policy_document`",
     patches=(Patch("fl_chain.policy", "document_hash", lambda document: _ANYTHING),),
 )
+DECLARED_COST = Rule(
+    "a round costs the budget what follows from the declared noise",
+    "`policy._verify_privacy`",
+    patches=(Patch("fl_chain.policy", "_verify_privacy", nothing),),
+)
 TASK_HASH = Rule(
     "a task file has the hash that the policy fixes, before anything of it runs",
     "`learning.loading.build_task`",

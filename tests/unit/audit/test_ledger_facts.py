@@ -262,6 +262,23 @@ def test_a_step_out_of_order_and_a_field_that_does_not_follow_have_their_kinds(p
         assert report.findings[0].round == posted.round
 
 
+@pytest.mark.parametrize("over", [0, 1, 2])
+def test_every_round_beyond_the_privacy_budget_is_a_finding(played: Run, over: int) -> None:
+    """Under a ledger that had promised fewer rounds than it opened."""
+    deployed, *rest = events_of(played)
+    assert isinstance(deployed, e.RunDeployed)
+    opened = [event.round for event in rest if isinstance(event, e.RoundOpened)]
+    assert opened == list(range(1, len(opened) + 1))
+    policy = replace(
+        deployed.policy, rho_micro_per_round=156_250, rho_micro_budget=156_250 * (len(opened) - over)
+    )
+    report = AuditReport(chain={}, run={})
+    audit_events(played.ledger.run, [replace(deployed, policy=policy), *rest], report)
+    assert [finding.kind for finding in report.findings] == [Kind.OUT_OF_ORDER] * over
+    assert [finding.round for finding in report.findings] == opened[len(opened) - over :]
+    assert all("the privacy budget was spent" in finding.detail for finding in report.findings)
+
+
 @pytest.mark.parametrize("kind", [e.PoolFunded, e.BondDeposited, e.RewardClaimed])
 def test_money_that_appears_or_vanishes_is_found(played: Run, kind: type[e.Event]) -> None:
     events = events_of(played)

@@ -38,6 +38,7 @@ def signed(chain_id: int, nonce: int, key: bytes = dev_keys()[0], **fields: Any)
         "maxPriorityFeePerGas": 10**9,
     } | fields
     to = transaction.pop("to")
+    transaction = {name: value for name, value in transaction.items() if value is not None}
     if to is not None:
         transaction["to"] = bytes.fromhex(to.removeprefix("0x"))
     return bytes(Account.sign_transaction(transaction, key).raw_transaction)

@@ -136,7 +136,7 @@ def test_a_custom_error_comes_back_as_data() -> None:
     """A deployment with nothing but zeros reverts with ZeroAddress, whose selector the answer carries."""
     selector = Web3.keccak(text="ZeroAddress()")[:4]
     with open_chain() as chain:
-        data = "0x" + (training_ledger().bytecode + bytes(32 * 27)).hex()
+        data = "0x" + (training_ledger().bytecode + bytes(32 * 29)).hex()
         for method in ("eth_call", "eth_estimateGas"):
             error = ask(chain, method, {"from": SENDER, "data": data})
             assert error["code"] == rpc.EXECUTION_REVERTED
@@ -201,3 +201,41 @@ def test_the_envelope_of_json_rpc() -> None:
         assert dispatcher.answer([request] * (rpc.MAX_BATCH + 1))["error"]["code"] == rpc.INVALID_REQUEST
         assert [answer["id"] for answer in dispatcher.answer([request, {"id": 2}])] == ["x", None]
         assert dispatcher.answer_text(b'{"method": "eth_chainId"}') is None
+
+
+def shown(chain: Chain) -> list[Any]:
+    """Return everything that the chain shows of its blocks."""
+    answers: list[Any] = []
+    for number in range(chain.head.block_number + 1):
+        block = ask(chain, "eth_getBlockByNumber", hex(number), False)
+        answers += [block, ask(chain, "eth_getBlockByHash", block["hash"], False)]
+        answers.append(ask(chain, "eth_getBlockReceipts", hex(number)))
+        answers.append(ask(chain, "eth_getBlockReceipts", block["hash"]))
+        for method in ("TransactionByHash", "TransactionReceipt", "RawTransactionByHash"):
+            answers += [ask(chain, f"eth_get{method}", one) for one in block["transactions"]]
+    return answers
+
+
+def test_blocks_are_shown_as_py_evm_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    with open_chain(clock=clock) as chain:
+        contract = deploy_logger(chain)
+        emit(chain, contract, 1, 7)
+        chain.send(signed(chain.chain_id, 2, to=contract, value=1, gas=21_001))  # it fails
+        legacy = {"gasPrice": 2 * 10**9, "maxFeePerGas": None, "maxPriorityFeePerGas": None}
+        chain.send(signed(chain.chain_id, 3, type=1, accessList=[], gas=30_000, **legacy))
+        chain.send(signed(chain.chain_id, 4, **legacy))
+        chain.send_together([signed(chain.chain_id, nonce) for nonce in (5, 6)])
+        clock.now += 10
+        chain.catch_up()
+        quick = shown(chain)
+        assert any(chain.stored(number) is not None for number in range(8))
+        assert chain.stored(6) is None, "a block of two transactions goes the long way"
+        monkeypatch.setattr(Chain, "stored", lambda self, block: None)
+        assert shown(chain) == quick
+        assert {one["type"] for one in quick if isinstance(one, dict) and "type" in one} == {
+            "0x0",
+            "0x1",
+            "0x2",
+        }
+        assert {one["status"] for one in quick if isinstance(one, dict) and "status" in one} == {"0x0", "0x1"}

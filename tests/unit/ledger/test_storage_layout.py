@@ -107,7 +107,7 @@ def test_the_artifact_names_what_the_constructor_writes_into_the_code() -> None:
     with deployed_run() as run:
         code = run.node.code(run.ledger.run.ledger)
         written = training_ledger().named_immutables(code)
-        assert len(written) == 30
+        assert len(written) == 32
         assert written["operator"] == int(run.operator.address, 16)
         assert written["REWARD_WEI"] == run.policy.reward_wei
         assert written["CHAIN_ID"] == run.node.chain_id

@@ -112,3 +112,13 @@ def test_other_arguments_are_refused() -> None:
         loops.add_stream(np.zeros(8, dtype=np.uint8))
     with pytest.raises(ValueError, match="7 bytes are no whole number of words"):
         loops.add_stream(np.zeros(7, dtype=np.uint8), np.zeros(2, dtype=np.uint32), False)
+
+
+def test_who_has_no_home_keeps_code_beside_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert len(objects._folders()) == 2
+    monkeypatch.setattr(Path, "home", homeless)
+    assert len(objects._folders()) == 1
