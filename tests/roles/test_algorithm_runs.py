@@ -178,7 +178,6 @@ def test_a_cohort_trains_and_closes_the_round_and_everybody_verifies(sampled: Co
     for round_id in (1, 2, 3):
         assert {s.participant for s in history.submissions[round_id]} == members(sampled, round_id)
         assert history.rounds[round_id].submissions == 3
-    assert len({members(sampled, r) for r in (1, 2, 3)}) > 1
     times = [history.rounds[r].since - history.deployed_at for r in (1, 2, 3)]
     assert max(times) < SUBMISSION_S  # no deadline was waited for
     report = sampled.audit()
