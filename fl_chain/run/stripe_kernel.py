@@ -14,9 +14,7 @@ from numba import types
 from fl_chain.aggregation.observation_kernel import observe
 from fl_chain.commitment.kernels import compiled, hash_and_add, hash_pieces, turned
 from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES, PIECE_BYTES
-
-SHORT = 2  # a file has fewer bytes than it should
-OUT_OF_RANGE = 1  # a lane is beyond its bound, or one past the dimension is not zero
+from fl_chain.run.stripe_flags import OUT_OF_RANGE, SHORT
 
 _pread: Any = types.ExternalFunction(
     "pread", types.intp(types.int32, types.voidptr, types.uintp, types.int64)
@@ -69,7 +67,7 @@ def add_group(  # noqa: PLR0917 - compiled functions take no keywords
         figures: shape (updates, 5); see `observe`.
 
     Returns:
-        What is wrong, `SHORT` and `OUT_OF_RANGE` added; sums and roots mean nothing where a file is short.
+        What is wrong, of `fl_chain.run.stripe_flags`; sums and roots mean nothing where a file is short.
     """
     wrong = 0
     for member in range(descriptors.size):

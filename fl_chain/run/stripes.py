@@ -20,15 +20,15 @@ import numpy.typing as npt
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.commitment.chunks import CHUNK_LANES, LANE, Lanes, depth
 from fl_chain.commitment.merkle import ZERO_ROOTS
-from fl_chain.commitment.native import Octets, kernels, load_compiled
+from fl_chain.commitment.native import Octets, load_compiled
 from fl_chain.commitment.partial_sums import FAN_IN, level_sizes
 from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES
 from fl_chain.records import Quantisation
 from fl_chain.run.sight import Sight
+from fl_chain.run.stripe_flags import OUT_OF_RANGE, SHORT
 from fl_chain.store.blobs import OPENING_BYTES
 
 MOST_OPEN = 256  # files; a process may have 1024, as a rule
-SHORT, OUT_OF_RANGE = 2, 1  # as `fl_chain.run.stripe_kernel` has them, which loads Numba
 _NOTHING_ABOVE = np.empty(0, dtype=np.uint32)
 STRIPE_LEVEL = 7  # 128 chunks, 512 KiB: a stripe of an update stays in the core's own cache
 
@@ -48,12 +48,7 @@ def compiled_stripes() -> Any:
     Returns:
         None where there is none.
     """
-    if kernels() is None or not hasattr(os, "pread"):
-        return None
-    try:
-        return load_compiled("fl_chain.run.stripe_kernel", _LOOPS)
-    except (ImportError, OSError):
-        return None
+    return load_compiled("fl_chain.run.stripe_kernel", _LOOPS) if hasattr(os, "preadv") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +247,9 @@ class _Stripe:
                 seen.sketches,
                 seen.figures,
             )
-        if wrong & SHORT:
+        if wrong == SHORT:
             raise OSError("an update's file is shorter than it was")
-        if wrong & OUT_OF_RANGE:
+        if wrong == OUT_OF_RANGE:
             self.is_in_range = False
         self._close(0, len(members))
         return map(bytes, roots)
