@@ -3,14 +3,16 @@
 Ours is the audit of 20 rounds of 20 participants and a model of a million parameters: every copy of every
 blob, all sums and models derived again, figures of all updates, the money, the contract's state. The peer
 hashes the same files with `hashlib.sha256` and nothing else, in as many processes as there are cores. All
-files are in the page cache; the chain is on disk. `audit_memory` compares the auditing process's largest
-resident memory with what the blobs take.
+files are in the page cache; the chain is on disk. Each audit is a process of its own and loads what it needs
+in the measured time; audits and hashing go by turns, and medians count. `audit_memory` compares the largest
+resident memory of an auditing process with what the blobs take.
 """
 
 from __future__ import annotations
 
 import hashlib
 import resource
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ from fl_chain.run.deployment import deploy_run
 from fl_chain.store import Store
 
 ROUNDS = 20
+RUNS = 5
 PARTICIPANTS = 20
 HIDDEN = (1000, 990)  # with eight inputs and one output 1,000,981 parameters
 WEIGHT = 10
@@ -57,16 +60,19 @@ def results() -> list[Result]:
         folder = Path(name)
         address = _made(folder)
         files = [path for path in (folder / "store").rglob("*") if path.is_file()]
-        _hashed(files)  # into the page cache
-        theirs = _hashed(files)
-        with get_context("spawn").Pool(1) as child:
-            ours = child.apply(_audited, (str(folder), address))
-    if ours.verdict != "pass":
-        raise RuntimeError("the run is right, and the audit says otherwise")
-    gigabytes = ours.blob_bytes / 1e9
+        audits, hashings = [], []
+        for number in range(RUNS + 1):
+            hashing_s, audit = _hashed(files), _audited_apart(folder, address)
+            if audit.verdict != "pass":
+                raise RuntimeError("the run is right, and the audit says otherwise")
+            if number > 0:  # the first brings files into the page cache, and loops onto the disk
+                hashings.append(hashing_s)
+                audits.append(audit)
+    gigabytes = audits[0].blob_bytes / 1e9
     peer = f"hashlib.sha256 over the same files, {cores()} processes"
-    speed = (gigabytes / ours.seconds, gigabytes / theirs)
-    memory = (ours.peak_bytes / 1e9, gigabytes)
+    seconds = statistics.median(one.seconds for one in audits)
+    speed = (gigabytes / seconds, gigabytes / statistics.median(hashings))
+    memory = (max(one.peak_bytes for one in audits) / 1e9, gigabytes)
     return [
         Result("audit_run", _ratio(*speed), peer, round(speed[0], 4), round(speed[1], 4), "GB/s", machine()),
         Result(
@@ -83,6 +89,11 @@ def results() -> list[Result]:
 
 def _ratio(ours: float, theirs: float) -> float:
     return round(ours / theirs, 4)
+
+
+def _audited_apart(folder: Path, address: Address) -> _Measured:
+    with get_context("spawn").Pool(1) as child:
+        return child.apply(_audited, (str(folder), address))
 
 
 def _audited(folder: str, address: Address) -> _Measured:

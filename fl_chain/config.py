@@ -460,5 +460,13 @@ def data_places() -> DataPlaces:
     """
     named = [Path(part) for part in (environment(DATA_VARIABLE) or "").split(os.pathsep) if part]
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    cache = Path(environment(CACHE_VARIABLE) or Path.home() / ".cache")
-    return DataPlaces((*named, *([beside] if beside.is_dir() else [])), cache / "fl_chain" / "data")
+    return DataPlaces((*named, *([beside] if beside.is_dir() else [])), cache_folder() / "data")
+
+
+def cache_folder() -> Path:
+    """Return ``fl_chain`` in the user's cache folder.
+
+    Raises:
+        RuntimeError: if the user has no home and XDG_CACHE_HOME is not set.
+    """
+    return Path(environment(CACHE_VARIABLE) or Path.home() / ".cache") / "fl_chain"

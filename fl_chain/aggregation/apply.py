@@ -39,16 +39,14 @@ def apply_sum(base: Lanes, total: Lanes, total_weight: int, quantisation: Quanti
     verify_lanes(total)
     if base.size != total.size:
         raise ValueError(f"the base model has {base.size} lanes, the sum {total.size}")
+    model = np.empty(base.size, dtype=LANE)
+    constants = floating_constants(total_weight, quantisation)
+    compiled = None if constants is None else arithmetic_for(base.nbytes)
+    if constants is not None and compiled is not None:
+        words = base.view(np.uint32), total.view(np.uint32)
+        return model, compiled.apply(*words, *constants, model.view(np.uint32))
     divisor = total_weight << quantisation.scale_bits
     factor = 2 << quantisation.fraction_bits
-    model = np.empty(base.size, dtype=LANE)
-    common = min(quantisation.scale_bits, quantisation.fraction_bits + 1)  # bits that both are divisible by
-    is_exact = ((factor >> common) << 31) + (divisor >> common) < EXACT_FLOAT
-    compiled = arithmetic_for(base.nbytes) if is_exact else None
-    if compiled is not None:
-        words = base.view(np.uint32), total.view(np.uint32)
-        half = divisor >> common
-        return model, compiled.apply(*words, factor >> common, half, 2 * half, model.view(np.uint32))
     clamped = 0
     for block in lane_blocks(base.size, BLOCK_LANES):
         lanes = total.view(SIGNED_LANE)[block].astype(np.int64)
@@ -61,3 +59,19 @@ def apply_sum(base: Lanes, total: Lanes, total_weight: int, quantisation: Quanti
             np.clip(lanes, LOWEST_LANE, HIGHEST_LANE, out=lanes)
         model[block] = lanes.astype(np.int32).view(np.uint32)
     return model, clamped
+
+
+def floating_constants(total_weight: int, quantisation: Quantisation) -> tuple[float, float, float] | None:
+    """Return factor, half divisor and divisor with which floating point computes `apply_sum` exactly.
+
+    Args:
+        total_weight: of the included updates, in range.
+        quantisation: as `apply_sum` has it.
+
+    Returns:
+        None where an intermediate value may be beyond what float64 holds exactly.
+    """
+    factor, half = 2 << quantisation.fraction_bits, total_weight << quantisation.scale_bits
+    common = min(quantisation.scale_bits, quantisation.fraction_bits + 1)  # bits that both are divisible by
+    factor, half = factor >> common, half >> common
+    return (factor, half, 2 * half) if (factor << 31) + half < EXACT_FLOAT else None

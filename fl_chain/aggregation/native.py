@@ -47,7 +47,7 @@ class Kernels(Protocol):
 
 
 def arithmetic_for(size_bytes: int) -> Kernels | None:
-    """Return the compiled arithmetic if the compiled hashing is loaded, or so much is worth loading it.
+    """Return the compiled arithmetic if the compiled loops are loaded, or so much is worth loading it.
 
     Returns:
         None where it is not, or does not work here: NumPy computes the same then.
@@ -57,7 +57,4 @@ def arithmetic_for(size_bytes: int) -> Kernels | None:
 
 @cache
 def _arithmetic() -> Kernels | None:
-    try:
-        return cast(Kernels, load_compiled("fl_chain.aggregation.kernels", _LOOPS))
-    except (ImportError, OSError):
-        return None
+    return cast(Kernels | None, load_compiled("fl_chain.aggregation.kernels", _LOOPS))

@@ -20,17 +20,15 @@ FEDAVG = FedAvg()
 _NOTHING: Lanes = np.empty(0, dtype=LANE)
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """What follows from a round's included updates and its base model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """What follows from a round's included updates and its base model, as a posting has to say it."""
 
     partial_sum_roots: tuple[Digest, ...]  # as a posting lists them: level 1 first, the total last
-    chunk_hashes: tuple[bytes, ...]  # of the same partial sums, 32 bytes for each chunk that holds lanes
-    total: Lanes  # shape (dimension,)
     model: Lanes  # shape (dimension,)
     model_root: Digest
     clamped: int  # lanes of the model that did not fit 32 bits
-    result_root: Digest = ZERO_DIGEST  # of `total`, where that is a rule's result
+    result_root: Digest = ZERO_DIGEST  # of the total, where that is a rule's result
     state_root: Digest = ZERO_DIGEST  # of `carried`, where that is a rule's state
     carried: Lanes | None = None  # what the next round carries on from besides the model
 
@@ -38,6 +36,14 @@ class Aggregate:
     def carried_root(self) -> Digest:
         """Of what is carried on: the state's root or the result's."""
         return self.state_root if self.state_root != ZERO_DIGEST else self.result_root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate(Derived):
+    """The same, with what whoever posts it publishes besides."""
+
+    chunk_hashes: tuple[bytes, ...]  # of the partial sums, 32 bytes for each chunk that holds lanes
+    total: Lanes  # shape (dimension,)
 
 
 def aggregate_round(

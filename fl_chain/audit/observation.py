@@ -39,16 +39,13 @@ def observed(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
         signs: of this round, shape (dimension,).
         earlier: of the round before; None where there is none.
     """
-    if kernels_for(lanes.nbytes) is not None:
-        return _by_compiled_loop(lanes, signs, earlier)
-    return _by_blocks(lanes, signs, earlier)
-
-
-def _by_compiled_loop(lanes: Lanes, signs: Signs, earlier: Signs | None) -> Observation:
+    compiled = None if kernels_for(lanes.nbytes) is None else _compiled()
+    if compiled is None:
+        return _by_blocks(lanes, signs, earlier)
     sketches = np.zeros((3, BUCKETS), dtype=np.int64)
     figures = np.zeros(5, dtype=np.int64)
     former = np.empty(0, dtype=np.int8) if earlier is None else earlier
-    _compiled().observe(0, lanes.view(np.uint8), signs, former, ROWS, CROSSED, sketches, figures)
+    compiled.observe(0, lanes.view(np.uint8), signs, former, ROWS, CROSSED, sketches, figures)
     return observation(sketches, figures)
 
 

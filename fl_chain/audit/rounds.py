@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fl_chain.aggregation.round import Aggregate
+from fl_chain.aggregation.round import Derived
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.cohorts import CohortAudit
 from fl_chain.audit.falls import audit_falls
@@ -163,7 +163,7 @@ class RoundAudit:
 
     def _derive(
         self, current: Round, posting: Posting, reader: UpdateReader, result: RoundResult
-    ) -> Aggregate | None:
+    ) -> Derived | None:
         result.count(CheckId.MODELS)
         submissions = self._history.submissions[current.id]
         base = self.models.model(current.base_round)
@@ -171,7 +171,7 @@ class RoundAudit:
         if whole is not None:
             for seen in whole.updates:
                 reader.note_whole(seen, posting)
-            return whole.aggregate
+            return whole.derived
         updates = IncludedUpdates(reader, submissions, posting, self._pool)
         excluded = {exclusion.index for exclusion in posting.exclusions}
         weight = sum(one.weight for one in submissions if one.index not in excluded)
@@ -205,7 +205,7 @@ class RoundAudit:
         )
         return None
 
-    def _compare(self, posting: Posting, aggregate: Aggregate, result: RoundResult) -> None:
+    def _compare(self, posting: Posting, aggregate: Derived, result: RoundResult) -> None:
         derived, posted = aggregate.partial_sum_roots, posting.partial_sum_roots
         if len(derived) != len(posted):
             result.count(CheckId.PARTIAL_SUMS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
+from fl_chain.aggregation.round import FEDAVG, Aggregate, Derived, aggregate_result, aggregate_round
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.copies import Sought, read_copies
@@ -112,7 +112,7 @@ class RuleAudit:
         )
 
     def audit_carried(
-        self, current: Round, posting: Posting, aggregate: Aggregate | None, notes: Collection
+        self, current: Round, posting: Posting, aggregate: Derived | None, notes: Collection
     ) -> None:
         """Compare result and state with the posting, and keep what later rounds start from."""
         if aggregate is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +38,6 @@ from fl_chain.store import Store
 log = logging.getLogger(__name__)
 
 LANE_BYTES, OPENING_BYTES = 4, 64
-TURN_S = 0.0005  # of the thread that has the interpreter, while another waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def audit_run(
         audit_other_node(ledger, other, history, report)
     audit_documents(history, store, report)
     audit_events(history.run, events, report)
-    with _short_turns(), ThreadPoolExecutor(1, thread_name_prefix="chain") as beside:
+    with ThreadPoolExecutor(1, thread_name_prefix="chain") as beside:
         # Blobs are hashed in threads that leave the interpreter free: the chain is checked meanwhile.
         chain = beside.submit(_audited_chain, ledger, history, events)
         audit_submissions(history, report)
@@ -110,20 +107,6 @@ def audit_run(
     audit_conservation(ledger, history, events, report, is_proven=checked.is_proven)
     _summarise_participants(history, events, report)
     return report
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let threads that hash have the interpreter as soon as they need it, which is seldom and for a moment.
-
-    Python's own five milliseconds, each time, would make them wait longer than they work.
-    """
-    usual_s = sys.getswitchinterval()
-    sys.setswitchinterval(min(usual_s, TURN_S))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual_s)
 
 
 @dataclass(frozen=True, slots=True)

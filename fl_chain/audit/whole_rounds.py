@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from fl_chain.aggregation.round import Aggregate
+from fl_chain.aggregation.round import Derived
 from fl_chain.audit.observation import Observation, observation
 from fl_chain.audit.statistics import UpdateStatistics
-from fl_chain.commitment.chunks import LANE
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.ledger.history import History
 from fl_chain.records import AggregationKind, Digest, Posting, Submission
@@ -36,7 +33,7 @@ class SeenUpdate:
 class WholeRound:
     """A round whose posting is right."""
 
-    aggregate: Aggregate  # without what would be published of it
+    derived: Derived
     updates: tuple[SeenUpdate, ...]  # in order
 
 
@@ -73,10 +70,8 @@ class WholeRounds:
         if found is None:
             return None
         included = [one for one in claim.submissions if one.index not in claim.stored.excluded]
-        aggregate = Aggregate(
+        derived = Derived(
             partial_sum_roots=tuple(claim.partial_sum_roots),
-            chunk_hashes=(),
-            total=np.empty(0, dtype=LANE),
             model=found.model,
             model_root=posting.model_root,
             clamped=found.clamped,
@@ -87,4 +82,4 @@ class WholeRounds:
             for one, root in zip(included, found.update_roots, strict=True)
         )
         sight.done()
-        return WholeRound(aggregate, updates)
+        return WholeRound(derived, updates)

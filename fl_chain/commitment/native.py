@@ -14,14 +14,13 @@ import numpy.typing as npt
 
 from fl_chain.commitment.sizes import CHUNK_BYTES, HASH_BYTES, PIECE_BYTES
 
-WORTHWHILE_BYTES = 64 << 20  # loading takes as long as the interpreter takes to hash a few hundred MB
+WORTHWHILE_BYTES = 64 << 20  # below, loading takes longer than it saves
 
 Octets = npt.NDArray[np.uint8]
 HashPieces = Callable[[int, int, int, int, int], None]
 
 
 _LOOPS = {
-    "hash_and_add": "=u1[] =u4[] i8 =u1[,] -> b1",
     "add_stream": "u1[] =u4[] b1",
     "add_to_group": "u1[] =u4[] b1 b1",
 }
@@ -70,10 +69,6 @@ class Hashing:
 class Kernels(Protocol):
     """What `fl_chain.commitment.kernels` has; see there."""
 
-    def hash_and_add(self, content: Octets, sums: npt.NDArray[np.uint32], bound: int, hashes: Octets) -> bool:
-        """Hash an update and add it up."""
-        ...
-
     def add_to_group(
         self, content: Octets, sums: npt.NDArray[np.uint32], is_first: bool, is_last: bool
     ) -> None:
@@ -87,47 +82,39 @@ class Kernels(Protocol):
 
 @cache
 def hashing() -> Hashing | None:
-    """Load the compiled hashing, which takes about a tenth of a second the first time.
+    """Load the compiled hashing; it is compiled first where nobody has done that on this machine.
 
     Returns:
-        None where it does not work: without llvmlite, where neither the processor nor Python's OpenSSL can be
-        used. Everything is hashed by `hashlib` then, in one thread.
+        None where it does not work: without llvmlite, on a processor that LLVM does not know, or without
+        both SHA instructions and an OpenSSL to call. `hashlib` hashes everything then, in one thread.
     """
     try:
         loaded = importlib.import_module("fl_chain.machine.sha256").load_hashing()
     except (ImportError, OSError, AttributeError, RuntimeError):
         return None
     found = Hashing(loaded.hash_pieces)
-    _kept.append(loaded)
     return found if _is_right(found) else None
-
-
-_kept: list[object] = []  # machine code is gone with what it was loaded by
 
 
 @cache
 def kernels() -> Kernels | None:
-    """Load the compiled loops, which takes milliseconds, or compile them, some seconds once on a machine.
+    """Load this package's compiled loops; None as `load_compiled`. NumPy computes the same then."""
+    return cast(Kernels | None, load_compiled("fl_chain.commitment.kernels", _LOOPS))
+
+
+def load_compiled(module: str, forms: Mapping[str, str]) -> object | None:
+    """Load a module's loops; see `fl_chain.machine.objects.load_loops`. Whoever calls this keeps them.
 
     Returns:
-        None where they do not work: without Numba or compiled hashing, or on a big-endian machine. NumPy
-        computes the same then.
+        None where there are none: on a big-endian machine, without compiled hashing, or without Numba where
+        they have to be compiled.
     """
     if sys.byteorder != "little" or hashing() is None:
         return None
     try:
-        return cast(Kernels, load_compiled("fl_chain.commitment.kernels", _LOOPS))
-    except (ImportError, OSError, AttributeError, RuntimeError):
+        return cast(object, importlib.import_module("fl_chain.machine.objects").load_loops(module, forms))
+    except (ImportError, OSError):
         return None
-
-
-def load_compiled(module: str, forms: Mapping[str, str]) -> object:
-    """Load another module's loops; see `fl_chain.machine.objects.load_loops`, which is loaded for it.
-
-    Raises:
-        ImportError: if they are not compiled yet, and cannot be.
-    """
-    return importlib.import_module("fl_chain.machine.objects").load_loops(module, forms)
 
 
 def hashing_in_use() -> Hashing | None:

@@ -12,7 +12,7 @@ import numba
 from numba import types
 
 from fl_chain.commitment.sizes import HASHING_SYMBOL
-from fl_chain.machine.objects import Form, Parameter, symbol
+from fl_chain.machine.forms import Form, Parameter, symbol
 
 _NUMBERS: dict[str, Any] = {
     "b1": types.boolean,

@@ -1,9 +1,8 @@
 """Machine code of the compiled loops, kept on disk, so that only who compiles it loads Numba.
 
-Loading Numba and the code that it keeps takes as long as hashing a gigabyte; loading an object file takes
-milliseconds. A loop is written once, in Python; its first use on a machine compiles it, and the object file
-that comes of it stands beside Python's own byte code. It is made anew when the source, a compiler or the
-processor is another.
+Loading Numba is slow, and loading an object file is not. A loop is written once, in Python; its first use on
+a machine compiles it, and the object file that comes of it stands beside Python's own byte code. It is made
+anew when a source, a compiler or the processor is another.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ import ctypes
 import hashlib
 import importlib
 import importlib.util
-import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,58 +26,21 @@ import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
 
+from fl_chain.config import cache_folder
+from fl_chain.machine.forms import Form, Parameter, symbol
+from fl_chain.machine.host import engine_of
+
 _SCALARS: dict[str, Any] = {
     "i8": ctypes.c_int64,
     "f8": ctypes.c_double,
     "f4": ctypes.c_float,
     "b1": ctypes.c_bool,
 }
-OPENSSL_FUNCTIONS = ("SHA256_Init", "SHA256_Update", "SHA256_Final")  # what that calls where it must
-_LIBRARY = "fl_chain.commitment.kernels"  # what the other modules of loops import from
 _COMPILING = "fl_chain.machine.compiling"
+_HOST = "fl_chain.machine.host"
+_IMPORTED = re.compile(r"^from (fl_chain[\w.]*) import", re.MULTILINE)
 Folders = tuple[Path, ...]
 _kept: list[object] = []  # code is gone with its engine
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a loop as compiled code takes it."""
-
-    code: str  # NumPy's: of the array's items, or of a number
-    dimensions: int  # 0: a number
-    is_written: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """The parameters of a loop, and its result."""
-
-    parameters: tuple[Parameter, ...]
-    result: str  # code of a number, or empty
-
-    @staticmethod
-    def of(text: str) -> Form:
-        """Read a form such as ``"u1[] =u4[] i8 -> b1"``: a sign stands before an array that is written."""
-        given, _, result = text.partition("->")
-        parameters = []
-        for word in given.split():
-            dimensions = 0 if "[" not in word else word.count(",") + 1
-            code = word.removeprefix("=").partition("[")[0]
-            parameters.append(Parameter(code, dimensions, word.startswith("=")))
-        return Form(tuple(parameters), result.strip())
-
-
-def _engine(module: llvm.ModuleRef) -> llvm.ExecutionEngine:
-    return llvm.create_mcjit_compiler(module, host_machine())
-
-
-def host_machine() -> llvm.TargetMachine:
-    """Return a target for the processor that this runs on; an engine that is given it owns it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
-    )
 
 
 def load_loops(module: str, forms: Mapping[str, str], *, folders: Folders | None = None) -> Any:
@@ -103,7 +64,7 @@ def load_loops(module: str, forms: Mapping[str, str], *, folders: Folders | None
         return importlib.import_module(_COMPILING).loops_code(module, read)
 
     known = (version("numba"), *(f"{name}: {text}" for name, text in sorted(forms.items())))
-    engine = kept_engine(module, (module, _LIBRARY, _COMPILING), known, code, folders=folders)
+    engine = kept_engine(module, (module, _COMPILING, _HOST), known, code, folders=folders)
     loops = {one: _bound(engine.get_function_address(symbol(module, one)), read[one]) for one in read}
     return SimpleNamespace(**loops)
 
@@ -120,7 +81,7 @@ def kept_engine(
 
     Args:
         name: of the file.
-        sources: the modules that the code comes from.
+        sources: the modules that the code comes from; what they import of this package is found.
         known: what else it depends on, apart from LLVM, Python and the processor.
         code: makes it.
         folders: where object files may stand; None: beside Python's byte code, or in the user's cache.
@@ -131,7 +92,7 @@ def kept_engine(
     if content is None:
         content = _object_code(code())
         _keep_code(name, content, places)
-    engine = _engine(llvm.parse_assembly(""))
+    engine = engine_of(llvm.parse_assembly(""))
     engine.add_object_file(llvm.ObjectFileRef.from_data(content))
     engine.finalize_object()
     _kept.append(engine)
@@ -140,15 +101,10 @@ def kept_engine(
 
 def _object_code(module: llvm.ModuleRef) -> bytes:
     made: list[bytes] = []
-    engine = _engine(module)
+    engine = engine_of(module)
     engine.set_object_cache(notify_func=lambda _, content: made.append(bytes(content)))
     engine.finalize_object()
     return made[0]
-
-
-def symbol(module: str, name: str) -> str:
-    """Return what a loop is called in an object file."""
-    return f"{module}.{name}"
 
 
 def _key(sources: Sequence[str], known: Sequence[str]) -> str:
@@ -156,9 +112,21 @@ def _key(sources: Sequence[str], known: Sequence[str]) -> str:
     features = llvm.get_host_cpu_features().flatten()
     texts = (*known, llvmlite.__version__, sys.version, llvm.get_host_cpu_name(), features)
     whole = hashlib.sha256()
-    for part in (*(_source(one).read_bytes() for one in (*sources, __name__)), *map(str.encode, texts)):
-        whole.update(hashlib.sha256(part).digest())
+    for part in (*sorted(source_texts(sources).values()), *texts):
+        whole.update(hashlib.sha256(part.encode()).digest())
     return whole.hexdigest()[:32]
+
+
+def source_texts(modules: Sequence[str]) -> dict[str, str]:
+    """Return the sources of modules, and of all that they import of this package, which may be inlined."""
+    found: dict[str, str] = {}
+    waiting = [*modules]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = _source(name).read_text(encoding="utf-8")
+            waiting += _IMPORTED.findall(found[name])
+    return found
 
 
 def _source(module: str) -> Path:
@@ -171,23 +139,18 @@ def _source(module: str) -> Path:
 def _folders() -> Folders:
     beside = Path(__file__).parent / "__pycache__"
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return beside, cache_folder() / "machine-code"
     except RuntimeError:  # whoever this runs as has no home
         return (beside,)
-    return beside, cache / "fl_chain" / "machine-code"
 
 
 def _kept_code(name: str, folders: Folders) -> bytes | None:
     for folder in folders:
         with contextlib.suppress(OSError):
-            digest, content = _parted((folder / name).read_bytes())
-            if hashlib.sha256(content).digest() == digest:  # not cut off by a full disk
-                return content
+            kept = (folder / name).read_bytes()
+            if hashlib.sha256(kept[32:]).digest() == kept[:32]:  # not cut off by a full disk
+                return kept[32:]
     return None
-
-
-def _parted(kept: bytes) -> tuple[bytes, bytes]:
-    return kept[:32], kept[32:]
 
 
 def _keep_code(name: str, content: bytes, folders: Folders) -> None:
@@ -195,9 +158,10 @@ def _keep_code(name: str, content: bytes, folders: Folders) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            Path(file.name).replace(folder / name)
+            with tempfile.TemporaryDirectory(dir=folder) as unfinished:  # is gone if the disk is full
+                whole = Path(unfinished) / name
+                whole.write_bytes(hashlib.sha256(content).digest() + content)
+                whole.replace(folder / name)
             return
 
 

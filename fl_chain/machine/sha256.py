@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 
 from fl_chain.commitment.native import HashPieces
-from fl_chain.commitment.sizes import HASHING_SYMBOL
-from fl_chain.machine.objects import OPENSSL_FUNCTIONS, kept_engine
+from fl_chain.commitment.sizes import HASHING_SYMBOL, OPENSSL_FUNCTIONS
+from fl_chain.machine.objects import kept_engine
 
 _LOOP = "fl_chain.machine.sha256_loop"
 

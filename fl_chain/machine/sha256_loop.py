@@ -11,15 +11,8 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from fl_chain.commitment.sizes import HASHING_SYMBOL, PIECE_BYTES
-from fl_chain.machine.objects import OPENSSL_FUNCTIONS, host_machine
-
-SYMBOL = "fl_chain_hash_pieces"  # what compiled code calls it by
-OPENSSL = (
-    "SHA256_Init",
-    "SHA256_Update",
-    OPENSSL_FUNCTIONS[2],
-)  # what the loop of one message at a time calls
+from fl_chain.commitment.sizes import HASHING_SYMBOL, OPENSSL_FUNCTIONS, PIECE_BYTES
+from fl_chain.machine.host import host_machine
 
 _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES = _BYTE.as_pointer()

@@ -23,7 +23,7 @@ from fl_chain.run.stripes import (
     StripeRoots,
     UpdateFile,
     compiled_stripes,
-    kept_open,
+    opened,
     stripe_height,
     stripe_roots,
 )
@@ -33,6 +33,7 @@ from fl_chain.store.blobs import OPENING_BYTES
 
 log = logging.getLogger(__name__)
 
+LARGEST_LANE = 2**31  # in magnitude
 WORTHWHILE_BYTES = 64 << 20  # of updates; below, loading the compiled loops costs more than it saves
 
 
@@ -74,10 +75,10 @@ class StripedRounds:
     def _right(self, claim: PostingClaim, store: Store, sight: Sight) -> Right | None:
         stored = claim.stored
         files = _files(claim, store)
-        if files is None:
-            return None
+        if files is None or not 0 < stored.included_weight <= stored.quantisation.max_total_weight:
+            return None  # a weight that the ledger cannot have taken: a node made it up
         pairs = zip(claim.submissions, files.updates, strict=True)
-        opened = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
+        roots = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
         stripes = self._stripes(files, sight)
         height = stripe_height(stored.dimension)
 
@@ -86,8 +87,8 @@ class StripedRounds:
 
         is_right = (
             all(stripe.is_in_range for stripe in stripes)
-            and [root([s.updates[i] for s in stripes]) for i in range(len(opened))] == opened
-            and [root([s.sums[i] for s in stripes]) for i in range(len(claim.partial_sum_roots))]
+            and [root([s.updates[i] for s in stripes]) for i in range(len(roots))] == roots
+            and [root(list(parts)) for parts in zip(*(s.sums for s in stripes), strict=True)]
             == list(claim.partial_sum_roots)
             and root([stripe.base for stripe in stripes]) == stored.base_model_root
             and root([stripe.model for stripe in stripes]) == stored.model_root
@@ -95,13 +96,13 @@ class StripedRounds:
         if not is_right:
             return None
         clamped = sum(stripe.clamped for stripe in stripes)
-        return Right(files.model, clamped, update_roots=tuple(root for root in opened if root is not None))
+        return Right(files.model, clamped, update_roots=tuple(one for one in roots if one is not None))
 
     def _stripes(self, files: RoundFiles, sight: Sight) -> list[StripeRoots]:
         lanes = CHUNK_LANES << stripe_height(files.dimension)
         count = -(-files.dimension // lanes)
-        with kept_open(files) as opened:
-            return self.pool.map(lambda number: stripe_roots(opened, number, sight), range(count))
+        with opened(files) as descriptors:
+            return self.pool.map(lambda number: stripe_roots(files, descriptors, number, sight), range(count))
 
 
 def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
@@ -123,7 +124,7 @@ def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
         )
         if path is None:
             return None
-        bound = stored.quantisation.clip_lanes * submission.weight
+        bound = min(stored.quantisation.clip_lanes * submission.weight, LARGEST_LANE)
         updates.append(UpdateFile(str(path), bound))
     return RoundFiles(
         dimension=stored.dimension,

@@ -1,7 +1,7 @@
 """Memory that blobs are read into, used again.
 
 A fresh array of some megabytes is a thousand pages that the system hands out and takes back, zeroed each
-time; with one for every blob that is as much work as a fourth of hashing it.
+time; with one for every blob that is much work beside hashing it.
 """
 
 from __future__ import annotations

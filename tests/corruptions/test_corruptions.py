@@ -13,6 +13,7 @@ from corruption_table import COUNT, SEED, Row, corruption, table, tried, what_is
 from finished_run import FinishedRun, finished_run
 
 from fl_chain.records import FallReason, RoundStatus
+from fl_chain.run import striped
 
 TRIED = 400
 
@@ -42,13 +43,20 @@ def test_a_clean_run_has_no_finding_by_any_node(run: FinishedRun) -> None:
 
 
 @pytest.mark.slow
-def test_every_corruption_that_changes_meaning_is_found(run: FinishedRun) -> None:
-    trials = [tried(run, SEED, number, with_comparison=False) for number in range(TRIED)]
+@pytest.mark.parametrize(
+    "numbers", [range(TRIED), range(TRIED, TRIED + TRIED // 2)], ids=["by update", "in one pass"]
+)
+def test_every_corruption_that_changes_meaning_is_found(
+    run: FinishedRun, monkeypatch: pytest.MonkeyPatch, numbers: range
+) -> None:
+    if numbers.start:  # rounds as small as these are else read update by update
+        monkeypatch.setattr(striped, "WORTHWHILE_BYTES", 0)
+    trials = [tried(run, SEED, number, with_comparison=False) for number in numbers]
     missed = [one for one in trials if one.corruption.changes_meaning and not one.is_found]
     assert [(one.number, one.corruption.kind, one.corruption.what) for one in missed] == []
     kinds = {one.corruption.kind for one in trials}
     assert len(kinds) == len({*BLOB_KINDS, *EVENT_KINDS, *ANSWER_KINDS})
-    assert sum(one.corruption.changes_meaning for one in trials) > TRIED * 3 // 4
+    assert sum(one.corruption.changes_meaning for one in trials) > len(numbers) * 3 // 4
     assert run.audit().findings == []  # every file was put back
 
 

@@ -123,6 +123,7 @@ def test_a_worker_that_dies_for_good_costs_one_deadline_of_each_kind(begun: Play
 def test_a_straggler_costs_one_deadline_and_loses_nothing_but_that_reward(begun: Play) -> None:
     with begun({MISSING: [FaultPoint("broadcast submit", kind="straggle")]}) as run:
         run.wait(submitted(1, 2))
+        run.wait(lambda history: run.parts[MISSING].struck.exists())  # it is about to submit to round 1
         run.leap(SUBMISSION_S)
         run.wait(has_closed(1))
         run.parts[MISSING].call_back()

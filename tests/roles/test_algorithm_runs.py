@@ -12,6 +12,7 @@ import torch
 from consortium import SUBMISSION_S, Consortium, policy
 
 import fl_chain.learning.table_task
+from fl_chain.aggregation.cohort import draw_cohort
 from fl_chain.aggregation.quantise import SIGNED_LANE, model_values
 from fl_chain.audit.checks import CheckId
 from fl_chain.config import CohortSettings, ModelSettings, TrainingSettings
@@ -178,7 +179,11 @@ def test_a_cohort_trains_and_closes_the_round_and_everybody_verifies(sampled: Co
     for round_id in (1, 2, 3):
         assert {s.participant for s in history.submissions[round_id]} == members(sampled, round_id)
         assert history.rounds[round_id].submissions == 3
-    assert len({members(sampled, r) for r in (1, 2, 3)}) > 1
+    closed = [history.rounds[r].last_closed for r in (1, 2, 3)]
+    seeds = {history.seeds.get(one, history.definition.manifest_hash) for one in closed}
+    assert len(seeds) == 3  # each round is drawn anew; that three draws come out alike is chance
+    admitted = history.registered_at[1]
+    assert len({draw_cohort(admitted, 3, seed=one, round_id=r) for one in seeds for r in range(50)}) > 1
     times = [history.rounds[r].since - history.deployed_at for r in (1, 2, 3)]
     assert max(times) < SUBMISSION_S  # no deadline was waited for
     report = sampled.audit()

@@ -37,7 +37,7 @@ from fl_chain.errors import ConfigError, FlChainError, TransactionRejected, Wron
 from fl_chain.ledger.devnet.database import ChainDatabase, open_database
 from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID, Block, Header, Receipt, Transaction, chain_class
 from fl_chain.ledger.devnet.keys import dev_keys
-from fl_chain.ledger.devnet.stored import StoredBlock, StoredReceipt, stored_block, stored_receipts
+from fl_chain.ledger.devnet.stored import StoredBlock, stored_block
 from fl_chain.ledger.keccak import use_fast_keccak
 
 GENESIS_BALANCE_WEI = 10**24
@@ -63,7 +63,7 @@ class Chain:
         self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
         self._headers: OrderedDict[int, Header] = OrderedDict()
         self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
-        self._stored: OrderedDict[bytes, tuple[StoredBlock, tuple[StoredReceipt, ...]]] = OrderedDict()
+        self._stored: OrderedDict[bytes, StoredBlock] = OrderedDict()
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
         self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
@@ -183,23 +183,13 @@ class Chain:
         block: Block = _remembered(self._blocks, header.hash, lambda: self._evm.get_block_by_header(header))
         return block
 
-    def stored(self, block: int | bytes) -> tuple[StoredBlock, tuple[StoredReceipt, ...]] | None:
-        """Return a mined block, by number or hash, and its receipts, decoded as far as they are shown.
-
-        Returns:
-            None where there is no such block, or one that `block` and `receipts` have to read.
-        """
+    def stored(self, block: int | bytes) -> StoredBlock | None:
+        """Return a mined block, by number or hash, decoded as far as it is shown; None if there is none."""
         try:
             digest = block if isinstance(block, bytes) else self._evm.chaindb.get_canonical_block_hash(block)
-        except HeaderNotFound:
+            return _remembered(self._stored, digest, lambda: stored_block(self.nodes, digest))
+        except (HeaderNotFound, KeyError):
             return None
-        if digest not in self._stored:
-            found = stored_block(self.nodes, digest)
-            receipts = None if found is None else stored_receipts(self.nodes, found.header)
-            if found is None or receipts is None:
-                return None
-            _remembered(self._stored, digest, lambda: (found, receipts))
-        return self._stored[digest]
 
     def position(self, transaction_hash: bytes) -> tuple[int, int] | None:
         """Return the number of a transaction's block and its index there, from py-evm's own index."""

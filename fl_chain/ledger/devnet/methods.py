@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
-import rlp  # type: ignore[import-untyped]
 from eth.constants import ZERO_ADDRESS
 from eth_hash.auto import keccak
 
@@ -19,7 +18,7 @@ from fl_chain.ledger.devnet.execution import Call, call, estimate_gas
 from fl_chain.ledger.devnet.logs import find_logs
 from fl_chain.ledger.devnet.parameters import InvalidParameters, address_of, bytes_of, hash_of, quantity_of
 from fl_chain.ledger.devnet.proofs import account_proof
-from fl_chain.ledger.devnet.stored import StoredBlock, StoredReceipt
+from fl_chain.ledger.devnet.stored import StoredBlock
 
 TIP_WEI = 10**9  # what the chain suggests as a priority fee; it takes any
 MAX_FEE_HISTORY = 1024
@@ -29,19 +28,24 @@ HEAD_TAGS = ("latest", "safe", "finalized")
 Method = Callable[[Chain, Sequence[Json]], Json]
 
 
-def _header_at(chain: Chain, block: Json) -> Header | None:
+def _named(chain: Chain, block: Json) -> int | bytes:
+    """Return number or hash of a block that is not still to come."""
     if isinstance(block, Mapping):  # EIP-1898
         block = block.get("blockHash", block.get("blockNumber"))
     if block is None or block in HEAD_TAGS:
         chain.catch_up()
-        return chain.head
-    if block == "pending":
-        return chain.pending_header()
+        return bytes(chain.head.hash)
     if block == "earliest":
-        return chain.header(0)
-    if isinstance(block, str) and len(block) == 66:
-        return chain.header(hash_of(block))
-    return chain.header(quantity_of(block))
+        return 0
+    return hash_of(block) if isinstance(block, str) and len(block) == 66 else quantity_of(block)
+
+
+def _header_at(chain: Chain, block: Json) -> Header | None:
+    return chain.pending_header() if block == "pending" else chain.header(_named(chain, block))
+
+
+def _mined_at(chain: Chain, block: Json) -> StoredBlock | None:
+    return None if block == "pending" else chain.stored(_named(chain, block))
 
 
 def _existing_header(chain: Chain, parameters: Sequence[Json], position: int) -> Header:
@@ -52,30 +56,18 @@ def _existing_header(chain: Chain, parameters: Sequence[Json], position: int) ->
     return header
 
 
-def _stored_at(chain: Chain, block: Json) -> tuple[StoredBlock, tuple[StoredReceipt, ...]] | None:
-    """Return a block that is named by its number or hash, where it can be shown as it is stored."""
-    if not isinstance(block, str) or not block.startswith("0x"):
-        return None
-    return chain.stored(hash_of(block) if len(block) == 66 else quantity_of(block))
-
-
 def _block(chain: Chain, parameters: Sequence[Json]) -> Json:
-    full = len(parameters) > 1 and parameters[1]
-    stored = None if full else _stored_at(chain, parameters[0])
-    if stored is not None:
-        hashes = [data_hex(keccak(one)) for one in stored[0].transactions]
-        return block_json(stored[0].header, hashes, stored[0].size)
-    header = _header_at(chain, parameters[0])
-    if header is None:
-        return None
     if parameters[0] == "pending":
-        return block_json(header, [], 0) | {"hash": None, "nonce": None}
-    block = chain.block(header)
+        return block_json(chain.pending_header(), [], 0) | {"hash": None, "nonce": None}
+    block = _mined_at(chain, parameters[0])
+    if block is None:
+        return None
+    full = len(parameters) > 1 and parameters[1]
     transactions = [
-        transaction_json(header, transaction, index) if full else data_hex(transaction.hash)
-        for index, transaction in enumerate(block.transactions)
+        transaction_json(block.header, chain.mined(one), index) if full else data_hex(keccak(one))
+        for index, one in enumerate(block.transactions)
     ]
-    return block_json(header, transactions, len(rlp.encode(block)))
+    return block_json(block.header, transactions, block.size)
 
 
 def _block_number(chain: Chain, _parameters: Sequence[Json]) -> Json:
@@ -83,67 +75,45 @@ def _block_number(chain: Chain, _parameters: Sequence[Json]) -> Json:
     return hex(chain.head.block_number)
 
 
-def _stored_place(
-    chain: Chain, parameters: Sequence[Json]
-) -> tuple[StoredBlock, tuple[StoredReceipt, ...], int] | None:
-    """Return the block of a transaction, where it can be shown as it is stored, and its index there."""
-    place = chain.position(hash_of(parameters[0]))
-    stored = None if place is None else chain.stored(place[0])
-    return None if place is None or stored is None else (*stored, place[1])
+def _place(chain: Chain, transaction_hash: Json) -> tuple[StoredBlock, int] | None:
+    """Return a transaction's block and its index there."""
+    position = chain.position(hash_of(transaction_hash))
+    block = None if position is None else chain.stored(position[0])
+    return None if position is None or block is None else (block, position[1])
 
 
 def _transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
-    stored = _stored_place(chain, parameters)
-    if stored is not None:
-        block, _, index = stored
-        return transaction_json(block.header, chain.mined(block.transactions[index]), index)
-    place = chain.locate(hash_of(parameters[0]))
+    place = _place(chain, parameters[0])
     if place is None:
         return None
-    header, index = place
-    return transaction_json(header, chain.block(header).transactions[index], index)
+    block, index = place
+    return transaction_json(block.header, chain.mined(block.transactions[index]), index)
 
 
 def _receipt(chain: Chain, parameters: Sequence[Json]) -> Json:
-    stored = _stored_place(chain, parameters)
-    if stored is not None:
-        block, receipts, index = stored
-        return receipt_json(block.header, chain.mined(block.transactions[index]), index, receipts)
-    place = chain.locate(hash_of(parameters[0]))
+    place = _place(chain, parameters[0])
     if place is None:
         return None
-    header, index = place
-    return receipt_json(header, chain.block(header).transactions[index], index, chain.receipts(header))
+    block, index = place
+    return receipt_json(block.header, chain.mined(block.transactions[index]), index, block.receipts)
 
 
 def _block_receipts(chain: Chain, parameters: Sequence[Json]) -> Json:
-    stored = _stored_at(chain, parameters[0])
-    if stored is not None:
-        block, shown = stored
-        return [
-            receipt_json(block.header, chain.mined(one), index, shown)
-            for index, one in enumerate(block.transactions)
-        ]
-    header = _header_at(chain, parameters[0])
-    if header is None:
+    block = _mined_at(chain, parameters[0])
+    if block is None:
         return None
-    receipts = chain.receipts(header)
     return [
-        receipt_json(header, transaction, index, receipts)
-        for index, transaction in enumerate(chain.block(header).transactions)
+        receipt_json(block.header, chain.mined(one), index, block.receipts)
+        for index, one in enumerate(block.transactions)
     ]
 
 
 def _raw_transaction(chain: Chain, parameters: Sequence[Json]) -> Json:
-    stored = _stored_place(chain, parameters)
-    if stored is not None:
-        block, _, index = stored
-        return data_hex(block.transactions[index])
-    place = chain.locate(hash_of(parameters[0]))
+    place = _place(chain, parameters[0])
     if place is None:
         return None
-    header, index = place
-    return data_hex(chain.block(header).transactions[index].encode())
+    block, index = place
+    return data_hex(block.transactions[index])
 
 
 def _send(chain: Chain, parameters: Sequence[Json]) -> Json:
@@ -226,8 +196,8 @@ def _fee_history(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _transaction_count_of_block(chain: Chain, parameters: Sequence[Json]) -> Json:
-    header = _header_at(chain, parameters[0])
-    return None if header is None else hex(len(chain.block(header).transactions))
+    block = _mined_at(chain, parameters[0])
+    return None if block is None else hex(len(block.transactions))
 
 
 METHODS: Mapping[str, Method] = {

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import rlp
 from chains import LOGGER_CREATION, LOGGER_RUNTIME, RECIPIENT, Clock, ask, signed
 from eth_account import Account
 from hexbytes import HexBytes
@@ -14,6 +15,7 @@ from web3 import Web3
 from fl_chain.ledger.artifact import training_ledger
 from fl_chain.ledger.devnet import dev_keys, logs, open_chain, rpc
 from fl_chain.ledger.devnet.chain import Chain
+from fl_chain.ledger.devnet.encoding import block_json, data_hex, receipt_json, transaction_json
 from fl_chain.ledger.devnet.provider import ChainProvider
 from fl_chain.ledger.devnet.rpc import Dispatcher
 
@@ -203,20 +205,22 @@ def test_the_envelope_of_json_rpc() -> None:
         assert dispatcher.answer_text(b'{"method": "eth_chainId"}') is None
 
 
-def shown(chain: Chain) -> list[Any]:
-    """Return everything that the chain shows of its blocks."""
-    answers: list[Any] = []
-    for number in range(chain.head.block_number + 1):
-        block = ask(chain, "eth_getBlockByNumber", hex(number), False)
-        answers += [block, ask(chain, "eth_getBlockByHash", block["hash"], False)]
-        answers.append(ask(chain, "eth_getBlockReceipts", hex(number)))
-        answers.append(ask(chain, "eth_getBlockReceipts", block["hash"]))
-        for method in ("TransactionByHash", "TransactionReceipt", "RawTransactionByHash"):
-            answers += [ask(chain, f"eth_get{method}", one) for one in block["transactions"]]
-    return answers
+def as_py_evm_reads(chain: Chain, number: int) -> dict[str, Any]:
+    """Return what is to be shown of a block, made from py-evm's own objects."""
+    header = chain.header(number)
+    assert header is not None
+    block, receipts = chain.block(header), chain.receipts(header)
+    return {
+        "hashes": [data_hex(one.hash) for one in block.transactions],
+        "whole": [transaction_json(header, one, at) for at, one in enumerate(block.transactions)],
+        "raw": [data_hex(one.encode()) for one in block.transactions],
+        "receipts": [receipt_json(header, one, at, receipts) for at, one in enumerate(block.transactions)],
+        "block": lambda transactions: block_json(header, transactions, len(rlp.encode(block))),
+    }
 
 
-def test_blocks_are_shown_as_py_evm_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [2, 130])
+def test_blocks_are_shown_as_py_evm_reads_them(together: int) -> None:
     clock = Clock()
     with open_chain(clock=clock) as chain:
         contract = deploy_logger(chain)
@@ -225,17 +229,30 @@ def test_blocks_are_shown_as_py_evm_reads_them(monkeypatch: pytest.MonkeyPatch) 
         legacy = {"gasPrice": 2 * 10**9, "maxFeePerGas": None, "maxPriorityFeePerGas": None}
         chain.send(signed(chain.chain_id, 3, type=1, accessList=[], gas=30_000, **legacy))
         chain.send(signed(chain.chain_id, 4, **legacy))
-        chain.send_together([signed(chain.chain_id, nonce) for nonce in (5, 6)])
+        chain.send_together([signed(chain.chain_id, 5 + one) for one in range(together)])
         clock.now += 10
         chain.catch_up()
-        quick = shown(chain)
-        assert any(chain.stored(number) is not None for number in range(8))
-        assert chain.stored(6) is None, "a block of two transactions goes the long way"
-        monkeypatch.setattr(Chain, "stored", lambda self, block: None)
-        assert shown(chain) == quick
-        assert {one["type"] for one in quick if isinstance(one, dict) and "type" in one} == {
-            "0x0",
-            "0x1",
-            "0x2",
-        }
-        assert {one["status"] for one in quick if isinstance(one, dict) and "status" in one} == {"0x0", "0x1"}
+        types, statuses = set(), set()
+        for number in range(chain.head.block_number + 1):
+            expected = as_py_evm_reads(chain, number)
+            digest = expected["block"]([])["hash"]
+            for name, by in ((hex(number), "Number"), (digest, "Hash")):
+                for is_full, transactions in ((False, expected["hashes"]), (True, expected["whole"])):
+                    block = ask(chain, f"eth_getBlockBy{by}", name, is_full)
+                    assert block == expected["block"](transactions)
+                assert ask(chain, "eth_getBlockReceipts", name) == expected["receipts"]
+                count = ask(chain, f"eth_getBlockTransactionCountBy{by}", name)
+                assert count == hex(len(expected["hashes"]))
+            for method, answers in (
+                ("TransactionByHash", expected["whole"]),
+                ("TransactionReceipt", expected["receipts"]),
+                ("RawTransactionByHash", expected["raw"]),
+            ):
+                assert [ask(chain, f"eth_get{method}", one) for one in expected["hashes"]] == answers
+            types |= {one["type"] for one in expected["whole"]}
+            statuses |= {one["status"] for one in expected["receipts"]}
+        assert types == {"0x0", "0x1", "0x2"}
+        assert statuses == {"0x0", "0x1"}
+        nowhere = hex(chain.head.block_number + 1)
+        assert ask(chain, "eth_getBlockByNumber", nowhere, False) is None
+        assert ask(chain, "eth_getBlockReceipts", "0x" + "ab" * 32) is None

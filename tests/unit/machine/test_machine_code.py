@@ -10,7 +10,8 @@ import pytest
 
 from fl_chain.commitment import native
 from fl_chain.machine import objects
-from fl_chain.machine.objects import Form, Parameter, load_loops
+from fl_chain.machine.forms import Form, Parameter
+from fl_chain.machine.objects import load_loops
 
 MODULE = "fl_chain.commitment.kernels"
 FORMS = {"add_stream": "u1[] =u4[] b1"}
@@ -75,6 +76,39 @@ def _empty() -> Any:
 def test_what_code_depends_on_is_in_its_name(known: tuple[str, ...]) -> None:
     assert objects._key((MODULE,), known) != objects._key((MODULE,), ("3",))
     assert objects._key((MODULE,), known) != objects._key((), known)
+
+
+def test_what_a_loop_imports_is_part_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = "fl_chain.run.stripe_kernel"
+    texts = objects.source_texts((kernel,))
+    assert "fl_chain.aggregation.observation_kernel" in texts, "a loop of it is inlined"
+    assert "fl_chain.commitment.sizes" in texts, "so are its constants"
+    before = objects._key((kernel,), ())
+    changed = {**texts, "fl_chain.commitment.sizes": texts["fl_chain.commitment.sizes"] + "# changed"}
+    monkeypatch.setattr(objects, "source_texts", lambda modules: changed)
+    assert objects._key((kernel,), ()) != before
+
+
+def test_a_loop_that_makes_an_array_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "making_loop.py").write_text(
+        "import numpy as np\n"
+        "from fl_chain.commitment.kernels import compiled\n"
+        "@compiled\n"
+        "def make(count):\n"
+        "    return np.zeros(count, dtype=np.int64).sum()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RuntimeError, match="give it room for that as an argument"):
+        load_loops("making_loop", {"make": "i8 -> i8"}, folders=(tmp_path,))
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    objects._keep_code("x.o", b"code", (tmp_path,))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_form_is_read() -> None:

@@ -1,8 +1,12 @@
 """A round derived in stripes by several threads: right where everything is, and never otherwise."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +97,47 @@ def test_damaged_files_do_not_pass(striped: StripedRounds, tmp_path: Path, damag
         assert base is not None
         base.write_bytes(bytes(lane_bytes(case.blobs.base_model()))[::-1])
     assert striped.right(case.claim, store) is None
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [{"included_weight": 0}, {"included_weight": 2**40}, {"partial_sum_roots": ()}, {"weight": 2**32 - 1}],
+    ids=["no weight", "too much weight", "no sums", "a weight beyond any lane"],
+)
+def test_what_no_ledger_says_does_not_pass(
+    striped: StripedRounds, tmp_path: Path, made_up: dict[str, Any]
+) -> None:
+    case = random_world(np.random.default_rng(2), 9, 3000).posted()
+    store, claim = published(case, tmp_path), case.claim
+    changes = dict(made_up)
+    if "weight" in changes:
+        weight = changes.pop("weight")
+        submissions = [replace(one, weight=weight) for one in claim.submissions]
+        claim = replace(claim, submissions=submissions)
+    if "included_weight" in changes:
+        claim = replace(claim, stored=replace(claim.stored, included_weight=changes.pop("included_weight")))
+    assert striped.right(replace(claim, **changes), store) is None
+
+
+def test_more_files_than_may_be_open_are_left_to_the_long_way(
+    striped: StripedRounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = random_world(np.random.default_rng(2), 9, 3000).posted()
+    store, open_file = published(case, tmp_path), os.open
+    opened: list[int] = []
+
+    def few(path: str, flags: int) -> int:
+        if len(opened) == 5:
+            raise OSError(errno.EMFILE, "too many open files")
+        opened.append(open_file(path, flags))
+        return opened[-1]
+
+    monkeypatch.setattr("fl_chain.run.stripes.os.open", few)
+    assert striped.right(case.claim, store) is None
+    monkeypatch.undo()
+    for descriptor in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 def test_only_large_rounds_are_worth_it() -> None:

@@ -1,0 +1,23 @@
+"""The main job with rows hidden by differential privacy, and what is said of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import run_command
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
+    out = tmp_path / "private"
+    result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "dp")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "privacy: DP-SGD hides every row" in result.stdout
+    assert "the same without protection" in " ".join(result.stdout.split())
+    report = json.loads((out / "audit.json").read_text())
+    assert (report["verdict"], report["findings"]) == ("pass", [])
+    assert report["run"]["privacy"]["rho_micro_spent"] == 156_250
+    assert "declared, not proven" in (out / "audit.html").read_text()
+    status = run_command("status", "--run", str(out), "--json")
+    assert "0.15625 of 0.46875 zCDP" in json.loads(status.stdout)["privacy"]
