@@ -157,8 +157,6 @@ class RoundAudit:
                 and aggregate.state_root == posting.state_root
             )
             self._compare(posting, aggregate, result)
-            if self._history.is_masked:
-                self.masks.audit_sum(posting, aggregate.total, result)
             self._audit_clamped(current, aggregate.clamped, result)
 
     def _derive(
@@ -181,6 +179,8 @@ class RoundAudit:
             if base is not None and is_unmasked:
                 derived = self.rules.derive(current, base, updates, weight, pool=self._pool)
                 if derived is not None:
+                    if self._history.is_masked:
+                        self.masks.audit_sum(posting, derived.total, result)
                     return derived
             where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
             obstacle = (
