@@ -34,11 +34,7 @@ class Contracts:
     ledger: Artifact
     judge: Artifact  # what decides challenges, and in a masked run holds the keys
     verifier: Address  # where that one is
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether nobody sees a single update of the run."""
-        return self.judge is secure_aggregation()
+    is_masked: bool = False  # whether nobody sees a single update of the run
 
     def judge_immutables(self, run: RunId) -> Mapping[str, int]:
         """Return what a deployment writes into the verifier's code, by the names of its source."""
@@ -89,7 +85,8 @@ def _contracts(node: Node, ledger: Address) -> Contracts:
     code = node.code(ledger)
     if len(code) == len(masked_ledger().template):
         masked_ledger().verify_code(code)
-        return Contracts(masked_ledger(), secure_aggregation(), _named_verifier(node, ledger))
+        judge = secure_aggregation()
+        return Contracts(masked_ledger(), judge, _named_verifier(node, ledger), is_masked=True)
     training_ledger().verify_code(code)
     plain = plain_contracts(ledger)
     named = _named_verifier(node, ledger)

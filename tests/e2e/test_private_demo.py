@@ -1,4 +1,4 @@
-"""The main job with rows hidden by differential privacy, and what is said of it."""
+"""The main job with rows hidden by differential privacy, or updates under masks, and what is said of it."""
 
 import json
 from pathlib import Path
@@ -21,3 +21,20 @@ def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path
     assert "declared, not proven" in (out / "audit.html").read_text()
     status = run_command("status", "--run", str(out), "--json")
     assert "0.15625 of 0.46875 zCDP" in json.loads(status.stdout)["privacy"]
+
+
+def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
+    out = tmp_path / "masked"
+    result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "secagg")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "privacy: secure aggregation" in result.stdout
+    assert "finding  update_altered" in result.stdout  # of the copy in which a bit is flipped
+    report = json.loads((out / "audit.json").read_text())
+    assert (report["verdict"], report["findings"], report["warnings"]) == ("pass", [], [])
+    assert report["run"]["protection"].startswith("secure aggregation")
+    # Five stayed: five seeds were looked at, then five terms, then the sum.
+    assert report["checks"]["masks"] >= 11
+    assert report["checks"]["secrecy"] >= 10
+    assert "secure aggregation" in (out / "audit.html").read_text()
+    status = run_command("status", "--run", str(out), "--json")
+    assert json.loads(status.stdout)["privacy"].startswith("secure aggregation")

@@ -31,11 +31,18 @@ from fl_chain.commitment.canonical import canonical_json, document_hash
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
-from fl_chain.config import NumericColumn, PolicySettings, RowPrivacySettings, RunSettings, TableTaskSettings
-from fl_chain.ledger.abi import ledger_abi
+from fl_chain.config import (
+    MaskingSettings,
+    NumericColumn,
+    PolicySettings,
+    RowPrivacySettings,
+    RunSettings,
+    TableTaskSettings,
+)
+from fl_chain.ledger.abi import ledger_abi, masked_ledger_abi, masks_abi
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
-from fl_chain.ledger.code import Contracts, verifier_address
+from fl_chain.ledger.code import Contracts, _named_verifier, created_address, verifier_address
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import methods
 from fl_chain.ledger.devnet.chain import Chain, _opened, open_chain
@@ -74,6 +81,8 @@ POOL_WEI = 10**18
 DEPLOYMENT_GAS = 25_000_000
 
 PHASES = ("registered", "open", "waiting", "closed", "published", "posted", "final")
+MASKED_PHASES = ("registered", "masked", "unmasked")  # of a run with `MASKED`: published, and posted
+MASKED: dict[str, object] = {"privacy": MaskingSettings(kind="secagg")}
 OPERATOR, AGGREGATOR, SECOND, STRANGER, ACCOMPLICE = range(COUNT, COUNT + 5)  # places of their keys
 
 
@@ -172,8 +181,13 @@ class Arena:
         node = node or self.node
         if self.is_switchable:  # no process would open it: it is not the shipped contract
             run = RunId(node.chain_id, self.address)
-            return Ledger(node, run, confirmations=0, deployed_block=self.deployed_block)
+            contracts = self._masked_contracts() if self.policy.is_masked else None
+            return Ledger(node, run, confirmations=0, deployed_block=self.deployed_block, contracts=contracts)
         return Ledger.open(node, self.address, deployed_block=self.deployed_block)
+
+    def _masked_contracts(self) -> Contracts:
+        ledger, masks = (switchable.artifact(one) for one in ("MaskedLedger", "SecureAggregation"))
+        return Contracts(ledger, masks, _named_verifier(self.node, self.address), is_masked=True)
 
     @property
     def history(self) -> History:
@@ -295,6 +309,20 @@ class Arena:
             )
         )
 
+    def play_masked_round(self) -> None:
+        """Let everybody's worker work until all have published the first round's masked update."""
+        self.ledger.open_round(self.stranger)
+        workers = [self.worker(number) for number in range(COUNT)]
+        aggregator = self.honest_aggregator()
+        for _ in range(40):
+            moved = [one.step() for one in workers]
+            status = self.ledger.round(1).status
+            if status is RoundStatus.CLOSED and not any(moved):
+                return
+            if status is RoundStatus.OPEN and not aggregator.step() and not any(moved):
+                self.wait(5)
+        raise AssertionError("the masked round never closed")
+
     # ------------------------------------------------------------------ aggregators
 
     def updates(self, round_id: int) -> list[Lanes]:
@@ -321,6 +349,18 @@ class Arena:
         for root, hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):
             self.store.write_sum(root, hashes)
         self.store.write_model(aggregate.model_root, aggregate.model)
+
+    def unmask(self) -> None:
+        """Let everybody's worker release shares, and the aggregator post."""
+        workers, aggregator = [self.worker(number) for number in range(COUNT)], self.honest_aggregator()
+        for _ in range(40):
+            if self.ledger.round(1).status is RoundStatus.POSTED:
+                return
+            for one in workers:
+                one.step()
+            if not aggregator.step():
+                self.wait(5)
+        raise AssertionError("the masked round was never posted")
 
     def post(
         self,
@@ -493,9 +533,10 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
     folder = Path(_folder())
     if phase == "registered":
         changes = dict(rules)
-        privacy = cast(RowPrivacySettings | None, changes.pop("privacy", None))
+        privacy = cast(RowPrivacySettings | MaskingSettings | None, changes.pop("privacy", None))
         return _registered(folder, is_switchable, settings(**changes), token, privacy)
-    before = PHASES[PHASES.index(phase) - 1]
+    phases = MASKED_PHASES if phase in MASKED_PHASES else PHASES
+    before = phases[phases.index(phase) - 1]
     arena = _copied(_template(before, is_switchable, rules, token), folder)
     match phase:
         case "open":
@@ -512,6 +553,10 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
             arena.post()
         case "final":
             arena.finalise()
+        case "masked":
+            arena.play_masked_round()
+        case "unmasked":
+            arena.unmask()
     return arena
 
 
@@ -530,7 +575,11 @@ def close_templates() -> None:
 
 
 def _registered(
-    folder: Path, is_switchable: bool, rules: PolicySettings, token: str, privacy: RowPrivacySettings | None
+    folder: Path,
+    is_switchable: bool,
+    rules: PolicySettings,
+    token: str,
+    privacy: RowPrivacySettings | MaskingSettings | None,
 ) -> Arena:
     price = NumericColumn(name="price", mean=10.0, std=2.5)
     task = TableTaskSettings(label="bought", positive="1", numeric=(price,))
@@ -582,14 +631,22 @@ def deploy_switchable(
 ) -> Receipt:
     """Deploy the instrumented contract, which is over the size limit of code."""
     values = (astuple(definition), astuple(policy.ledger), aggregator, token)
-    arguments = encode(ledger_abi().constructor, values) + rules_off.to_bytes(32, "big")
-    code = switchable.creation_code("TrainingLedger")
+    switches = rules_off.to_bytes(32, "big")
     with patch.object(spurious_dragon, "EIP170_CODE_SIZE_LIMIT", 2**17):
-        return operator.send(None, code + arguments, gas=DEPLOYMENT_GAS)
+        if not policy.is_masked:
+            code = switchable.creation_code("TrainingLedger")
+            arguments = encode(ledger_abi().constructor, values)
+            return operator.send(None, code + arguments + switches, gas=DEPLOYMENT_GAS)
+        place = created_address(operator.address, operator.node.nonce(operator.address, "pending") + 1)
+        code = switchable.creation_code("SecureAggregation") + encode(masks_abi().constructor, (place,))
+        masks = operator.send(None, code, gas=DEPLOYMENT_GAS).contract
+        code = switchable.creation_code("MaskedLedger")
+        arguments = encode(masked_ledger_abi().constructor, (*values, masks))
+        return operator.send(None, code + arguments + switches, gas=DEPLOYMENT_GAS)
 
 
 def _copied(template: Arena, folder: Path) -> Arena:
-    shutil.copytree(template.folder / "store", folder / "store")
+    shutil.copytree(template.folder, folder, dirs_exist_ok=True)
     clock = Clock(template.clock.now)
     chain = forked(template.chain, clock)
     return replace(template, folder=folder, chain=chain, clock=clock, resources=ExitStack())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LEDGER, VERIFIER = "TrainingLedger.sol", "ChallengeVerifier.sol"
+LEDGER, VERIFIER, MASKS = "TrainingLedger.sol", "ChallengeVerifier.sol", "SecureAggregation.sol"
 GUARD = "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol"
 
 _CONDITION = re.compile(r"^if \((?P<condition>.*?)\) (?P<rest>revert\b|break;|\{)", re.DOTALL)
@@ -230,6 +230,18 @@ EDITS: tuple[Edit, ...] = (
     _check("proof-leaf", "if (leaf != _ledger().leafOf(round, index)) revert", VERIFIER),
     _check("proof-included", "if (_ledger().isExcluded(round, proof.index)) revert", VERIFIER),
     _check("proof-lane", "if (proof.lane >= Chunks.LANES) revert", VERIFIER),
+    # ---------------------------------------------------------------- masks
+    _check("identity-key-once", "if (_identityKeys[participant] != 0) revert IdentityKeyFixed", MASKS),
+    _check(
+        "survivors-once", "if (_survivors[round].exclusionsHash != 0) revert SurvivorsAlreadyFixed", MASKS
+    ),
+    _check("enough-survivors", "if (survivors < needed) revert TooFewSurvivors", MASKS),
+    _check("seed-is-wrong", "if (Masks.commitment(proof.seeds[proof.number]) == expected) revert", MASKS),
+    _check(
+        "term-is-wrong",
+        "if (_maskHash(key, proof.chunk, isNegative) == proof.chunkHash) revert",
+        MASKS,
+    ),
 )
 
 # What every switch needs: the bits in the ledger, and the verifier and the guard asking for them.
@@ -265,7 +277,7 @@ _PLUMBING: tuple[Edit, ...] = (
     Edit(
         VERIFIER,
         "    // ------------------------------------------------------------------ inside: checks\n",
-        "    function _isOn(uint256 rule) private view returns (bool) {\n"
+        "    function _isOn(uint256 rule) internal view virtual returns (bool) {\n"
         "        return Switches(msg.sender).rulesOff() >> rule & 1 == 0;\n    }\n\n"
         "    // ------------------------------------------------------------------ inside: checks\n",
     ),
@@ -274,6 +286,18 @@ _PLUMBING: tuple[Edit, ...] = (
         "/// @title ChallengeVerifier",
         "interface Switches {\n    function rulesOff() external view returns (uint256);\n}\n\n"
         "/// @title ChallengeVerifier",
+    ),
+    Edit(  # it is called by others than the ledger, too
+        MASKS,
+        "    // ------------------------------------------------------------------ inside: checks\n",
+        "    function _isOn(uint256 rule) internal view override returns (bool) {\n"
+        "        return Switches(address(LEDGER)).rulesOff() >> rule & 1 == 0;\n    }\n\n"
+        "    // ------------------------------------------------------------------ inside: checks\n",
+    ),
+    Edit(
+        MASKS,
+        "import { ChallengeVerifier } from",
+        "import { ChallengeVerifier, Switches } from",
     ),
     Edit(
         VERIFIER,

@@ -230,6 +230,15 @@ def attempt_audit(audit: Callable[[], AuditReport], gain: str) -> Result:
 
 def attacks() -> list[Attack]:
     """Return every attack, in the order of their numbers."""
-    for module in ("aggregator", "participant", "operator", "store", "network", "challenger", "input"):
+    for module in (
+        "aggregator",
+        "participant",
+        "operator",
+        "store",
+        "network",
+        "challenger",
+        "input",
+        "masks",
+    ):
         import_module(f"by_{module}")
     return sorted(ATTACKS, key=lambda one: one.number)

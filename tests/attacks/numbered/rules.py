@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from registry import Patch, Rule
@@ -14,6 +15,7 @@ from fl_chain.commitment.chunks import LANE
 from fl_chain.ledger import events as e
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.tables import Tables
+from fl_chain.masking.context import MaskingContext
 from fl_chain.records import Digest, Opening, RoundStatus
 from fl_chain.run.verdicts import Doubt, Hidden, Unprovable
 from fl_chain.store.blobs import Update
@@ -373,6 +375,67 @@ DIRECTIONS = audit_check("no update points away from the others", "direction_out
 LEFT_OUT = audit_check(
     "an update that was left out as unreadable and is there now is named", "excluded_but_readable"
 )
+
+# ---------------------------------------------------------------------- masks
+
+RELEASED_ONCE = Rule(
+    "a participant releases shares of a round for one set of survivors, and remembers which on its disk",
+    "`run.ring.RingMember._is_remembered`",
+    patches=(Patch("fl_chain.run.ring", "RingMember._is_remembered", lambda *_: True),),
+)
+ENOUGH_RELEASED_FOR = Rule(
+    "a participant releases no shares for survivors whose sum hides too little, whatever a node says",
+    "`run.ring.RingMember._are_enough`",
+    patches=(Patch("fl_chain.run.ring", "RingMember._are_enough", lambda *_: True),),
+)
+RELEASE_SIGNED = Rule(
+    "what is released is signed by its participant, for this set of survivors",
+    "`run.masked_rounds.release_blob`",
+    patches=(Patch("fl_chain.run.masked_rounds", "signer_for", lambda *_: _ANYTHING),),
+)
+SEED_COMMITTED = Rule(
+    "a seed that shares give is the one committed to",
+    "`masking.shares.verify_seed`",
+    patches=(Patch("fl_chain.masking.shares", "verify_seed", nothing),),
+)
+MASKS_BOUND = Rule(
+    "masks are bound to the base model, so that an update on another one is noise",
+    "`masking.context.MaskingContext`",
+    patches=(
+        Patch(
+            "fl_chain.run.ring",
+            "masking_context",
+            lambda history, round_id: MaskingContext(
+                history.run, round_id, history.definition.genesis_model_root
+            ),
+        ),
+    ),
+)
+
+
+def _replacing(apply: Callable[..., None]) -> Callable[..., None]:
+    def applied(event: e.Event, tables: Tables) -> None:
+        if isinstance(event, e.IdentityKeySet):
+            tables.identity_keys[event.participant] = event.key
+            return
+        if isinstance(event, e.SurvivorsFixed):
+            tables.masks[event.round] = replace(tables.round_masks(event.round), exclusions=None)
+        apply(event, tables)
+
+    return applied
+
+
+FIXED_FOR_EVER = Rule(
+    "nobody believes a ledger that tells of two identity keys of a participant, or two sets of survivors",
+    "`ledger.replay.apply_event`",
+    patches=(Patch("fl_chain.ledger.history", "apply_event", wrap=_replacing),),
+)
+MASKS_RIGHT = audit_check(
+    "published seeds are those committed to, and terms what they give",
+    "mask_seed_differs",
+    "mask_term_differs",
+)
+UNDERIVABLE = audit_check("every round's model can be derived again", "model_underivable")
 
 # ---------------------------------------------------------------------- the contract
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPILED = Path(__file__).with_name("switchable.json")
 HOSTILE = Path(__file__).parent / "contracts" / "Hostile.sol"
 UNIT = "Hostile.sol"
-LEDGER = "TrainingLedger.sol"
+LEDGERS = ("TrainingLedger.sol", "MaskedLedger.sol", "SecureAggregation.sol")
 ARTIFACT_PARTS = ("bytecode", "deployedBytecode", "immutableReferences", "storageLayout")
 
 
@@ -30,7 +30,7 @@ def sources() -> dict[str, str]:
     sys.path.append(str(ROOT / "scripts"))
     import compile_contracts as compiler
 
-    shipped = compiler.read_sources(LEDGER) | compiler.read_sources("test/Tokens.sol")
+    shipped = compiler.read_sources(*LEDGERS) | compiler.read_sources("test/Tokens.sol")
     del shipped["test/Tokens.sol"]  # it is read for the token library alone
     return dict(sorted((instrumented(shipped) | {UNIT: HOSTILE.read_text(encoding="utf-8")}).items()))
 

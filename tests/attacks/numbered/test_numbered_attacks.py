@@ -85,7 +85,7 @@ def _shipped() -> dict[str, str]:
     switchable.sources()
     import compile_contracts
 
-    return compile_contracts.read_sources("TrainingLedger.sol")
+    return compile_contracts.read_sources(*switchable.LEDGERS)
 
 
 def test_switches_are_bits() -> None:
