@@ -10,7 +10,7 @@ SLITHER_STAMP := $(SLITHER_VENV)/.stamp
 NODE_STAMP := contracts/node_modules/.stamp
 NODE_OK := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint forge slither invariants gas figures bench examples attacks corruptions fuzz report-check contracts format clean node-check
+.PHONY: help demo test test-long lint forge slither invariants gas figures bench examples attacks corruptions fuzz report-check contracts format clean node-check
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -46,7 +46,10 @@ demo: $(RUN_STAMP) ## five stores train one model on a local ledger, then anyone
 
 test: ## lint, static analysis, contract tests, all Python tests
 	$(MAKE) --no-print-directory -j 2 forge lint slither
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: more random masked rounds, the masked contracts compiled anew
+	$(BIN)/pytest -m long
 
 forge: $(NODE_STAMP) ## the contract's own tests; `make invariants` draws far more
 	cd contracts && npx --no-install forge test

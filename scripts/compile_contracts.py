@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +138,22 @@ def creation_code(unit: str, contract: str) -> bytes:
     return bytes.fromhex(output["contracts"][unit][contract]["evm"]["bytecode"]["object"])
 
 
-def compile_artifacts() -> dict[str, dict[str, Any]]:
+def compile_artifacts(only: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """Compile the contracts and return their artifacts by the contract's name.
+
+    Args:
+        only: of which contracts code is made; all by default.
 
     Raises:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
-    sources = read_sources()
-    return artifacts_of(compile_sources(sources, SETTINGS["outputSelection"]), sources)
+    sources = read_sources()  # all of them, whatever is compiled: the compiler numbers what it reads
+    wanted = {
+        unit: SETTINGS["outputSelection"][unit]
+        for unit, contract in CONTRACTS_BY_UNIT.items()
+        if not only or contract in only
+    }
+    return artifacts_of(compile_sources(sources, wanted), sources)
 
 
 def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -246,9 +254,10 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="compare with the committed artifact, write nothing"
     )
+    parser.add_argument("--only", nargs="+", choices=sorted(CONTRACTS_BY_UNIT.values()), default=())
     options = parser.parse_args()
     stale = []
-    for contract, artifact in compile_artifacts().items():
+    for contract, artifact in compile_artifacts(options.only).items():
         path, text = path_of_artifact(contract), encode(artifact)
         if not options.check:
             ARTIFACTS.mkdir(parents=True, exist_ok=True)

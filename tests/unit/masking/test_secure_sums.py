@@ -49,7 +49,15 @@ def test_every_pattern_of_dropouts_up_to_seven_participants(count: int) -> None:
     assert tried + refused == 2**count - 1
 
 
-@pytest.mark.parametrize(("count", "dropped"), [(20, 5), (64, 20), (65, 6), (100, 9)])
+@pytest.mark.parametrize(
+    ("count", "dropped"),
+    [
+        (20, 5),
+        (100, 9),
+        pytest.param(64, 20, marks=pytest.mark.long),
+        pytest.param(65, 6, marks=pytest.mark.long),
+    ],
+)
 def test_random_dropouts_of_many(count: int, dropped: int) -> None:
     round_ = SecureRound(count, 3)
     rng = np.random.default_rng(count)
