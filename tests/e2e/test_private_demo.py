@@ -23,6 +23,7 @@ def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path
     assert "0.15625 of 0.46875 zCDP" in json.loads(status.stdout)["privacy"]
 
 
+@pytest.mark.long
 def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
     out = tmp_path / "masked"
     result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "secagg")
@@ -33,8 +34,9 @@ def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -
     assert (report["verdict"], report["findings"], report["warnings"]) == ("pass", [], [])
     assert report["run"]["protection"].startswith("secure aggregation")
     # Five stayed: five seeds were looked at, then five terms, then the sum.
-    assert report["checks"]["masks"] >= 11
-    assert report["checks"]["secrecy"] >= 10
+    times = {one["id"]: one["times"] for one in report["checks"]}
+    assert times["masks"] >= 11
+    assert times["secrecy"] >= 10
     assert "secure aggregation" in (out / "audit.html").read_text()
     status = run_command("status", "--run", str(out), "--json")
     assert json.loads(status.stdout)["privacy"].startswith("secure aggregation")
