@@ -47,11 +47,7 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
     }
 
     /// @inheritdoc IMaskedLedger
-    function seatOf(address signer)
-        external
-        view
-        returns (address participant, uint32 lastSeen, uint32 barredFrom)
-    {
+    function seatOf(address signer) external view returns (address participant, uint32 lastSeen, uint32 barredFrom) {
         Seat memory seat = _seatOf(signer);
         return (seat.participant, seat.lastSeen, seat.barredFrom);
     }

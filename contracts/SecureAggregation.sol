@@ -32,10 +32,7 @@ import { Seals } from "./libraries/Seals.sol";
 /// @dev The ledger's views as far as they are needed here: what is not decoded takes no code.
 interface ILedgerHead {
     function accountOf(address account) external view returns (uint128 freeBondWei);
-    function seatOf(address signer)
-        external
-        view
-        returns (address participant, uint32 lastSeen, uint32 barredFrom);
+    function seatOf(address signer) external view returns (address participant, uint32 lastSeen, uint32 barredFrom);
     function runState()
         external
         view

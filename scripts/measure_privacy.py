@@ -26,7 +26,6 @@ COLUMNS = (
     "seconds",
     "gas of a submission",
     "gas of the aggregator, a round",
-    "gas of the deployment",
 )
 SUBMITTING = ("submit", "setUpKeys")
 POSTING = ("post", "setUpKeysOf", "fixSurvivors", "publishSeeds")
@@ -57,7 +56,6 @@ def measured(mode: str, out: Path, rounds: int) -> tuple[str, ...]:
         f"{took_s:.0f}",
         f"{used(gas, SUBMITTING) / submissions:,.0f}",
         f"{used(gas, POSTING) / rounds:,.0f}",
-        f"{used(gas, ('deploy',)):,.0f}",
     )
 
 

@@ -15,8 +15,5 @@ interface IMaskedLedger {
     function challengeMask(uint32 round, MaskProof calldata proof) external;
 
     /// @notice What a participant's hot slot holds, by its signing key. See `Participant`.
-    function seatOf(address signer)
-        external
-        view
-        returns (address participant, uint32 lastSeen, uint32 barredFrom);
+    function seatOf(address signer) external view returns (address participant, uint32 lastSeen, uint32 barredFrom);
 }
