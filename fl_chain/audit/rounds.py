@@ -60,6 +60,10 @@ class RoundAudit:
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
         self._whole = WholeRounds(store, self._statistics, self._pool)
 
+    def rest(self) -> None:
+        """Give up what was begun ahead; the next round begins it anew."""
+        self._whole.close()
+
     def audit(self, round_id: int) -> RoundResult:
         """Audit one round; those before it were audited, or resumed, before."""
         history, result = self._history, RoundResult(round=round_id)

@@ -212,12 +212,15 @@ class _Rounds:
         results = [one.result for one in self._memory.rounds]
         waiting = range(first + len(results), history.state.latest + 1)
         self._total_bytes = sum(_update_bytes(history, number) for number in waiting)
-        for number in waiting:
-            self._at = number
-            result = audit.audit(number)
-            self._memory.add(fingerprints[number - 1], result)
-            results.append(result)
-            self._tell()
+        try:
+            for number in waiting:
+                self._at = number
+                result = audit.audit(number)
+                self._memory.add(fingerprints[number - 1], result)
+                results.append(result)
+                self._tell()
+        finally:
+            audit.rest()
         self._memory.live = audit
         report.rounds += [round_summary(history, number, None) for number in range(1, first)]
         for result in results:

@@ -35,7 +35,7 @@ from fl_chain.audit.sketches import (
 )
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.records import Digest, Quantisation, Submission
-from fl_chain.run.sight import Seen, Sight
+from fl_chain.run.sight import Seen, Sight, Signs
 
 BILLION = 1_000_000_000
 NEAR_MILLIONTHS = 999_990  # a cosine from here on is that of a copy: 0.26 degrees
@@ -92,9 +92,10 @@ class _Kept:
     submissions: tuple[Submission, ...]
     roots: tuple[Digest, ...]
     sketches: npt.NDArray[np.int32]  # shape (submissions, BUCKETS), scaled
-    signs: npt.NDArray[np.int8] | None
+    signs: Signs | None
 
 
+_NO_SIGNS: Signs = np.empty(0, dtype=np.int8)
 _NOTHING = _Kept((), (), np.zeros((0, BUCKETS), dtype=np.int32), None)
 
 
@@ -110,7 +111,7 @@ class UpdateStatistics:
         """
         self._dimension = dimension
         self._scale_bits = quantisation.scale_bits
-        self._signs: npt.NDArray[np.int8] | None = None
+        self._drawn: dict[bytes, Signs] = {}  # of the newest seeds
         self._seed = b""
         self._round: list[_Seen] = []
         self._previous = _NOTHING
@@ -123,7 +124,7 @@ class UpdateStatistics:
         Args:
             seed: of its sketches; nobody may have known it when the round's updates were committed to.
         """
-        self._seed, self._signs = seed, None
+        self._seed = seed
 
     def recall(self, vector_root: Digest, submission: Submission) -> None:
         """Remember the root of an update that was looked at in an earlier audit."""
@@ -131,8 +132,7 @@ class UpdateStatistics:
 
     def prepare(self) -> None:
         """Draw the round's signs, if they are not drawn yet; then `observe` may run in several threads."""
-        if self._signs is None:
-            self._signs = lane_signs(self._seed, self._dimension)
+        self._signs(self._seed)
 
     def observe(self, lanes: Lanes) -> Observation:
         """Look at an included update; nothing is kept.
@@ -140,26 +140,38 @@ class UpdateStatistics:
         Args:
             lanes: shape (dimension,), big-endian.
         """
-        self.prepare()
-        if self._signs is None:
-            raise RuntimeError("the signs are drawn")
-        return observed(lanes, self._signs, self._previous.signs)
+        return observed(lanes, self._signs(self._seed), self._previous.signs)
 
     def sight(self, updates: int) -> Sight:
         """Return what looks at all updates of this round while it is derived."""
-        self.prepare()
-        if self._signs is None:
-            raise RuntimeError("the signs are drawn")
         earlier = self._previous.signs
+        return self._sight(updates, self._seed, _NO_SIGNS if earlier is None else earlier)
+
+    def sight_ahead(self, updates: int, seed: bytes) -> Sight:
+        """Return what looks at the updates of the round after this one, whose own have been added.
+
+        Args:
+            updates: how many it has.
+            seed: of that round.
+        """
+        return self._sight(updates, seed, self._signs(self._seed))
+
+    def _sight(self, updates: int, seed: bytes, earlier: Signs) -> Sight:
         return Sight(
             updates=updates,
             buckets=BUCKETS,
-            signs=self._signs,
-            earlier=np.empty(0, dtype=np.int8) if earlier is None else earlier,
+            signs=self._signs(seed),
+            earlier=earlier,
             rows=ROWS,
             crossed=CROSSED,
             spare=self._spare,
         )
+
+    def _signs(self, seed: bytes) -> Signs:
+        if seed not in self._drawn:
+            newest = list(self._drawn.items())[-2:]
+            self._drawn = {**dict(newest), seed: lane_signs(seed, self._dimension)}
+        return self._drawn[seed]
 
     def add(self, submission: Submission, vector_root: Digest, observation: Observation) -> None:
         """Take what was seen of an included update.
@@ -178,7 +190,7 @@ class UpdateStatistics:
             return RoundFigures({}, ())
         total = np.sum([one.lanes.sketch for one in seen], axis=0)
         sketches = np.stack([scaled(one.lanes.sketch) for one in seen])
-        figures = [self._figures(one, total) for one in seen]
+        figures = [self._figures(*pair, total) for pair in zip(seen, sketches, strict=True)]
         warnings = [
             *self._equal_ones(seen),
             *self._near_ones(seen, sketches),
@@ -187,11 +199,11 @@ class UpdateStatistics:
         ]
         submissions, roots = zip(*((one.submission, one.vector_root) for one in seen), strict=True)
         parts = np.stack([scaled(one.lanes.part) for one in seen])
-        self._previous = _Kept(submissions, roots, parts, self._signs)
+        self._previous = _Kept(submissions, roots, parts, self._signs(self._seed))
         by_index = {one.submission.index: own for one, own in zip(seen, figures, strict=True)}
         return RoundFigures(by_index, tuple(warnings))
 
-    def _figures(self, one: _Seen, total: Sketch) -> UpdateFigures:
+    def _figures(self, one: _Seen, sketch: npt.NDArray[np.int32], total: Sketch) -> UpdateFigures:
         # A node that lies may show a weight of 0; that is a finding elsewhere.
         unit = max(1, one.submission.weight) << self._scale_bits
         return UpdateFigures(
@@ -199,8 +211,8 @@ class UpdateStatistics:
             norm_billionths=math.isqrt(one.lanes.square * BILLION * BILLION // (unit * unit)),
             largest_lane_billionths=one.lanes.largest * BILLION // unit,
             zero_lanes=one.lanes.zero_lanes,
-            cosine_aggregate_millionths=_cosine(one.lanes.sketch, total),
-            cosine_others_millionths=_cosine(one.lanes.sketch, total - one.lanes.sketch),
+            cosine_aggregate_millionths=_cosine(sketch, scaled(total)),
+            cosine_others_millionths=_cosine(sketch, scaled(total - one.lanes.sketch)),
         )
 
     def _equal_ones(self, seen: Sequence[_Seen]) -> Iterator[Finding]:
@@ -305,8 +317,7 @@ def is_outlier(value: int, values: Sequence[int]) -> bool:
     return abs(value - middle) * 10_000 > DEVIATIONS * MAD_TO_DEVIATION * spread
 
 
-def _cosine(sketch: Sketch, other: Sketch) -> int | None:
-    one, two = scaled(sketch), scaled(other)
+def _cosine(one: npt.NDArray[np.int32], two: npt.NDArray[np.int32]) -> int | None:
     return cosine_millionths(_inner(one, two), _square(one), _square(two))
 
 

@@ -71,13 +71,17 @@ class HashingPool:
 
         The first error of a piece is raised here; pieces that have not begun by then are left out.
         """
-        executor = self._started()
-        futures = [executor.submit(work, piece) for piece in pieces]
+        futures = self.begin(work, pieces)
         try:
             return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+
+    def begin(self, work: Callable[[_Work], _Done], pieces: Iterable[_Work]) -> tuple[Future[_Done], ...]:
+        """Have the threads work on pieces, in their order, and do not wait for them."""
+        executor = self._started()
+        return tuple(executor.submit(work, piece) for piece in pieces)
 
     def ahead(
         self, work: Callable[[_Work], _Done], pieces: Iterable[_Work], *, size_bytes: int

@@ -64,6 +64,10 @@ class Sight:
         none = np.empty(0, dtype=np.int8)
         return cls(updates=0, buckets=1, signs=none, earlier=none, rows=1, crossed=1)
 
+    def looks_as(self, other: Sight) -> bool:
+        """Return whether another one would see the same of the same updates."""
+        return self.signs is other.signs and self.earlier is other.earlier
+
     def mine(self) -> Seen:
         """Return where the calling thread puts what it sees."""
         seen: Seen | None = getattr(self._mine, "seen", None)

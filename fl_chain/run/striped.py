@@ -7,7 +7,7 @@ whether everything is right: whatever is not, `fl_chain.run.prover` looks at aga
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from concurrent.futures import Future, wait
 
 import numpy as np
 
@@ -19,17 +19,16 @@ from fl_chain.records import Digest, Submission
 from fl_chain.run.postings import PostingClaim
 from fl_chain.run.sight import Sight
 from fl_chain.run.stripes import (
+    OpenFiles,
     RoundFiles,
     StripeRoots,
     UpdateFile,
     compiled_stripes,
-    opened,
     stripe_height,
     stripe_roots,
 )
 from fl_chain.run.verdicts import Right
 from fl_chain.store import Store
-from fl_chain.store.blobs import OPENING_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +63,80 @@ class StripedRounds:
             None where something is wrong, missing, not on this machine, or has to be looked at more closely,
             or where there are no compiled loops.
         """
-        if compiled_stripes() is None:
-            return None
+        begun = self.begin(claim, store, sight or Sight.nothing())
+        return None if begun is None else begun.right()
+
+    def begin(self, claim: PostingClaim, store: Store, sight: Sight) -> BegunRound | None:
+        """Have the threads derive a round, and do not wait for them; the arguments are those of `right`.
+
+        Returns:
+            None where `right` would say None without having hashed anything.
+        """
+        stored = claim.stored
+        if compiled_stripes() is None or not (
+            0 < stored.included_weight <= stored.quantisation.max_total_weight
+        ):
+            return None  # such a weight the ledger cannot have taken: a node made it up
         try:
-            return self._right(claim, store, sight or Sight.nothing())
+            files = _files(claim, store)
+            return None if files is None else BegunRound(claim, files, sight, self.pool)
         except OSError as error:
-            log.debug("round %d is derived vector by vector: %s", claim.stored.round, error)
+            _say_why(claim, error)
             return None
 
-    def _right(self, claim: PostingClaim, store: Store, sight: Sight) -> Right | None:
-        stored = claim.stored
-        files = _files(claim, store)
-        if files is None or not 0 < stored.included_weight <= stored.quantisation.max_total_weight:
-            return None  # a weight that the ledger cannot have taken: a node made it up
-        pairs = zip(claim.submissions, files.updates, strict=True)
-        roots = [_opened_root(claim, submission, file) for submission, file in pairs if file is not None]
-        stripes = self._stripes(files, sight)
+
+class BegunRound:
+    """A round that threads are deriving. Its files are open until it has been asked for, or is closed.
+
+    Args:
+        claim: what is posted.
+        files: of the round.
+        sight: takes what is seen of the included updates.
+        pool: whose threads work.
+
+    Raises:
+        OSError: if a file cannot be opened or read.
+    """
+
+    def __init__(self, claim: PostingClaim, files: RoundFiles, sight: Sight, pool: HashingPool) -> None:
+        self.claim, self.sight = claim, sight
+        self._files, self._opened = files, OpenFiles(files)
+        self._futures: tuple[Future[StripeRoots], ...] = ()
+        lanes = CHUNK_LANES << stripe_height(files.dimension)
+        try:
+            self._roots = [
+                _opened_root(claim, submission, self._opened.opening(submission.index))
+                for submission in claim.submissions
+                if submission.index not in claim.stored.excluded
+            ]
+            self._futures = pool.begin(
+                lambda number: stripe_roots(files, self._opened, number, sight),
+                range(-(-files.dimension // lanes)),
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def right(self) -> Right | None:
+        """Wait for the threads; return the model where everything is right."""
+        try:
+            stripes = [future.result() for future in self._futures]
+        except OSError as error:
+            _say_why(self.claim, error)
+            return None
+        finally:
+            self.close()
+        return self._judged(stripes)
+
+    def close(self) -> None:
+        """Give up what has not been derived yet, and close the files."""
+        for future in self._futures:
+            future.cancel()
+        wait(self._futures)
+        self._opened.close()
+
+    def _judged(self, stripes: list[StripeRoots]) -> Right | None:
+        stored, roots = self.claim.stored, self._roots
         height = stripe_height(stored.dimension)
 
         def root(parts: list[bytes]) -> bytes:
@@ -89,20 +146,19 @@ class StripedRounds:
             all(stripe.is_in_range for stripe in stripes)
             and [root([s.updates[i] for s in stripes]) for i in range(len(roots))] == roots
             and [root(list(parts)) for parts in zip(*(s.sums for s in stripes), strict=True)]
-            == list(claim.partial_sum_roots)
+            == list(self.claim.partial_sum_roots)
             and root([stripe.base for stripe in stripes]) == stored.base_model_root
             and root([stripe.model for stripe in stripes]) == stored.model_root
         )
         if not is_right:
             return None
         clamped = sum(stripe.clamped for stripe in stripes)
-        return Right(files.model, clamped, update_roots=tuple(one for one in roots if one is not None))
+        found = tuple(one for one in roots if one is not None)
+        return Right(self._files.model, clamped, update_roots=found)
 
-    def _stripes(self, files: RoundFiles, sight: Sight) -> list[StripeRoots]:
-        lanes = CHUNK_LANES << stripe_height(files.dimension)
-        count = -(-files.dimension // lanes)
-        with opened(files) as descriptors:
-            return self.pool.map(lambda number: stripe_roots(files, descriptors, number, sight), range(count))
+
+def _say_why(claim: PostingClaim, error: OSError) -> None:
+    log.debug("round %d is derived vector by vector: %s", claim.stored.round, error)
 
 
 def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
@@ -136,10 +192,8 @@ def _files(claim: PostingClaim, store: Store) -> RoundFiles | None:
     )
 
 
-def _opened_root(claim: PostingClaim, submission: Submission, update: UpdateFile) -> Digest | None:
-    """Return the vector root that a file's opening names; None where it does not open the leaf."""
-    with Path(update.path).open("rb") as file:
-        opening = file.read(OPENING_BYTES)
+def _opened_root(claim: PostingClaim, submission: Submission, opening: bytes) -> Digest | None:
+    """Return the vector root that an opening names; None where it does not open the leaf."""
     root, salt = Digest(opening[:32]), opening[32:]
     stored, who = claim.stored, submission.participant
     sealed = sealed_root(root, salt, stored.run, stored.round, who)

@@ -28,6 +28,7 @@ from fl_chain.run.sight import Sight
 from fl_chain.run.stripe_flags import OUT_OF_RANGE, SHORT
 from fl_chain.store.blobs import OPENING_BYTES
 
+_SHORT = "a file of the round cannot be read, or is shorter than it was"
 STRIPE_LEVEL = 7  # 128 chunks, 512 KiB: a stripe of an update stays in the core's own cache
 
 
@@ -68,30 +69,44 @@ class RoundFiles:
     quantisation: Quantisation
 
 
-@dataclass(frozen=True, slots=True)
 class OpenFiles:
-    """The same files, opened."""
+    """The same files, opened.
 
-    updates: npt.NDArray[np.int64]  # descriptors; -1: left out
-    base: int
-
-
-@contextmanager
-def opened(files: RoundFiles) -> Iterator[OpenFiles]:
-    """Open a round's files.
+    Args:
+        files: of a round.
 
     Raises:
         OSError: if one cannot be opened, or there are more than a process may have open.
     """
-    with ExitStack() as stack:
 
-        def descriptor(path: str) -> int:
-            found = os.open(path, os.O_RDONLY)
-            stack.callback(os.close, found)
-            return found
+    def __init__(self, files: RoundFiles) -> None:
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            updates = [-1 if one is None else _descriptor(stack, one.path) for one in files.updates]
+            self.updates = np.array(updates, dtype=np.int64)  # -1: left out
+            self.base = _descriptor(stack, files.base)
+            self._stack = stack.pop_all()
 
-        updates = [-1 if one is None else descriptor(one.path) for one in files.updates]
-        yield OpenFiles(np.array(updates, dtype=np.int64), descriptor(files.base))
+    def opening(self, index: int) -> bytes:
+        """Return the first bytes of an update's file, before its lanes.
+
+        Raises:
+            OSError: if it cannot be read, or is shorter than it was.
+        """
+        found = os.pread(int(self.updates[index]), OPENING_BYTES, 0)
+        if len(found) < OPENING_BYTES:
+            raise OSError(_SHORT)
+        return found
+
+    def close(self) -> None:
+        """Close them."""
+        self._stack.close()
+
+
+def _descriptor(stack: ExitStack, path: str) -> int:
+    found = os.open(path, os.O_RDONLY)
+    stack.callback(os.close, found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +126,12 @@ def stripe_height(dimension: int) -> int:
     return min(STRIPE_LEVEL, depth(dimension))
 
 
-def stripe_roots(files: RoundFiles, descriptors: OpenFiles, number: int, sight: Sight) -> StripeRoots:
+def stripe_roots(files: RoundFiles, opened: OpenFiles, number: int, sight: Sight) -> StripeRoots:
     """Return the roots of one stripe, and write its lanes of the new model.
 
     Args:
         files: the round.
-        descriptors: of its files.
+        opened: its files.
         number: of the stripe, from 0.
         sight: takes what is seen of the included updates.
 
@@ -134,8 +149,8 @@ def stripe_roots(files: RoundFiles, descriptors: OpenFiles, number: int, sight: 
     seen, loops = sight.mine(), compiled_stripes()
     with _workspace(files, number) as space:
         wrong = loops.derive_stripe(
-            descriptors.updates,
-            descriptors.base,
+            opened.updates,
+            opened.base,
             OPENING_BYTES,
             np.array([0 if one is None else one.bound for one in files.updates], dtype=np.int64),
             first,
@@ -165,7 +180,7 @@ def stripe_roots(files: RoundFiles, descriptors: OpenFiles, number: int, sight: 
             seen.figures,
         )
         if wrong == SHORT:
-            raise OSError("a file of the round cannot be read, or is shorter than it was")
+            raise OSError(_SHORT)
         if constants is None:
             base, total = space.content.view(LANE)[:lanes], space.wire[:lanes]
             model, clamped[0] = apply_sum(base, total, files.included_weight, files.quantisation)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from chain_round import ChainRound, chain_round
+from command_line import called
 from lies import told, withheld
 from rounds import random_world
 
@@ -43,14 +44,7 @@ def command(*arguments: str, config: Path, key: bytes | None = None) -> subproce
     environment = {name: value for name, value in os.environ.items() if name != PRIVATE_KEY_VARIABLE}
     if key is not None:
         environment[PRIVATE_KEY_VARIABLE] = key.hex()
-    return subprocess.run(
-        [sys.executable, "-m", "fl_chain", *arguments, "--config", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=environment,
-    )
+    return called(*arguments, "--config", str(config), environment=environment)
 
 
 def test_a_challenge_by_hand(tmp_path: Path) -> None:

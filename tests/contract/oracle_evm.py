@@ -26,6 +26,11 @@ from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RunDefinition,
 READER = "0x" + "ee" * 20
 GAS = 16_000_000
 
+Slots = tuple[tuple[bytes, int], ...]
+
+# What views returned, of all ledgers here: by code and view, by the slots it reads, by what they held.
+_returned: dict[tuple[bytes, tuple[Any, ...]], dict[Slots, dict[tuple[int, ...], Any]]] = {}
+
 
 class EvmLedger:
     """A deployed ledger. Each call is a transaction in a block of its own, for which nobody pays."""
@@ -147,20 +152,43 @@ class EvmLedger:
     def view(self, name: str, *arguments: Any) -> Any:
         """Return what a view returns now.
 
-        A view depends on the slots that it reads, so it is asked again only after one of them was
-        written. The one that reads the time is always asked.
+        A view depends on the code and on the slots that it reads, so each is asked once while those hold the
+        same, in whichever ledger. The one that reads the time is always asked.
         """
         key = (name, *arguments)
+        if name == "hasEnded":
+            return self._asked(key)[1]
         if key not in self._memory:
-            function = ledger_abi().functions[name]
-            self._reads = set()
-            computation = self._apply(READER, self.address, function.encode(arguments), 0)
-            assert not computation.is_error
-            for slot in self._reads:
+            known = _returned.setdefault((self._code_hash(), key), {})
+            for slots, results in known.items():
+                held = self._held(slots)
+                if held in results:
+                    result = results[held]
+                    break
+            else:
+                slots, result = self._asked(key)
+                known.setdefault(slots, {})[self._held(slots)] = result
+            for slot in slots:
                 self._readers[slot].add(key)
-            self._reads = None
-            (self._memory[key],) = function.decode(bytes(computation.output))
-        return self._memory[key] if name != "hasEnded" else self._memory.pop(key)
+            self._memory[key] = result
+        return self._memory[key]
+
+    def _asked(self, key: tuple[Any, ...]) -> tuple[Slots, Any]:
+        """Ask a view; return the slots that it read, and what it returned."""
+        name, *arguments = key
+        function = ledger_abi().functions[name]
+        self._reads = set()
+        computation = self._apply(READER, self.address, function.encode(arguments), 0)
+        assert not computation.is_error
+        slots, self._reads = tuple(sorted(self._reads)), None
+        (result,) = function.decode(bytes(computation.output))
+        return slots, result
+
+    def _held(self, slots: Slots) -> tuple[int, ...]:
+        return tuple(self._state.get_storage(*slot) for slot in slots)
+
+    def _code_hash(self) -> bytes:
+        return bytes(self._state.get_code_hash(_raw(self.address)))
 
     def balance_wei(self, holder: Address) -> int:
         """Return what an account holds, in the run's coin."""

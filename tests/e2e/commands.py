@@ -1,18 +1,7 @@
-import subprocess
-import sys
 from pathlib import Path
 
 from fl_chain.demo import demo_settings
 from fl_chain.simulation import SimulationChoices, open_simulation
-
-COMMAND = [sys.executable, "-m", "fl_chain"]
-
-
-def run_command(*arguments: str, limit_s: float = 240.0) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does, and return what it said."""
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=limit_s, check=False
-    )
 
 
 def simulated_root(folder: Path, *, seed: int, rounds: int) -> str:

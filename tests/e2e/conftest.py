@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from commands import run_command
+from command_line import run_command
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, run_command, simulated_root
+from command_line import COMMAND, called, run_command
+from commands import simulated_root
 
 from fl_chain.ledger.anvil import FIXED_RULES, running_anvil
 
@@ -72,7 +73,7 @@ def test_the_folder_alone_audits_the_same_and_stays_untouched(
     again, first = (json.loads(path.read_text()) for path in (tmp_path / "report.json", out / "audit.json"))
     assert again["rounds"] == first["rounds"]
     assert again["checks"] == first["checks"]
-    status = run_command("status", "--run", str(moved), "--json")
+    status = called("status", "--run", str(moved), "--json")
     assert json.loads(status.stdout)["models"] == ROUNDS
 
 
@@ -83,7 +84,7 @@ def test_an_audit_over_the_network_says_the_same(finished: tuple[Path, str], tmp
     with running_anvil(arguments=[*FIXED_RULES, "--load-state", str(state), "--no-mining"]) as anvil:
         arguments = ["audit", "--ledger", run["ledger"], "--store", str(out / "store")]
         for rpc, other in ((anvil.websocket_url, str(anvil.ipc_path)), (anvil.url, anvil.url)):
-            result = run_command(*arguments, "--rpc", rpc, "--compare-rpc", other)
+            result = called(*arguments, "--rpc", rpc, "--compare-rpc", other)
             assert result.returncode == 0, result.stdout + result.stderr
             assert "PASS" in result.stdout
 
@@ -98,7 +99,7 @@ def test_an_altered_chain_is_not_audited(finished: tuple[Path, str], tmp_path: P
     state["accounts"][ledger]["balance"] = "0x1"
     (altered / "chain").mkdir()
     (altered / "chain" / "state.json").write_text(json.dumps(state))
-    result = run_command("audit", "--run", str(altered))
+    result = called("audit", "--run", str(altered))
     assert result.returncode == 2
     assert "the state of block" in result.stderr
 

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import run_command, simulated_root
+from command_line import called, run_command
+from commands import simulated_root
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -42,7 +43,7 @@ def test_a_finished_run_can_be_drawn(demo_run: Demo, tmp_path: Path) -> None:
     assert all(len(one["rounds"]) == 10 for one in summary["participants"].values())
     assert summary["clock"] == "chain"
     assert set(summary["seconds"]) == {str(number) for number in range(1, 11)}
-    drawn = run_command("plot", str(out), "--out", str(tmp_path / "run.svg"))
+    drawn = called("plot", str(out), "--out", str(tmp_path / "run.svg"))
     assert drawn.returncode == 0, drawn.stderr
     picture = (tmp_path / "run.svg").read_text()
     for title in ("Fairness: auroc", "each participant&#39;s own rows", "by the chain clock", "Norm of each"):
@@ -54,7 +55,7 @@ def test_the_demo_names_the_flipped_bit(demo_run: Demo) -> None:
     assert "update_altered" in said
     assert "round" in said
     report_before = json.loads((out / "audit.json").read_text())
-    tampered = run_command(
+    tampered = called(
         "audit", "--run", str(out), "--store", str(out / "store-tampered"), "--json", str(out / "t.json")
     )
     assert tampered.returncode == 1
@@ -79,7 +80,7 @@ def test_the_page_follows_from_the_report_alone(demo_run: Demo, tmp_path: Path) 
     assert "Declared by the run, not audited" in page
 
     again = ("--html", str(tmp_path / "again.html"), "--summary", str(out / "summary.json"))
-    result = run_command("report", str(out / "audit.json"), *again)
+    result = called("report", str(out / "audit.json"), *again)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "again.html").read_text() == page
 
@@ -88,7 +89,7 @@ def test_what_is_no_report_makes_no_page(demo_run: Demo, tmp_path: Path) -> None
     out, _ = demo_run
     target = tmp_path / "page.html"
     for wrong, said in ((out / "summary.json", "no audit report"), (tmp_path / "away.json", "cannot read")):
-        result = run_command("report", str(wrong), "--html", str(target))
+        result = called("report", str(wrong), "--html", str(target))
         assert result.returncode == 2
         assert result.stderr.startswith("fl-chain: ")
         assert said in result.stderr
@@ -137,8 +138,8 @@ def test_a_moved_folder_audits_the_same_and_stays_untouched(demo_run: Demo, tmp_
     before = digest_of_folder(moved)
 
     reports = []
-    for name in ("first.json", "second.json"):
-        result = run_command("audit", "--run", str(moved), "--json", str(tmp_path / name))
+    for name, run in (("first.json", run_command), ("second.json", called)):
+        result = run("audit", "--run", str(moved), "--json", str(tmp_path / name))
         assert result.returncode == 0, result.stderr
         assert "PASS" in result.stdout
         reports.append((tmp_path / name).read_bytes())
@@ -149,7 +150,7 @@ def test_a_moved_folder_audits_the_same_and_stays_untouched(demo_run: Demo, tmp_
 
 def test_a_run_is_not_overwritten_without_being_asked(demo_run: Demo) -> None:
     out, _ = demo_run
-    result = run_command("demo", "--out", str(out))
+    result = called("demo", "--out", str(out))
     assert result.returncode == 2
     assert "--force" in result.stderr
     assert (out / "audit.json").exists()
@@ -157,12 +158,12 @@ def test_a_run_is_not_overwritten_without_being_asked(demo_run: Demo) -> None:
 
 def test_status_and_rewards_read_a_finished_run(demo_run: Demo) -> None:
     out, _ = demo_run
-    status = run_command("status", "--run", str(out), "--json")
+    status = called("status", "--run", str(out), "--json")
     assert status.returncode == 0, status.stderr
     shown = json.loads(status.stdout)
     assert (shown["models"], shown["settled"], shown["ended"]) == (10, 10, True)
     assert shown["privacy"].startswith("none: every auditor")
-    rewards = run_command("rewards", "list", "--run", str(out))
+    rewards = called("rewards", "list", "--run", str(out))
     assert rewards.returncode == 0, rewards.stderr
     assert rewards.stdout.count("20000000000000000") == 5
 
@@ -183,7 +184,7 @@ def test_a_run_that_is_not_whole_cannot_be_audited(demo_run: Demo, tmp_path: Pat
     shutil.copy(out / "run.json", tmp_path / "run.json")
     path = tmp_path / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    result = run_command("audit", "--run", str(tmp_path))
+    result = called("audit", "--run", str(tmp_path))
     assert result.returncode == 2
     assert result.stderr.startswith("fl-chain: ")
 
@@ -195,9 +196,7 @@ def test_missing_blobs_are_findings_that_say_who_holds_them(demo_run: Demo, tmp_
     victim = sorted((store / "updates").iterdir())[0]
     for path in victim.iterdir():
         path.unlink()
-    result = run_command(
-        "audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json")
-    )
+    result = called("audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json"))
     assert result.returncode == 1
     findings = json.loads((tmp_path / "r.json").read_text())["findings"]
     missing = [finding for finding in findings if finding["kind"] == "update_missing"]
@@ -225,9 +224,7 @@ def test_each_kind_of_altered_blob_has_its_finding(
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
-    result = run_command(
-        "audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json")
-    )
+    result = called("audit", "--run", str(out), "--store", str(store), "--json", str(tmp_path / "r.json"))
     assert result.returncode == 1
     found = {finding["kind"] for finding in json.loads((tmp_path / "r.json").read_text())["findings"]}
     assert kind <= found

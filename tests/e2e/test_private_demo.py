@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import run_command
+from command_line import called, run_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -19,7 +19,7 @@ def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path
     assert (report["verdict"], report["findings"]) == ("pass", [])
     assert report["run"]["privacy"]["rho_micro_spent"] == 156_250
     assert "declared, not proven" in (out / "audit.html").read_text()
-    status = run_command("status", "--run", str(out), "--json")
+    status = called("status", "--run", str(out), "--json")
     assert "0.15625 of 0.46875 zCDP" in json.loads(status.stdout)["privacy"]
 
 

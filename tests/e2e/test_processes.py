@@ -79,7 +79,7 @@ def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
 
 
 def test_a_chain_that_was_down_for_longer_than_a_deadline_goes_on(tmp_path: Path) -> None:
-    with start_demo(tmp_path / "run", settings(rounds=6), force=False) as demo:
+    with start_demo(tmp_path / "run", settings(rounds=4), force=False) as demo:
         follow(demo, lambda history: history.state.latest >= 2)
         before = demo.run.ledger.head()
         port = demo.node.name.rsplit(":", 1)[1].rstrip("/")
@@ -105,7 +105,7 @@ def test_a_chain_that_was_down_for_longer_than_a_deadline_goes_on(tmp_path: Path
 
             block = demo.node.request("eth_getBlockByNumber", hex(before.number), False)
             assert block["hash"] == "0x" + before.hash.hex()
-            assert history.rounds[history.state.tip].step == 6
+            assert history.rounds[history.state.tip].step == 4
             assert_audit_passes(demo)
         finally:
             restarted.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_anvil_proves_its_state() -> None:
     with running_anvil() as anvil:
         node = connect([anvil.url])
         sender = address(node.request("eth_accounts")[0])
-        node.request("eth_sendTransaction", {"from": sender, "to": RECIPIENT, "value": "0x5"})
+        sent = node.request("eth_sendTransaction", {"from": sender, "to": RECIPIENT, "value": "0x5"})
+        while node.request("eth_getTransactionReceipt", sent) is None:  # it answers before it mines
+            time.sleep(0.01)
         proven = proven_account(node, node.head(), address(RECIPIENT), [1, 2])
         node.close()
     assert (proven.account.balance_wei, proven.storage) == (5, {1: 0, 2: 0})
