@@ -38,5 +38,5 @@ def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -
     assert times["masks"] >= 11
     assert times["secrecy"] >= 10
     assert "secure aggregation" in (out / "audit.html").read_text()
-    status = run_command("status", "--run", str(out), "--json")
+    status = called("status", "--run", str(out), "--json")
     assert json.loads(status.stdout)["privacy"].startswith("secure aggregation")
