@@ -1,6 +1,7 @@
 """A round derived again from ledger and store: what aggregator, worker and audit all call.
 
-Updates are read one at a time and added up as they come, so memory holds a few vectors whatever the cohort.
+Large updates are read one at a time and added up as they come, so memory holds a few vectors whatever the
+cohort. Where all of them together are small, they are held, and added up in one pass.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from fl_chain.run.spool import spooled
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
+
+HELD_BYTES = 128 << 20  # of updates; more are not held together
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class RoundReader:
             base: lanes of the model that the round started from.
             exclusions: the submissions that are left out.
             carried: what the base's round left besides its model, where the rule carries something.
-            pool: threads to share reading and hashing with; memory then holds an update for each.
+            pool: threads to share reading and hashing with; memory then holds an update for each, or all.
 
         Raises:
             StoreError: if an included update cannot be read.
@@ -156,7 +159,9 @@ class RoundReader:
                 return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
         included_weight = sum(s.weight for s in submissions if s.index not in excluded)
-        updates_in_order = self._included(submissions, excluded, pool)
+        updates_in_order: Iterable[Lanes | None] = self._included(submissions, excluded, pool)
+        if base.nbytes * len(submissions) <= HELD_BYTES:
+            updates_in_order = list(updates_in_order)
         return aggregate_round(
             base, updates_in_order, included_weight, quantisation, pool=pool, rule=rule, carried=carried
         )

@@ -14,9 +14,11 @@ from fl_chain.aggregation import apply, quantise
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.native import arithmetic_for
 from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
+from fl_chain.aggregation.round import aggregate_round
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import LANE, Lanes, lanes_from_native
 from fl_chain.commitment.native import kernels
+from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import NonFiniteValue, UpdateOutOfRange
 from fl_chain.records import Quantisation
 
@@ -147,3 +149,29 @@ def test_sums_of_groups_are_the_same(count: int, monkeypatch: pytest.MonkeyPatch
     compiled = sums()
     monkeypatch.setattr("fl_chain.aggregation.sums.kernels_for", lambda size_bytes: None)
     assert sums() == compiled
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("count", "dimension"),
+    [(1, 1), (2, 8191), (3, 8193), (8, 16384), (65, 1023), (1, 2**21 + 5), (9, 2**21 + 4097)],
+)
+def test_a_whole_round_is_what_its_steps_give(
+    count: int, dimension: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(count)
+    drawn = rng.integers(-(2**31), 2**31, (count, dimension), dtype=np.int32)
+    updates = [None if number % 5 == 3 else one.astype(LANE) for number, one in enumerate(drawn)]
+    base = lanes_from_native(rng.integers(-(2**31), 2**31, dimension, dtype=np.int32))
+    for rules in (Quantisation(22, 20, 2**20, 1000), Quantisation(24, 0, 1, 2**31 - 1)):
+        with HashingPool(threads) as pool:
+            made = aggregate_round(base, updates, 999, rules, pool=pool)
+            assert pool.is_started == (threads == 2 and dimension > 2**20)
+        with monkeypatch.context() as patch:
+            patch.setattr("fl_chain.aggregation.round.whole_round", lambda *_, **__: None)
+            expected = aggregate_round(base, updates, 999, rules)
+        assert made.partial_sum_roots == expected.partial_sum_roots
+        assert made.chunk_hashes == expected.chunk_hashes
+        assert (made.model_root, made.clamped) == (expected.model_root, expected.clamped)
+        assert np.array_equal(made.total, expected.total)
+        assert np.array_equal(made.model, expected.model)
