@@ -35,7 +35,7 @@ _LOOPS = {
 class WholeRound:
     """What a round's updates give."""
 
-    total: Lanes  # shape (dimension,)
+    total: Lanes  # shape (dimension,); empty where nobody asked
     model: Lanes  # shape (dimension,)
     clamped: int  # lanes of the model that did not fit 32 bits
     sum_hashes: tuple[bytes, ...]  # chunk hashes of the partial sums, as a posting lists them
@@ -50,6 +50,7 @@ def whole_round(
     *,
     pool: HashingPool | None = None,
     is_hashed: bool = True,
+    keeps_total: bool = True,
 ) -> WholeRound | None:
     """Add up a round and apply its total to the model.
 
@@ -60,6 +61,7 @@ def whole_round(
         quantisation: the run's constants.
         pool: threads to share the work with.
         is_hashed: whether sums and model are hashed.
+        keeps_total: whether the total is returned.
 
     Returns:
         None where there are no compiled loops, or so little to do that loading them does not pay.
@@ -78,11 +80,12 @@ def whole_round(
     loops = None if kernels_for(base.nbytes * len(updates)) is None else compiled_rounds()
     if loops is None:
         return None
-    total, model = np.empty(base.size, dtype=LANE), np.empty(base.size, dtype=LANE)
     rows = sum(sizes) + 1 if is_hashed else 0
     hashes = np.empty((rows, chunk_count(base.size), HASH_BYTES), dtype=np.uint8)
     addresses = [0 if update is None else update.ctypes.data for update in updates]
     constants = floating_constants(included_weight, quantisation)
+    is_kept = keeps_total or constants is None  # without constants the total is applied afterwards
+    total, model = np.empty(base.size if is_kept else 0, dtype=LANE), np.empty(base.size, dtype=LANE)
     levels = (
         np.array((len(updates), *sizes[:-1]), dtype=np.int64),
         np.array([sum(sizes[:level]) for level in range(len(sizes))], dtype=np.int64),

@@ -106,6 +106,7 @@ def aggregator(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from fl_chain.run.durable import exclusive
 
     settings = settings_of(config)
+    keep_freed_memory()
     with exclusive(settings.aggregator.state):
         actor = persist(lambda: Aggregator(_aggregator_parts(settings)), say=log.warning)
         run_actor(actor, poll_s=settings.chain.poll_s, say=log.warning)

@@ -16,6 +16,7 @@ from fl_chain.aggregation.native import arithmetic_for
 from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.aggregation.sums import PartialSum, PartialSums
+from fl_chain.aggregation.whole_round import whole_round
 from fl_chain.commitment.chunks import LANE, Lanes, lanes_from_native
 from fl_chain.commitment.native import kernels
 from fl_chain.commitment.pool import HashingPool
@@ -166,6 +167,10 @@ def test_a_whole_round_is_what_its_steps_give(
     for rules in (Quantisation(22, 20, 2**20, 1000), Quantisation(24, 0, 1, 2**31 - 1)):
         with HashingPool(threads) as pool:
             made = aggregate_round(base, updates, 999, rules, pool=pool)
+            bare = whole_round(base, updates, 999, rules, pool=pool, is_hashed=False, keeps_total=False)
+            assert bare is not None
+            assert np.array_equal(bare.model, made.model)
+            assert not bare.sum_hashes
             assert pool.is_started == (threads == 2 and dimension > 2**20)
         with monkeypatch.context() as patch:
             patch.setattr("fl_chain.aggregation.round.whole_round", lambda *_, **__: None)
