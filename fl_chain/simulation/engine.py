@@ -20,7 +20,7 @@ from fl_chain.errors import ConfigError, OutputExists
 from fl_chain.learning import build_task, n_rows
 from fl_chain.learning.work import Values
 from fl_chain.ledger.history import History
-from fl_chain.machine.memory import keep_freed_memory
+from fl_chain.machine.memory import collecting_seldom, keep_freed_memory
 from fl_chain.records import Address, Round, RoundStatus, Submission
 from fl_chain.run.cohorts import cohort, participation
 from fl_chain.run.durable import exclusive
@@ -317,11 +317,12 @@ def open_simulation(
                 dimension=recorded.ledger.definition().dimension,
                 device=choices.device,
             )
-            crew = open_crew(ground, choices.jobs)
-            try:
-                yield Simulation(folder, recorded, ground, crew)
-            finally:
-                crew.close()
+            with collecting_seldom():
+                crew = open_crew(ground, choices.jobs)
+                try:
+                    yield Simulation(folder, recorded, ground, crew)
+                finally:
+                    crew.close()
         finally:
             recorded.close()
 

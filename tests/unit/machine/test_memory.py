@@ -1,9 +1,12 @@
 """Memory that a process keeps is used again without the system."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from fl_chain.machine.memory import collecting_seldom
 
 SCRIPT = """
 import resource, sys
@@ -35,3 +38,12 @@ def test_arrays_of_one_size_come_without_new_pages() -> None:
     )
     array_pages = 768
     assert kept < array_pages <= usual // 4
+
+
+def test_garbage_is_searched_for_among_new_objects_only() -> None:
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with collecting_seldom():
+        assert gc.get_threshold()[0] > thresholds[0]
+        assert gc.get_freeze_count() > frozen + 1000
+        assert len(gc.get_objects()) < 1000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (thresholds, 0)
