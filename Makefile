@@ -1,6 +1,7 @@
 # Every command of the project. CI calls these and nothing else.
 PYTHON ?= python3
 VENV := .venv
+INSTALL := pip install --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 FUZZ_SECONDS ?= 60
@@ -18,12 +19,13 @@ help: ## list the commands
 
 $(RUN_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/$(INSTALL) -c constraints.txt -e .
 	@touch $@
 
+# Uncompiled: tests import a part of it, and compile that; all of torch and its like would take a minute more.
 $(DEV_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/$(INSTALL) --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(RUN_STAMP) $@
 
 $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
@@ -32,7 +34,7 @@ $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
 
 $(SLITHER_STAMP): contracts/slither-requirements.txt
 	$(PYTHON) -m venv $(SLITHER_VENV)
-	$(SLITHER_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(SLITHER_VENV)/bin/$(INSTALL) --no-compile -r $<
 	@touch $@
 
 node-check:

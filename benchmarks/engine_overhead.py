@@ -11,7 +11,8 @@ from benchmarks import mnist_shaped
 from benchmarks.federated_round import TASKS, TRAINING
 from benchmarks.flower import FlowerRounds, interpreter, peer_name
 from benchmarks.harness import Result, cores, interleaved_medians, machine
-from fl_chain.aggregation.quantise import quantise_update
+from fl_chain.aggregation.quantise import committed_update
+from fl_chain.commitment.native import kernels
 from fl_chain.config import FileTaskSettings, PolicySettings, RunSettings
 from fl_chain.learning import ModelDefinition
 from fl_chain.run.updates import sealed_update
@@ -78,6 +79,7 @@ class _Bare:
     """The same clients' work without an engine."""
 
     def __init__(self, simulation: Simulation) -> None:
+        kernels()  # as whoever trains in a simulation has them
         ground = simulation.ground
         self._policy, self._run = ground.policy, ground.run
         self._definition = ModelDefinition(ground.shares.task, seed=0, training=TRAINING)
@@ -103,7 +105,7 @@ class _Bare:
         """Train, quantise and seal for everybody."""
         for job, rows in zip(self.jobs, self._rows, strict=True):
             values = self._definition.train(self._base, rows, TRAINING, seed=7).values
-            lanes = quantise_update(values, self._base, job.weight_cap, self._policy.ledger.quantisation)
-            secret = participant_secret(self._policy.seed, job.name)
-            root = job.base_model_root
-            sealed_update(lanes, job.weight_cap, 1, root, secret, run=self._run, identity=job.participant)
+            quantisation, who = self._policy.ledger.quantisation, job.participant
+            lanes, root = committed_update(values, self._base, job.weight_cap, quantisation)
+            secret, base_root = participant_secret(self._policy.seed, job.name), job.base_model_root
+            sealed_update(lanes, root, job.weight_cap, 1, base_root, secret, run=self._run, identity=who)

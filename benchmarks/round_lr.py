@@ -3,7 +3,7 @@
 Ten clients train for one epoch in batches of ten, in one torch thread each and as many processes as there are
 cores; ours on the embedded py-evm ledger through the real contract, theirs by FedAvg in Flower's simulation.
 A client has 60 rows in `round_lr`, where what surrounds training shows, and 600, as MNIST gives each of 100
-clients, in `round_lr_600`. Both train by the same torch calls.
+clients, in `round_lr_600`. Both train by the same torch operations.
 """
 
 from __future__ import annotations

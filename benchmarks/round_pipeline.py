@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from benchmarks.harness import Result, interleaved_medians, throughput
 from benchmarks.mnist_shaped import Cnn
-from fl_chain.aggregation.quantise import model_lanes, model_values, quantise_update
+from fl_chain.aggregation.quantise import committed_update, model_lanes, model_values
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.commitment.native import kernels
-from fl_chain.commitment.tree import vector_root
 from fl_chain.config import TrainingSettings
 from fl_chain.learning import ModelDefinition
 from fl_chain.learning.task import Examples
@@ -42,9 +41,7 @@ def results() -> list[Result]:
     trained = [definition.train(values, one, TRAINING, seed=7).values for one in rows]
 
     def record() -> None:
-        updates = [quantise_update(local, values, WEIGHT, QUANTISATION) for local in trained]
-        for update in updates:
-            vector_root(update)
+        updates = [committed_update(local, values, WEIGHT, QUANTISATION)[0] for local in trained]
         aggregate_round(base, updates, WEIGHT * PARTICIPANTS, QUANTISATION)
 
     seconds = interleaved_medians([record, train], RUNS)

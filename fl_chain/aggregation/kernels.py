@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fl_chain.commitment.kernels import compiled, turned
+from fl_chain.commitment.kernels import compiled, hash_pieces, turned
+from fl_chain.commitment.sizes import CHUNK_BYTES, PIECE_BYTES
 
+_CHUNK_BLOCKS = CHUNK_BYTES // PIECE_BYTES
+_CHUNK_LANES = CHUNK_BYTES // 4
+_BLOCK_LANES = 16 * _CHUNK_LANES  # 64 KiB of each vector: they stay in the core's own cache
 _ABSOLUTE = np.uint32(0x7FFFFFFF)
 _INFINITE = np.uint32(0x7F800000)  # float32 bits from here on, without the sign, are infinite or no number
 
@@ -42,6 +46,40 @@ def quantise(  # noqa: PLR0917 - compiled functions take no keywords
         change = min(max(change, -clip), clip) * weight
         lanes[lane] = turned(np.uint32(np.int32(np.rint(change))))
     return bool(highest < _INFINITE)
+
+
+@compiled
+def quantise_and_hash(  # noqa: PLR0917
+    local: Any, base: Any, scale: float, clip: float, weight: float, lanes: Any, hashes: Any, last: Any
+) -> bool:
+    """Do what `quantise` does, and hash the lanes chunk by chunk while they lie in the core's own cache.
+
+    Args:
+        local: as `quantise` has it.
+        base: the same.
+        scale: the same.
+        clip: the same.
+        weight: the same.
+        lanes: the same.
+        hashes: shape (ceil(n / 1024), 32), uint8; takes the hashes.
+        last: shape (1024,), uint32: room for a chunk.
+
+    Returns:
+        Whether all values are finite; otherwise lanes and hashes mean nothing.
+    """
+    is_finite = True
+    for start in range(0, lanes.size, _BLOCK_LANES):
+        end = min(start + _BLOCK_LANES, lanes.size)
+        own = lanes[start:end]
+        is_finite &= quantise(local[start:end], base[start:end], scale, clip, weight, own)
+        own_hashes = hashes[start // _CHUNK_LANES :]
+        whole, rest = own.size // _CHUNK_LANES, own.size % _CHUNK_LANES
+        hash_pieces(own.ctypes, whole, _CHUNK_BLOCKS, 0, own_hashes.ctypes)
+        if rest:
+            for lane in range(_CHUNK_LANES):
+                last[lane] = own[whole * _CHUNK_LANES + lane] if lane < rest else 0
+            hash_pieces(last.ctypes, 1, _CHUNK_BLOCKS, 0, own_hashes[whole:].ctypes)
+    return is_finite
 
 
 @compiled

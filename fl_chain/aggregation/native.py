@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from fl_chain.commitment.native import kernels_for, load_compiled
+from fl_chain.commitment.native import Octets, kernels_for, load_compiled
 
 Floats32 = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
@@ -16,6 +16,7 @@ Words = npt.NDArray[np.uint32]
 
 _LOOPS = {
     "quantise": "f4[] f4[] f8 f8 f8 =u4[] -> b1",
+    "quantise_and_hash": "f4[] f4[] f8 f8 f8 =u4[] =u1[,] =u4[] -> b1",
     "apply": "u4[] u4[] f8 f8 f8 =u4[] -> i8",
     "is_within": "u4[] i8 -> b1",
     "read_values": "u4[] f4 =f4[]",
@@ -29,6 +30,20 @@ class Kernels(Protocol):
         self, local: Floats32, base: Floats32, scale: float, clip: float, weight: float, lanes: Words
     ) -> bool:
         """Quantise an update."""
+        ...
+
+    def quantise_and_hash(  # noqa: PLR0917
+        self,
+        local: Floats32,
+        base: Floats32,
+        scale: float,
+        clip: float,
+        weight: float,
+        lanes: Words,
+        hashes: Octets,
+        last: Words,
+    ) -> bool:
+        """Quantise an update and hash its chunks."""
         ...
 
     def apply(  # noqa: PLR0917

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.rules.fedavg import FedAvg
 from fl_chain.aggregation.rules.rule import LaneMatrix, ResultRule, StateRule, Step, SumRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
+from fl_chain.aggregation.whole_round import whole_round
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.commitment.tree import VectorTree, vector_root, vector_tree
+from fl_chain.commitment.tree import VectorTree, root_of_chunk_hashes, vector_root, vector_tree
 from fl_chain.records import ZERO_DIGEST, Digest, Quantisation
 
 FEDAVG = FedAvg()
@@ -61,19 +62,29 @@ def aggregate_round(
 
     Args:
         base: the model that the round started from, shape (dimension,), big-endian.
-        updates: in the ledger's order, None for a submission that is excluded; each is read once, and
-            memory holds one sum a level whatever their number.
+        updates: in the ledger's order, None for a submission that is excluded. Each is read once; of an
+            iterator one is looked at after the other, and memory holds one sum a level whatever their number;
+            all of a sequence are added up together, which is faster.
         included_weight: the sum of the included submissions' weights.
         quantisation: the run's constants.
         pool: threads to share the hashing with.
         rule: the run's; which updates it keeps is decided before.
         carried: the state that the base's round left, where the rule has one.
         terms: vectors that are summands after the updates, and that the posting lists before its partial
-            sums: what takes the masks off a masked round's updates.
+            sums: what takes the masks off a masked round's updates. Held or iterated, as the updates are.
 
     Raises:
         ValueError: if there is no submission, a vector is of another form, or the weight is out of range.
     """
+    if (
+        isinstance(updates, Sequence)
+        and isinstance(terms, Sequence)
+        and updates
+        and not isinstance(rule, StateRule)
+    ):
+        aggregate = _aggregated_whole(base, updates, included_weight, quantisation, pool, terms)
+        if aggregate is not None:
+            return aggregate
     levels: list[list[VectorTree]] = []
 
     def keep_tree(completed: PartialSum) -> None:
@@ -100,6 +111,29 @@ def aggregate_round(
         clamped=stepped.clamped,
         state_root=vector_root(stepped.state, pool=pool) if stepped.state.size else ZERO_DIGEST,
         carried=stepped.state if stepped.state.size else None,
+    )
+
+
+def _aggregated_whole(  # noqa: PLR0917 - as `aggregate_round` has them
+    base: Lanes,
+    updates: Sequence[Lanes | None],
+    included_weight: int,
+    quantisation: Quantisation,
+    pool: HashingPool | None,
+    terms: Sequence[Lanes],
+) -> Aggregate | None:
+    """Return a round's aggregate where one pass over its summands makes it."""
+    made = whole_round(base, (*updates, *terms), included_weight, quantisation, pool=pool)
+    if made is None:
+        return None
+    listed = tuple(vector_tree(term, pool=pool).chunk_hashes for term in terms) + made.sum_hashes
+    return Aggregate(
+        partial_sum_roots=tuple(root_of_chunk_hashes(hashes, base.size) for hashes in listed),
+        chunk_hashes=listed,
+        total=made.total,
+        model=made.model,
+        model_root=root_of_chunk_hashes(made.model_hashes, base.size),
+        clamped=made.clamped,
     )
 
 

@@ -18,6 +18,7 @@ from fl_chain.cli.connection import (
 )
 from fl_chain.config import WORKER_SECRET_VARIABLE, Settings, environment
 from fl_chain.errors import ConfigError, KeyUnavailable
+from fl_chain.machine.memory import keep_freed_memory
 from fl_chain.records import address
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def worker(
     from fl_chain.worker import Worker
 
     settings = settings_of(config)
+    keep_freed_memory()
     with exclusive(settings.worker.state):
         actor = persist(lambda: Worker(_worker_parts(settings, owner)), say=log.warning)
         run_actor(actor, poll_s=settings.chain.poll_s, say=log.warning)
@@ -104,6 +106,7 @@ def aggregator(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from fl_chain.run.durable import exclusive
 
     settings = settings_of(config)
+    keep_freed_memory()
     with exclusive(settings.aggregator.state):
         actor = persist(lambda: Aggregator(_aggregator_parts(settings)), say=log.warning)
         run_actor(actor, poll_s=settings.chain.poll_s, say=log.warning)

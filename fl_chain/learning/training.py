@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, default_collate
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
 from fl_chain.learning.private import active_private_training
+from fl_chain.learning.sgd import LeanSGD
 from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Rows, n_rows
 
@@ -79,7 +80,7 @@ def train_sgd(
         UnsupportedModel: if the policy asks for differential privacy and the model does not allow it.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(
+    optimizer = LeanSGD(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=settings.learning_rate,
         momentum=settings.momentum,
@@ -102,7 +103,7 @@ def train_sgd(
         epoch_loss, n_seen = 0.0, 0
         order = torch.randperm(n_rows(examples), generator=generator)
         for inputs, targets in _batches(examples, order, settings.batch_size, device):
-            optimizer.zero_grad()
+            optimizer.forget_gradients()
             batch_loss = loss(model(inputs), targets)
             loss_value = batch_loss.item()
             _verify_finite(loss_value, epoch, settings)
@@ -110,7 +111,7 @@ def train_sgd(
             epoch_loss += loss_value * len(targets)
             n_seen += len(targets)
             try:
-                optimizer.step()
+                optimizer.advance()
             except TrainingStopped:  # the step itself was taken
                 return epoch_loss / n_seen
     return epoch_loss / n_seen

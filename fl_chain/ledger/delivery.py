@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SEND_ATTEMPTS = 3
 PER_EXCHANGE = 200  # transactions
-MINED_AT_ONCE = 8  # transactions
+MINED_AT_ONCE = 16  # transactions
 FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 1.0
 

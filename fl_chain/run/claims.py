@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from fl_chain.commitment.proofs import PostedRound
 from fl_chain.commitment.tree import vector_tree
 from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
-from fl_chain.records import Digest, Submission
+from fl_chain.records import ZERO_DIGEST, Digest, Exclusion, Submission
 from fl_chain.run.masked_rounds import posted_masks
 from fl_chain.run.postings import PostingClaim
 from fl_chain.store import Store, Update
@@ -50,6 +50,31 @@ def posting_claim(
     return PostingClaim(
         stored, posting.partial_sum_roots, submissions, posting.exclusions, *roots, outsiders=outsiders
     )
+
+
+def closed_claim(history: History, round_id: int, exclusions: Sequence[Exclusion]) -> PostingClaim:
+    """Return the same of a round that nobody has posted: what a posting would say is zero or missing.
+
+    Args:
+        history: of the run.
+        round_id: a closed round.
+        exclusions: what is left out, ascending by index.
+    """
+    submissions = history.submissions[round_id]
+    excluded = frozenset(exclusion.index for exclusion in exclusions)
+    stored = PostedRound(
+        run=history.run,
+        round=round_id,
+        dimension=history.definition.dimension,
+        quantisation=history.policy.quantisation,
+        leaves=[submission.leaf for submission in submissions],
+        excluded=excluded,
+        included_weight=sum(one.weight for one in submissions if one.index not in excluded),
+        sums_hash=ZERO_DIGEST,
+        base_model_root=history.model_root(history.rounds[round_id].base_round),
+        model_root=ZERO_DIGEST,
+    )
+    return PostingClaim(stored, (), submissions, exclusions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """A round derived again from ledger and store: what aggregator, worker and audit all call.
 
-Updates are read one at a time and added up as they come, so memory holds a few vectors whatever the cohort.
+Updates on this machine's disk are added up in stripes (`fl_chain.run.striped`). Others are read one at a time
+and added up as they come, so memory holds a few vectors whatever the cohort; where all of them together are
+small, they are held, and added up in one pass.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, AggregationKind, Exclusion, ExclusionReason, Submission
+from fl_chain.run.claims import closed_claim
 from fl_chain.run.cohorts import outsiders
 from fl_chain.run.documents import read_policy
 from fl_chain.run.masked_rounds import unmasking_vectors, verify_sum
 from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
+from fl_chain.run.striped import StripedRounds
 from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
+
+HELD_BYTES = 128 << 20  # of updates; more are not held together
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class RoundReader:
             base: lanes of the model that the round started from.
             exclusions: the submissions that are left out.
             carried: what the base's round left besides its model, where the rule carries something.
-            pool: threads to share reading and hashing with; memory then holds an update for each.
+            pool: threads to share reading and hashing with; memory then holds an update for each, or all.
             seeds: what takes the masks off a masked round, by whose they are.
 
         Raises:
@@ -153,6 +159,7 @@ class RoundReader:
             VerificationError: if one is not what was committed to.
             SpoiltRound: if a masked round's sum is noise.
         """
+        exclusions = tuple(exclusions)
         excluded = {exclusion.index for exclusion in exclusions}
         submissions = self.history.submissions[round_id]
         quantisation = self.history.policy.quantisation
@@ -164,9 +171,20 @@ class RoundReader:
             with spooled(map(self.update, included), len(included), base.size) as updates:
                 return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
+        if rule is FEDAVG and pool is not None:
+            striped, claim = StripedRounds(pool), closed_claim(self.history, round_id, exclusions)
+            made = striped.aggregate(claim, self.store) if striped.is_worthwhile(claim) else None
+            if made is not None:  # else the pass over each vector says what is wrong
+                return made
         included_weight = sum(s.weight for s in submissions if s.index not in excluded)
-        updates_in_order = self._included(submissions, excluded, pool)
-        terms = unmasking_vectors(self.history, round_id, seeds or {}) if self.history.is_masked else ()
+        updates_in_order: Iterable[Lanes | None] = self._included(submissions, excluded, pool)
+        terms: Iterable[Lanes] = ()
+        summands = len(submissions)
+        if self.history.is_masked:
+            terms = unmasking_vectors(self.history, round_id, seeds or {})
+            summands += self.history.round_masks(round_id).terms
+        if base.nbytes * summands <= HELD_BYTES:
+            updates_in_order, terms = list(updates_in_order), list(terms)
         made = aggregate_round(
             base,
             updates_in_order,

@@ -43,6 +43,8 @@ def derive_stripe(  # noqa: PLR0917 - compiled functions take no keywords
     places: Any,
     update_roots: Any,
     sum_roots: Any,
+    sum_hashes: Any,
+    total: Any,
     ends: Any,
     factor: float,
     half: float,
@@ -78,6 +80,9 @@ def derive_stripe(  # noqa: PLR0917 - compiled functions take no keywords
         places: of the same shape: where in ``sum_roots`` those of each level begin; is counted up.
         update_roots: shape (submissions, 32): takes the roots of the updates' stripes.
         sum_roots: shape (sums, 32): takes those of the sums, in the order of a posting.
+        sum_hashes: shape (sums, chunks of a vector, 32): takes the sums' chunk hashes; empty: nobody wants
+            them.
+        total: shape (dimension,), uint32: takes the total's lanes in wire order; empty: nobody wants them.
         ends: shape (2, 32): takes those of the base and of the model.
         factor: as `apply` has it; 0: the total is not applied.
         half: the same.
@@ -117,9 +122,13 @@ def derive_stripe(  # noqa: PLR0917 - compiled functions take no keywords
         while _is_group_complete(added, below, level, fan_in):
             is_last = level + 1 == sums.shape[0]
             _close_group(sums[level], wire, sums[level][:0] if is_last else sums[level + 1])
-            find_root(wire, height, zero_roots, hashes, pair, sum_roots[places[level]])
+            hash_pieces(wire.ctypes, hashes.shape[0], CHUNK_BYTES // PIECE_BYTES, 0, hashes.ctypes)
+            _keep_hashes(hashes, sum_hashes, places[level], 4 * first // CHUNK_BYTES)
+            _reduce(hashes, zero_roots, height, pair)
+            _copy_hash(hashes[0], sum_roots[places[level]])
             places[level] += 1
             if is_last:
+                _copy_lanes(wire.view(np.uint32), total[first : first + lanes])
                 break
             level += 1
     if not _read(base_descriptor, 4 * first, 4 * lanes, content):
@@ -203,6 +212,21 @@ def _reduce(nodes: Any, zero_roots: Any, height: int, pair: Any) -> None:
         if is_odd:
             hash_pieces(pair.ctypes, 1, 1, 1, nodes[above:].ctypes)
         count = above + is_odd
+
+
+@compiled
+def _keep_hashes(hashes: Any, kept: Any, place: int, first: int) -> None:
+    """Copy a stripe's chunk hashes to those of a sum, where there is room for them."""
+    if kept.size:
+        own = kept[place][first:]
+        for chunk in range(hashes.shape[0]):
+            _copy_hash(hashes[chunk], own[chunk])
+
+
+@compiled
+def _copy_lanes(words: Any, target: Any) -> None:
+    for lane in range(target.size):
+        target[lane] = words[lane]
 
 
 @compiled

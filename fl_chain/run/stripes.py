@@ -34,7 +34,7 @@ STRIPE_LEVEL = 7  # 128 chunks, 512 KiB: a stripe of an update stays in the core
 
 _LOOPS = {
     "derive_stripe": "i8[] i8 i8 i8[] i8 i8 i8 u1[,] =u1[] =u1[] =u4[,] =u1[,] =u1[] i8 i8[] =i8[] =i8[] "
-    "=u1[,] =u1[,] =u1[,] f8 f8 f8 =u4[] =i8[] i1[] i1[] i8 i8 =i8[,,] =i8[,] -> i8",
+    "=u1[,] =u1[,] =u1[,,] =u4[] =u1[,] f8 f8 f8 =u4[] =i8[] i1[] i1[] i8 i8 =i8[,,] =i8[,] -> i8",
     "find_root": "u1[] i8 u1[,] =u1[,] =u1[] =u1[]",
 }
 
@@ -67,6 +67,8 @@ class RoundFiles:
     model: Lanes  # shape (dimension,); takes the new model
     included_weight: int
     quantisation: Quantisation
+    sum_hashes: Octets  # shape (sums, chunks, 32); takes the sums' chunk hashes; empty: nobody wants them
+    total: Lanes  # shape (dimension,); takes the total; empty: nobody wants it
 
 
 class OpenFiles:
@@ -168,6 +170,8 @@ def stripe_roots(files: RoundFiles, opened: OpenFiles, number: int, sight: Sight
             np.array([sum(sizes[:level]) for level in range(len(sizes))], dtype=np.int64),
             update_roots,
             sum_roots,
+            files.sum_hashes,
+            files.total.view(np.uint32),
             ends,
             *(constants or (0.0, 0.0, 0.0)),
             files.model.view(np.uint32),

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.aggregation.quantise import (
+    committed_update,
     declared_weight,
     model_values,
-    quantise_update,
     requantise_update,
 )
 from fl_chain.commitment.chunks import Lanes
@@ -129,7 +129,7 @@ class UpdateSource:
         )
         update = self.learner.train(base_values, round_id=current.step, work=work)
         weight_cap = history.participants[identity].weight_cap
-        weight, lanes = weighted_update(self.policy, update, base_values, weight_cap, key)
+        weight, lanes, root = weighted_update(self.policy, update, base_values, weight_cap, key)
         if update.kept is not None:
             self.kept.save(current.id, base_root, update.kept)
         log.info("round %d: trained on %d rows, loss %.4f", current.id, update.n_examples, update.loss)
@@ -137,7 +137,8 @@ class UpdateSource:
             if self.ring is None:
                 raise ValueError("in a masked run nothing leaves without masks")
             lanes = self.ring.masked(history, current.id, identity, lanes)
-        return self._sealed(current, history, identity, weight, lanes)
+            root = vector_root(lanes)
+        return self._sealed(current, history, identity, weight, lanes, root)
 
     def _kept_before(
         self, current: Round, history: History, identity: Address
@@ -168,7 +169,7 @@ class UpdateSource:
         if values is not None:
             self.kept.save(current.id, history.model_root(current.base_round), values)
         log.info("round %d: takes over the late update of round %d at %.3g", current.id, late.round, factor)
-        return self._sealed(current, history, identity, weight, lanes)
+        return self._sealed(current, history, identity, weight, lanes, vector_root(lanes))
 
     def _late(self, current: Round, history: History, identity: Address) -> PreparedUpdate | None:
         """Return the newest update that was made for an earlier round and came late, if it still counts."""
@@ -186,16 +187,19 @@ class UpdateSource:
                 return self.outbox.load(round_id, base)
         return None
 
-    def _sealed(
-        self, current: Round, history: History, identity: Address, weight: int, lanes: Lanes
+    def _sealed(  # noqa: PLR0917 - what an update is made of, in the order in which it is made
+        self, current: Round, history: History, identity: Address, weight: int, lanes: Lanes, root: Digest
     ) -> PreparedUpdate:
         base_root = history.model_root(current.base_round)
         secret = self.outbox.secret
-        return sealed_update(lanes, weight, current.id, base_root, secret, run=history.run, identity=identity)
+        return sealed_update(
+            lanes, root, weight, current.id, base_root, secret, run=history.run, identity=identity
+        )
 
 
-def sealed_update(
+def sealed_update(  # noqa: PLR0917 - what an update is made of, in the order in which it is made
     lanes: Lanes,
+    root: Digest,
     weight: int,
     round_id: int,
     base_model_root: Digest,
@@ -208,6 +212,7 @@ def sealed_update(
 
     Args:
         lanes: of the update, shape (dimension,), big-endian.
+        root: their vector root.
         weight: the declared weight.
         round_id: the round that it is for.
         base_model_root: of the model that it starts from.
@@ -215,7 +220,7 @@ def sealed_update(
         run: which chain and ledger.
         identity: the participant.
     """
-    root, round_salt = vector_root(lanes), salt(secret, run, round_id)
+    round_salt = salt(secret, run, round_id)
     return PreparedUpdate(
         round=round_id,
         base_model_root=base_model_root,
@@ -254,8 +259,8 @@ def private_work(policy: RunPolicy, key: bytes | None) -> PrivateWork | None:
 
 def weighted_update(
     policy: RunPolicy, update: LocalUpdate, base: Values, weight_cap: int, key: bytes | None
-) -> tuple[int, Lanes]:
-    """Return the weight and the lanes of what a participant learnt.
+) -> tuple[int, Lanes, Digest]:
+    """Return weight, lanes and vector root of what a participant learnt.
 
     Args:
         policy: of the run.
@@ -270,9 +275,10 @@ def weighted_update(
     """
     quantisation = policy.ledger.quantisation
     if key is not None and isinstance(policy.privacy, ClientPrivacySettings):
-        return WEIGHT, noisy_update(update.values, base, policy.privacy, quantisation, key)
+        lanes = noisy_update(update.values, base, policy.privacy, quantisation, key)
+        return WEIGHT, lanes, vector_root(lanes)
     weight = declared_weight(update.n_examples, policy.examples_per_weight, weight_cap)
-    return weight, quantise_update(update.values, base, weight, quantisation)
+    return weight, *committed_update(update.values, base, weight, quantisation)
 
 
 def is_below(history: History, ancestor: int, round_id: int) -> bool:

@@ -20,6 +20,7 @@ from fl_chain.errors import ConfigError, OutputExists
 from fl_chain.learning import build_task, n_rows
 from fl_chain.learning.work import Values
 from fl_chain.ledger.history import History
+from fl_chain.machine.memory import collecting_seldom, keep_freed_memory
 from fl_chain.records import Address, Round, RoundStatus, Submission
 from fl_chain.run.cohorts import cohort, participation
 from fl_chain.run.durable import exclusive
@@ -38,6 +39,7 @@ from fl_chain.store import Store
 
 log = logging.getLogger(__name__)
 
+PARTS = 3  # that a round is submitted in while others still train; the last one is small
 MOST_JUDGED = 64  # participants on whose own rows models are judged
 TRAINING_LOSS = "training_loss"  # of a participant on its own rows, as its last epoch had it
 
@@ -157,8 +159,9 @@ class Simulation:
             self._models.model(current.base_round)  # nobody trains on what was not verified
         done = len(submitted)
         loss = 0.0
-        # In several parts, so that the ledger takes some while others still train; the last one is small.
-        together = min(TOGETHER, -(-len(due) // 3))
+        before = current.id - 1
+        parts = parts_of(*(self.phases.spent_s(before, phase) for phase in (Phase.TRAIN, Phase.SUBMIT)))
+        together = min(TOGETHER, -(-len(due) // parts))
         finished: list[tuple[Address, Trained]] = []
         for who, trained in zip(due, self._crew.train(self._jobs(history, current, due)), strict=True):
             finished.append((who, trained))
@@ -260,6 +263,18 @@ class Simulation:
         return self.own.setdefault(who, {}).setdefault(round_id, {})
 
 
+def parts_of(training_s: float, submitting_s: float) -> int:
+    """Return in how many parts a round is submitted, so that the ledger takes some while others still train.
+
+    Where the round before was trained in next to no time, parts would only make more blocks.
+
+    Args:
+        training_s: what it took to wait for training in the round before; 0 where there was none.
+        submitting_s: what it took to submit it.
+    """
+    return 1 if 0 < training_s < submitting_s / 4 else PARTS
+
+
 @contextmanager
 def open_simulation(
     folder: Path, settings: RunSettings, choices: SimulationChoices, *, force: bool = False
@@ -278,6 +293,7 @@ def open_simulation(
         StateInUse: if another process simulates there.
     """
     chosen = _verified_task(settings)
+    keep_freed_memory()
     is_resumed = (folder / CHOICES_NAME).is_file() and not force
     if is_resumed and read_choices(folder) != (choices, settings):
         raise OutputExists(
@@ -301,11 +317,12 @@ def open_simulation(
                 dimension=recorded.ledger.definition().dimension,
                 device=choices.device,
             )
-            crew = open_crew(ground, choices.jobs)
-            try:
-                yield Simulation(folder, recorded, ground, crew)
-            finally:
-                crew.close()
+            with collecting_seldom():
+                crew = open_crew(ground, choices.jobs)
+                try:
+                    yield Simulation(folder, recorded, ground, crew)
+                finally:
+                    crew.close()
         finally:
             recorded.close()
 

@@ -29,7 +29,7 @@ START_S = 1_800_000_000  # chain time at which simulations begin, wherever and w
 MEMORY_CHAIN_ID = 1
 ALLOWANCE_WEI = 10**20  # what each account gets on a node
 POLL_S = 0.2
-TOGETHER = 8  # transactions that are sent in one go
+TOGETHER = 16  # transactions that are sent in one go
 
 
 class SimulatedClock:

@@ -119,9 +119,10 @@ class Trainer:
                 private=private_work(policy, key),
             ),
         )
-        weight, lanes = weighted_update(policy, update, base, job.weight_cap, key)
+        weight, lanes, root = weighted_update(policy, update, base, job.weight_cap, key)
         made = sealed_update(
             lanes,
+            root,
             weight,
             job.round,
             job.base_model_root,

@@ -158,11 +158,18 @@ def test_a_wrong_sum_is_found(consortium: Consortium) -> None:
     assert kinds == {"partial_sum_differs", "sum_blob_missing"}
 
 
-def test_a_valid_update_excluded_as_out_of_range_is_found(consortium: Consortium) -> None:
+def test_a_valid_update_excluded_as_out_of_range_is_found(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed_and_published(consortium)
     reader = RoundReader(consortium.history, consortium.store)
     exclusions = (Exclusion(2, ExclusionReason.OUT_OF_RANGE),)
-    aggregate = reader.aggregate(1, ModelChain(reader).model(0), exclusions)
+    base = ModelChain(reader).model(0)
+    aggregate = reader.aggregate(1, base, exclusions)
+    for held_bytes in (base.nbytes * 5, base.nbytes * 5 - 1):  # all updates together, or one after the other
+        monkeypatch.setattr("fl_chain.run.rounds.HELD_BYTES", held_bytes)
+        again = reader.aggregate(1, base, exclusions)
+        assert (again.model_root, again.chunk_hashes) == (aggregate.model_root, aggregate.chunk_hashes)
     for root, hashes in zip(aggregate.partial_sum_roots, aggregate.chunk_hashes, strict=True):
         consortium.store.write_sum(root, hashes)
     consortium.store.write_model(aggregate.model_root, aggregate.model)

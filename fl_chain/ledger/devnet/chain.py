@@ -64,6 +64,7 @@ class Chain:
         self._headers: OrderedDict[int, Header] = OrderedDict()
         self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
         self._stored: OrderedDict[bytes, StoredBlock] = OrderedDict()
+        self._accounts: tuple[bytes, Any] | None = None  # those that were read last, by their root
         self.head: Header = evm.chaindb.get_canonical_head()
         self._wall_s = clock()
         self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
@@ -104,7 +105,7 @@ class Chain:
         Raises:
             TransactionRejected: one of them cannot be mined; then none is.
         """
-        transactions = [self.decode(raw) for raw in raw_transactions]
+        transactions = [self.mined(raw) for raw in raw_transactions]  # they will be: decoded once for both
         for transaction in transactions:
             if transaction.chain_id != self.chain_id:
                 raise TransactionRejected(
@@ -205,7 +206,11 @@ class Chain:
         return None if place is None else (self._numbered(place[0]), place[1])
 
     def mined(self, encoded: bytes) -> Transaction:
-        """Return a transaction that is stored in a block."""
+        """Return a transaction that is stored in a block, or that will be.
+
+        Raises:
+            TransactionRejected: it is malformed.
+        """
         return _remembered(self._transactions, encoded, lambda: self.decode(encoded))
 
     def _numbered(self, number: int) -> Header:
@@ -227,6 +232,12 @@ class Chain:
     def state(self, header: Header) -> Any:
         """Return the accounts and storage after a block, in its context; what is changed there is lost."""
         return self._evm.get_vm(header).state
+
+    def accounts(self, header: Header) -> Any:
+        """Return the same for reading only; what was read of it before need not be looked for again."""
+        if self._accounts is None or self._accounts[0] != header.state_root:
+            self._accounts = header.state_root, self.state(header)
+        return self._accounts[1]
 
     @property
     def nodes(self) -> Any:

@@ -150,19 +150,21 @@ def _logs(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _balance(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return hex(chain.state(_existing_header(chain, parameters, 1)).get_balance(address_of(parameters[0])))
+    return hex(chain.accounts(_existing_header(chain, parameters, 1)).get_balance(address_of(parameters[0])))
 
 
 def _code(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return data_hex(chain.state(_existing_header(chain, parameters, 1)).get_code(address_of(parameters[0])))
+    return data_hex(
+        chain.accounts(_existing_header(chain, parameters, 1)).get_code(address_of(parameters[0]))
+    )
 
 
 def _nonce(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return hex(chain.state(_existing_header(chain, parameters, 1)).get_nonce(address_of(parameters[0])))
+    return hex(chain.accounts(_existing_header(chain, parameters, 1)).get_nonce(address_of(parameters[0])))
 
 
 def _storage(chain: Chain, parameters: Sequence[Json]) -> Json:
-    state = chain.state(_existing_header(chain, parameters, 2))
+    state = chain.accounts(_existing_header(chain, parameters, 2))
     value: int = state.get_storage(address_of(parameters[0]), quantity_of(parameters[1]))
     return data_hex(value.to_bytes(32, "big"))
 

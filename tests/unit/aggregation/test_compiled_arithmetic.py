@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,21 @@ from hypothesis.extra import numpy as hnp
 from fl_chain.aggregation import apply, quantise
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.native import arithmetic_for
-from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
+from fl_chain.aggregation.quantise import committed_update, model_values, quantise_update, verify_update
+from fl_chain.aggregation.round import aggregate_round
 from fl_chain.aggregation.sums import PartialSum, PartialSums
+from fl_chain.aggregation.whole_round import whole_round
 from fl_chain.commitment.chunks import LANE, Lanes, lanes_from_native
 from fl_chain.commitment.native import kernels
+from fl_chain.commitment.pool import HashingPool
+from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import NonFiniteValue, UpdateOutOfRange
 from fl_chain.records import Quantisation
 
-pytestmark = pytest.mark.skipif(kernels() is None, reason="no compiled loops on this machine")
+pytestmark = pytest.mark.skipif(
+    kernels() is None or arithmetic_for(0) is None,  # compiled here, and not within a test's deadline
+    reason="no compiled loops on this machine",
+)
 INT32 = st.integers(-(2**31), 2**31 - 1)
 CONSTANTS = st.integers(0, 40).flatmap(  # the divisor fits int64 with room for a product
     lambda bits: st.tuples(
@@ -69,6 +77,16 @@ def test_quantising_gives_the_same_lanes(
         assert np.array_equal(made, expected)
 
 
+@pytest.mark.parametrize("dimension", [1, 1023, 1024, 1025, 16 * 1024, 16 * 1024 + 1, 40_000])
+def test_an_update_is_committed_to_in_the_same_pass(dimension: int) -> None:
+    rng, rules = np.random.default_rng(dimension), quantisation(22, 20, 10)
+    local, base = rng.normal(size=(2, dimension)).astype(np.float32)
+    made, expected = both(pytest.MonkeyPatch(), lambda: committed_update(local, base, 7, rules))
+    assert np.array_equal(made[0], quantise_update(local, base, 7, rules))
+    assert np.array_equal(made[0], expected[0])
+    assert made[1] == expected[1] == vector_root(made[0])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("in_base", [False, True])
 def test_what_is_not_finite_is_refused_by_both(value: float, in_base: bool) -> None:
@@ -77,6 +95,8 @@ def test_what_is_not_finite_is_refused_by_both(value: float, in_base: bool) -> N
     rules = quantisation(22, 20, 10)
     with pytest.raises(NonFiniteValue, match="value 33 is"):
         quantise_update(vectors[0], vectors[1], 1, rules)
+    with pytest.raises(NonFiniteValue, match="value 33 is"):
+        committed_update(vectors[0], vectors[1], 1, rules)
 
 
 def test_other_kinds_of_floats_are_quantised_by_numpy() -> None:
@@ -147,3 +167,55 @@ def test_sums_of_groups_are_the_same(count: int, monkeypatch: pytest.MonkeyPatch
     compiled = sums()
     monkeypatch.setattr("fl_chain.aggregation.sums.kernels_for", lambda size_bytes: None)
     assert sums() == compiled
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("count", "dimension"),
+    [(1, 1), (2, 8191), (3, 8193), (8, 16384), (65, 1023), (1, 2**21 + 5), (9, 2**21 + 4097)],
+)
+def test_a_whole_round_is_what_its_steps_give(
+    count: int, dimension: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(count)
+    drawn = rng.integers(-(2**31), 2**31, (count, dimension), dtype=np.int32)
+    updates = [None if number % 5 == 3 else one.astype(LANE) for number, one in enumerate(drawn)]
+    base = lanes_from_native(rng.integers(-(2**31), 2**31, dimension, dtype=np.int32))
+    for rules in (Quantisation(22, 20, 2**20, 1000), Quantisation(24, 0, 1, 2**31 - 1)):
+        with HashingPool(threads) as pool:
+            made = aggregate_round(base, updates, 999, rules, pool=pool)
+            bare = whole_round(base, updates, 999, rules, pool=pool, is_hashed=False, keeps_total=False)
+            assert bare is not None
+            assert np.array_equal(bare.model, made.model)
+            assert not bare.sum_hashes
+            assert pool.is_started == (threads == 2 and dimension > 2**20)
+        with monkeypatch.context() as patch:
+            patch.setattr("fl_chain.aggregation.round.whole_round", lambda *_, **__: None)
+            expected = aggregate_round(base, updates, 999, rules)
+        assert made.partial_sum_roots == expected.partial_sum_roots
+        assert made.chunk_hashes == expected.chunk_hashes
+        assert (made.model_root, made.clamped) == (expected.model_root, expected.clamped)
+        assert np.array_equal(made.total, expected.total)
+        assert np.array_equal(made.model, expected.model)
+
+
+def test_what_takes_masks_off_is_added_and_listed_in_the_same_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    drawn = [one.astype(LANE) for one in rng.integers(-(2**31), 2**31, (14, 1500), dtype=np.int32)]
+    updates, terms = [drawn[0], None, *drawn[1:7]], drawn[7:13]
+    rules, passes = Quantisation(22, 20, 2**20, 1000), []
+
+    def passed(*arguments: Any, **options: Any) -> Any:
+        passes.append(whole_round(*arguments, **options))
+        return passes[-1]
+
+    monkeypatch.setattr("fl_chain.aggregation.round.whole_round", passed)
+    iterated = aggregate_round(drawn[13], updates, 999, rules, terms=iter(terms))
+    assert not passes
+    held = aggregate_round(drawn[13], updates, 999, rules, terms=terms)
+    assert passes[0] is not None
+    assert held.partial_sum_roots == iterated.partial_sum_roots
+    assert held.partial_sum_roots[: len(terms)] == tuple(map(vector_root, terms))
+    assert held.chunk_hashes == iterated.chunk_hashes
+    assert (held.model_root, held.clamped) == (iterated.model_root, iterated.clamped)
+    assert np.array_equal(held.total, iterated.total)

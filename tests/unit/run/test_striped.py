@@ -18,7 +18,9 @@ from rounds import PostedRoundCase, random_world
 
 from fl_chain.commitment.chunks import lane_bytes
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.run.striped import WORTHWHILE_BYTES, StripedRounds
+from fl_chain.commitment.tree import root_of_chunk_hashes
+from fl_chain.records import ZERO_DIGEST
+from fl_chain.run.striped import SHARED_BYTES, WORTHWHILE_BYTES, StripedRounds
 from fl_chain.run.verdicts import Right
 from fl_chain.store import Store
 
@@ -59,8 +61,22 @@ def test_a_right_round_gives_its_model(
     case = world.posted()
     found = striped.right(case.claim, published(case, tmp_path))
     assert isinstance(found, Right)
-    expected = world.model_of(world.honest_sums()[-1][0])[:dimension]
+    total = world.honest_sums()[-1][0]
+    expected = world.model_of(total)[:dimension]
     assert np.array_equal(found.model, expected)
+    unposted = replace(
+        case.claim,
+        stored=replace(case.claim.stored, model_root=ZERO_DIGEST, sums_hash=ZERO_DIGEST),
+        partial_sum_roots=(),
+    )
+    made = striped.aggregate(unposted, Store([str(tmp_path)]))
+    assert made is not None
+    assert made.partial_sum_roots == tuple(case.claim.partial_sum_roots)
+    assert made.model_root == case.claim.stored.model_root
+    assert np.array_equal(made.model, expected)
+    assert np.array_equal(made.total, total[:dimension])
+    roots = [root_of_chunk_hashes(hashes, dimension) for hashes in made.chunk_hashes]
+    assert tuple(roots) == made.partial_sum_roots
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -78,6 +94,7 @@ def test_damaged_files_do_not_pass(striped: StripedRounds, tmp_path: Path, damag
     case = world.posted()
     store = published(case, tmp_path)
     assert striped.right(case.claim, store) is not None
+    assert striped.aggregate(case.claim, store) is not None
     _, submission = world.opened[4]
     stored = case.claim.stored
     path = store.update_file(
@@ -97,6 +114,7 @@ def test_damaged_files_do_not_pass(striped: StripedRounds, tmp_path: Path, damag
         assert base is not None
         base.write_bytes(bytes(lane_bytes(case.blobs.base_model()))[::-1])
     assert striped.right(case.claim, store) is None
+    assert striped.aggregate(case.claim, store) is None
 
 
 @pytest.mark.parametrize(
@@ -143,4 +161,16 @@ def test_more_files_than_may_be_open_are_left_to_the_long_way(
 def test_only_large_rounds_are_worth_it() -> None:
     world = random_world(np.random.default_rng(1), 2, 10)
     assert not StripedRounds(HashingPool(2)).is_worthwhile(world.posted().claim)
-    assert WORTHWHILE_BYTES > 10 * 4 * 2
+    assert WORTHWHILE_BYTES > SHARED_BYTES > 10 * 4 * 2
+
+
+@pytest.mark.parametrize(("loaded", "least"), [(True, SHARED_BYTES), (False, WORTHWHILE_BYTES)])
+def test_the_size_from_which_a_round_is_worth_it(
+    loaded: bool, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fl_chain.run.striped.kernels_for", lambda size_bytes: loaded or None)
+    claim = random_world(np.random.default_rng(1), 2, 10).posted().claim
+    rounds = StripedRounds(HashingPool(2))
+    for dimension, is_worthwhile in ((least // 8, True), (least // 8 - 1, False)):
+        sized = replace(claim, stored=replace(claim.stored, dimension=dimension))
+        assert rounds.is_worthwhile(sized) is is_worthwhile

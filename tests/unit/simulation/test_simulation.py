@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from command_line import COMMAND, called
 from typer.testing import CliRunner
 
 from fl_chain.audit import AuditReport, audit_run
@@ -224,10 +224,10 @@ def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path) -> None
         f"test_fraction = 0.3\nnumeric = [{columns}]\n"
         "[run.training]\nlearning_rate = 0.1\nlocal_epochs = 5\nbatch_size = 32\n"
     )
-    command = [sys.executable, "-m", "fl_chain", "simulate", "--config", str(config)]
-    command += ["--participants", "6", "--division", "iid", "--ledger", "memory", "--jobs", "2"]
     out = tmp_path / "run"
-    with subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL) as process:
+    command = ["simulate", "--config", str(config), "--out", str(out)]
+    command += ["--participants", "6", "--division", "iid", "--ledger", "memory", "--jobs", "2"]
+    with subprocess.Popen([*COMMAND, *command], stdout=subprocess.DEVNULL) as process:
         calls = out / "chain" / CALLS_NAME
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (calls.is_file() and b'"submit"' in calls.read_bytes()):
@@ -235,13 +235,12 @@ def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path) -> None
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
 
-    refused = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
+    refused = called(*command)
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
-    ended = subprocess.run(
-        [*command, "--out", str(out), "--resume"], capture_output=True, text=True, check=True
-    )
+    ended = called(*command, "--resume")
 
+    assert ended.returncode == 0, ended.stderr
     assert "audit: PASS" in ended.stdout
     assert {"audit.json", "audit.html", "summary.json", "run.json"} <= {path.name for path in out.iterdir()}
     declared = parse_summary((out / "summary.json").read_bytes())
