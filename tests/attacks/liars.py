@@ -154,11 +154,10 @@ class Liar(Aggregator):
             return None
         return self._lie.exclusions
 
-    def _aggregated(self, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
+    def _aggregated(self, history: History, current: Round, exclusions: tuple[Exclusion, ...]) -> Aggregate:
         self._withheld = frozenset()
         if current.id not in self._rounds:
-            return super()._aggregated(current, exclusions)
-        history = self._parts.ledger.sync()
+            return super()._aggregated(history, current, exclusions)
         left_out = {exclusion.index for exclusion in exclusions}
         submissions = history.submissions[current.id]
         updates = [self._read(history, submission) for submission in submissions]
