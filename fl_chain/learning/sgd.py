@@ -1,55 +1,68 @@
 """Torch's SGD without what surrounds each of its steps.
 
-``torch.optim.SGD.step`` opens a scope for the profiler, looks for hooks and gathers its state anew: for a
-small model that takes longer than the update itself. The update here is torch's own function, so that the
+``torch.optim.SGD`` opens a scope for the profiler in every step, looks for hooks and gathers its state anew:
+for a small model that takes longer than the update itself. And the first one that is made loads torch's
+compiler, which takes as long as the rest of torch. The update here is torch's own function, so that the
 parameters are the same to the last bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.optim import optimizer as torch_optimizer
 from torch.optim.sgd import sgd
 
-_VELOCITY = (
-    "momentum_buffer"  # where torch's SGD keeps it, so that both kinds of steps go on from one another
-)
+
+class LeanSGD:
+    """Steps of SGD that nothing is registered for.
+
+    Args:
+        parameters: of the model.
+        lr: learning rate.
+        momentum: of the velocity; 0: there is none.
+        weight_decay: added to the gradients, times the parameters.
+    """
+
+    def __init__(
+        self, parameters: Sequence[torch.Tensor], *, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        self._parameters = parameters
+        self._velocities: list[torch.Tensor | None] = [None for _ in parameters]
+        self._lr, self._momentum, self._weight_decay = lr, momentum, weight_decay
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Take one step."""
+        gradients = {number: one.grad for number, one in enumerate(self._parameters) if one.grad is not None}
+        moved = list(gradients)
+        velocities = [self._velocities[number] for number in moved]
+        with torch.no_grad():
+            sgd(
+                [self._parameters[number] for number in moved],
+                list(gradients.values()),
+                velocities,
+                foreach=False,
+                weight_decay=self._weight_decay,
+                momentum=self._momentum,
+                lr=self._lr,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
+        for number, velocity in zip(moved, velocities, strict=True):
+            self._velocities[number] = velocity
 
 
-class LeanSGD(torch.optim.SGD):
-    """SGD for a training loop of this package; an ordinary optimiser to everybody else."""
-
-    def forget_gradients(self) -> None:
-        """Do what ``zero_grad`` does."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    def advance(self) -> None:
-        """Take one step, by ``step`` itself where something is registered to run before or after it.
-
-        Raises:
-            Exception: whatever that raises.
-        """
-        if torch_optimizer._global_optimizer_pre_hooks or torch_optimizer._global_optimizer_post_hooks:
-            self.step()
-            return
-        for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            velocities = [self.state[parameter].get(_VELOCITY) for parameter in moved]
-            with torch.no_grad():
-                sgd(
-                    moved,
-                    [parameter.grad for parameter in moved],
-                    velocities,
-                    foreach=False,
-                    weight_decay=group["weight_decay"],
-                    momentum=group["momentum"],
-                    lr=group["lr"],
-                    dampening=group["dampening"],
-                    nesterov=group["nesterov"],
-                    maximize=group["maximize"],
-                )
-            if group["momentum"]:
-                for parameter, velocity in zip(moved, velocities, strict=True):
-                    self.state[parameter][_VELOCITY] = velocity
+def plain_sgd(
+    parameters: Sequence[torch.Tensor], *, lr: float, momentum: float, weight_decay: float
+) -> LeanSGD | torch.optim.SGD:
+    """Return what takes steps of SGD: torch's own where something is registered for every step by now."""
+    is_hooked = torch_optimizer._global_optimizer_pre_hooks or torch_optimizer._global_optimizer_post_hooks
+    kind = torch.optim.SGD if is_hooked else LeanSGD
+    return kind(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
