@@ -22,10 +22,9 @@ $(RUN_STAMP): pyproject.toml constraints.txt
 	$(BIN)/$(INSTALL) -c constraints.txt -e .
 	@touch $@
 
-# Uncompiled: tests import a part of it, and compile that; all of torch and its like would take a minute more.
 $(DEV_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(INSTALL) --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $(RUN_STAMP) $@
 
 $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
@@ -34,7 +33,7 @@ $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check
 
 $(SLITHER_STAMP): contracts/slither-requirements.txt
 	$(PYTHON) -m venv $(SLITHER_VENV)
-	$(SLITHER_VENV)/bin/$(INSTALL) --no-compile -r $<
+	$(SLITHER_VENV)/bin/$(INSTALL) -r $<
 	@touch $@
 
 node-check:

@@ -32,7 +32,7 @@ _LOOPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class WholeRound:
+class SummedRound:
     """What a round's updates give."""
 
     total: Lanes  # shape (dimension,); empty where nobody asked
@@ -51,7 +51,7 @@ def whole_round(
     pool: HashingPool | None = None,
     is_hashed: bool = True,
     keeps_total: bool = True,
-) -> WholeRound | None:
+) -> SummedRound | None:
     """Add up a round and apply its total to the model.
 
     Args:
@@ -118,7 +118,7 @@ def whole_round(
             own = np.frombuffer(vector_tree(model, pool=pool).chunk_hashes, dtype=np.uint8)
             hashes[-1] = own.reshape(-1, HASH_BYTES)
     parts = tuple(one.tobytes() for one in hashes) or (b"",)
-    return WholeRound(total, model, clamped, parts[:-1], parts[-1])
+    return SummedRound(total, model, clamped, parts[:-1], parts[-1])
 
 
 @cache

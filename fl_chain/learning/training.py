@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +21,7 @@ from torch.utils.data import Dataset, default_collate
 from fl_chain.config import TrainingSettings
 from fl_chain.errors import NonFiniteValue
 from fl_chain.learning.private import active_private_training
-from fl_chain.learning.sgd import LeanSGD
+from fl_chain.learning.sgd import plain_sgd
 from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Rows, n_rows
 
@@ -52,7 +55,12 @@ def seeded_torch(seed: int) -> Iterator[None]:
 def use_one_deterministic_thread() -> None:
     """Make torch repeat itself: one thread, and kernels that give the same bits each time, or an error."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(True)
+        return
+    # The same without loading torch's compiler, which takes as long as the rest of torch, to tell it.
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"  # it looks here if it is loaded later
+    torch.set_deterministic_debug_mode("error")
 
 
 def train_sgd(
@@ -80,12 +88,12 @@ def train_sgd(
         UnsupportedModel: if the policy asks for differential privacy and the model does not allow it.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = LeanSGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    constants: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "momentum": settings.momentum,
+        "weight_decay": settings.weight_decay,
+    }
     device = next(model.parameters()).device
     model.train()
     private = active_private_training()
@@ -97,13 +105,14 @@ def train_sgd(
             _verify_finite(mean.item(), 0, settings)
             return mean
 
-        return private.train(model, examples, loss_of_rows, optimizer)
+        return private.train(model, examples, loss_of_rows, torch.optim.SGD(parameters, **constants))
+    optimizer = plain_sgd(parameters, **constants)
     epoch_loss, n_seen = 0.0, 0
     for epoch in range(settings.local_epochs):
         epoch_loss, n_seen = 0.0, 0
         order = torch.randperm(n_rows(examples), generator=generator)
         for inputs, targets in _batches(examples, order, settings.batch_size, device):
-            optimizer.forget_gradients()
+            optimizer.zero_grad()
             batch_loss = loss(model(inputs), targets)
             loss_value = batch_loss.item()
             _verify_finite(loss_value, epoch, settings)
@@ -111,7 +120,7 @@ def train_sgd(
             epoch_loss += loss_value * len(targets)
             n_seen += len(targets)
             try:
-                optimizer.advance()
+                optimizer.step()
             except TrainingStopped:  # the step itself was taken
                 return epoch_loss / n_seen
     return epoch_loss / n_seen

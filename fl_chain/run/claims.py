@@ -9,7 +9,7 @@ import numpy as np
 
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.partial_sums import sums_hash
-from fl_chain.commitment.proofs import PostedRound
+from fl_chain.commitment.proofs import PostedMasks, PostedRound
 from fl_chain.commitment.tree import vector_tree
 from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
@@ -33,16 +33,12 @@ def posting_claim(
         KeyError: if the round has no posting that stands.
     """
     posting, submissions = history.postings[round_id], history.submissions[round_id]
-    stored = PostedRound(
-        run=history.run,
-        round=round_id,
-        dimension=history.definition.dimension,
-        quantisation=history.policy.quantisation,
-        leaves=[submission.leaf for submission in submissions],
-        excluded=frozenset(exclusion.index for exclusion in posting.exclusions),
+    stored = _stored(
+        history,
+        round_id,
+        posting.exclusions,
         included_weight=posting.included_weight,
         sums_hash=sums_hash(posting.partial_sum_roots),
-        base_model_root=history.model_root(history.rounds[round_id].base_round),
         model_root=posting.model_root,
         masks=posted_masks(history, round_id, posting.poster) if history.is_masked else None,
     )
@@ -61,20 +57,41 @@ def closed_claim(history: History, round_id: int, exclusions: Sequence[Exclusion
         exclusions: what is left out, ascending by index.
     """
     submissions = history.submissions[round_id]
-    excluded = frozenset(exclusion.index for exclusion in exclusions)
-    stored = PostedRound(
+    left_out = {exclusion.index for exclusion in exclusions}
+    stored = _stored(
+        history,
+        round_id,
+        exclusions,
+        included_weight=sum(one.weight for one in submissions if one.index not in left_out),
+        sums_hash=ZERO_DIGEST,
+        model_root=ZERO_DIGEST,
+    )
+    return PostingClaim(stored, (), submissions, exclusions)
+
+
+def _stored(
+    history: History,
+    round_id: int,
+    exclusions: Sequence[Exclusion],
+    *,
+    included_weight: int,
+    sums_hash: Digest,
+    model_root: Digest,
+    masks: PostedMasks | None = None,
+) -> PostedRound:
+    return PostedRound(
         run=history.run,
         round=round_id,
         dimension=history.definition.dimension,
         quantisation=history.policy.quantisation,
-        leaves=[submission.leaf for submission in submissions],
-        excluded=excluded,
-        included_weight=sum(one.weight for one in submissions if one.index not in excluded),
-        sums_hash=ZERO_DIGEST,
+        leaves=[submission.leaf for submission in history.submissions[round_id]],
+        excluded=frozenset(exclusion.index for exclusion in exclusions),
+        included_weight=included_weight,
+        sums_hash=sums_hash,
         base_model_root=history.model_root(history.rounds[round_id].base_round),
-        model_root=ZERO_DIGEST,
+        model_root=model_root,
+        masks=masks,
     )
-    return PostingClaim(stored, (), submissions, exclusions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class RoundReader:
             with spooled(map(self.update, included), len(included), base.size) as updates:
                 return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
-        if rule is FEDAVG and pool is not None:
+        if rule is FEDAVG and pool is not None and not self.history.is_masked:
             striped, claim = StripedRounds(pool), closed_claim(self.history, round_id, exclusions)
             made = striped.aggregate(claim, self.store) if striped.is_worthwhile(claim) else None
             if made is not None:  # else the pass over each vector says what is wrong

@@ -65,7 +65,9 @@ class StripedRounds:
         self.pool = pool
 
     def is_worthwhile(self, claim: PostingClaim) -> bool:
-        """Return whether a round is large enough, and there are compiled loops here."""
+        """Return whether a round is plain and large enough, and there are compiled loops here."""
+        if claim.stored.masks is not None:
+            return False  # what takes its masks off is added as well
         size_bytes = LANE.itemsize * claim.stored.dimension * len(claim.submissions)
         is_loaded = kernels_for(0) is not None
         least = min(SHARED_BYTES, WORTHWHILE_BYTES) if is_loaded else WORTHWHILE_BYTES

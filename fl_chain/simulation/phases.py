@@ -44,10 +44,6 @@ class PhaseClock:
             self._charge()
             self._open.pop()
 
-    def spent_s(self, round_id: int, phase: Phase) -> float:
-        """Return how long a phase of a round has taken so far."""
-        return self._seconds.get(round_id, {}).get(phase, 0.0)
-
     @property
     def seconds(self) -> dict[int, dict[str, float]]:
         """Every phase of each round that had any, in the order of a round."""

@@ -11,7 +11,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-FIXED_RUNS = 16
+FIXED_RUNS = 25
 RULES_PER_RUN = 50
 
 

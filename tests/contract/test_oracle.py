@@ -25,8 +25,8 @@ from fl_chain.ledger.events import EVENT_TYPES
 from fl_chain.ledger.memory import MemoryLedger, Message, NativeCoin
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, LedgerPolicy, RewardSplit, RunId
 
-FEWEST_CALLS = 1_000
-FEWEST_FALLS = 6
+FEWEST_CALLS = 1_500
+FEWEST_FALLS = 10
 YEAR_S = 365 * 24 * 3600
 
 

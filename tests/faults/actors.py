@@ -19,7 +19,7 @@ CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         *("fl_chain.cli.main", "fl_chain.worker", "fl_chain.aggregator", "fl_chain.learning.participant"),
-        *("fl_chain.learning.loading", "fl_chain.ledger.devnet.server", "torch._dynamo"),
+        *("fl_chain.learning.loading", "fl_chain.ledger.devnet.server"),
     ]
 )
 

@@ -1,7 +1,6 @@
 import pytest
 
 from fl_chain.errors import InputDataError
-from fl_chain.simulation.engine import PARTS, parts_of
 from fl_chain.simulation.phases import Phase, PhaseClock
 
 
@@ -27,14 +26,6 @@ def test_a_phase_within_another_is_counted_once() -> None:
     with clock.phase(1, Phase.TRAIN):
         hands.now += 4
     assert clock.seconds == {1: {"train": 9.0, "submit": 1.0}}
-    assert (clock.spent_s(1, Phase.TRAIN), clock.spent_s(1, Phase.VERIFY)) == (9.0, 0.0)
-    assert clock.spent_s(2, Phase.TRAIN) == 0.0
-
-
-def test_a_round_goes_in_parts_where_training_takes_long() -> None:
-    assert parts_of(0.0, 0.0) == PARTS  # nothing is known before the first round
-    assert parts_of(0.99, 4.0) == 1
-    assert parts_of(1.0, 4.0) == PARTS
 
 
 def test_what_fails_has_taken_its_time_and_ends() -> None:

@@ -35,6 +35,7 @@ from fl_chain.report.schema import parse_report, parse_summary
 from fl_chain.run.folder import read_run_folder
 from fl_chain.simulation import Progress, SimulationChoices, engine, open_simulation
 from fl_chain.simulation.crew import Pool, WorkerFailed
+from fl_chain.simulation.phases import PhaseClock
 from fl_chain.store import Store
 
 TASK, MODEL, TRAINING = logistic_regression()
@@ -162,6 +163,25 @@ def test_ledgers_and_processes_make_no_difference_to_the_model(tmp_path: Path) -
         assert not list((tmp_path / name / "outbox").rglob("0x*/0x*"))
     other = simulated(tmp_path / "other", MEMORY, settings(seed=8))
     assert other not in roots
+
+
+@pytest.mark.parametrize("slow_dimension", [1, 1 << 40], ids=["in parts", "together"])
+def test_how_long_anything_took_leaves_no_trace_on_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_dimension: int
+) -> None:
+    monkeypatch.setattr(engine, "SLOW_DIMENSION", slow_dimension)
+    heads = []
+    for name, seconds in (("timed", time.perf_counter), ("stopped", lambda: 0.0)):
+        monkeypatch.setattr(engine, "PhaseClock", lambda seconds=seconds: PhaseClock(seconds))
+        with open_simulation(tmp_path / name, settings(2), TESTER) as simulation:
+            simulation.run()
+            heads.append(simulation.ledger.head().hash)
+    assert heads[0] == heads[1]
+
+
+def test_a_round_goes_in_parts_where_training_takes_long() -> None:
+    assert engine.parts_of(engine.SLOW_DIMENSION - 1) == 1
+    assert engine.parts_of(engine.SLOW_DIMENSION) == engine.PARTS
 
 
 @pytest.mark.parametrize(
