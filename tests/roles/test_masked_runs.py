@@ -298,10 +298,11 @@ def test_altered_and_lost_keys_and_shares_are_found(run: MaskedConsortium, tmp_p
         store / "shares" / one.participant / f"0x{one.shares_hash.hex()}"
         for one in run.history.round_masks(1).keys[:2]
     )
-    altered.write_bytes(altered.read_bytes()[:-1] + b"\0")
     lost.unlink()
     release = sorted((store / "releases").glob("*/*"))[0]
-    release.write_bytes(release.read_bytes()[:-1] + b"\0")
+    for path in (altered, release):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     report = audit_run(run.ledger(), Store([str(store)]))
     assert {"shares_altered", "shares_missing", "release_altered"} <= kinds(report)
     assert report.verdict == "fail"
