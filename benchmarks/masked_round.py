@@ -63,12 +63,13 @@ class Masks:
         self.secrets: dict[Address, RoundSecrets] = {}
         self.set_ups: dict[Address, KeySetUp] = {}
 
+        self.public = {who: public_key(own) for who, own in self.identity.items()}  # once a run
+
     def set_up(self) -> None:
         """Set up everybody's keys."""
-        public = {who: public_key(own) for who, own in self.identity.items()}
         for who, own in self.identity.items():
             self.secrets[who] = round_secrets(own, self.context, who)
-            peers = {peer: key for peer, key in public.items() if peer != who}
+            peers = {peer: key for peer, key in self.public.items() if peer != who}
             self.set_ups[who] = key_set_up(self.secrets[who], own, self.context, who, peers)
 
     def masked(self, who: Address, lanes: Lanes) -> Lanes:
@@ -76,20 +77,27 @@ class Masks:
         peers = {peer: one for peer, one in self.set_ups.items() if peer != who}
         return masked(lanes, self.secrets[who], self.context, who, peers)
 
-    def seed(self, owner: Address) -> bytes:
-        """Put a mask seed together from everybody's shares."""
-        one = self.set_ups[owner]
-        shares = {owner: own_shares(self.secrets[owner], self.context, owner, one.sealed)[SeedKind.MASK]}
-        for peer, own in self.identity.items():
-            if peer != owner:
-                sender = public_key(self.identity[owner])
-                shares[peer] = received_shares(one, own, sender, self.context, peer)[SeedKind.MASK]
-        return reconstructed_seed(one, SeedKind.MASK, shares)
+    def released(self, holder: Address) -> dict[Address, bytes]:
+        """Return a participant's shares of everybody's mask seeds, by whose seed it is."""
+        shares = {}
+        for owner, one in self.set_ups.items():
+            if owner == holder:
+                both = own_shares(self.secrets[owner], self.context, owner, one.sealed)
+            else:
+                keys = self.identity[holder], self.public[owner]
+                both = received_shares(one, *keys, self.context, holder)
+            shares[owner] = both[SeedKind.MASK]
+        return shares
 
     def terms(self, dimension: int) -> list[Lanes]:
-        """Return what takes the masks off."""
-        found = ring_terms(self.people, ())
-        return [term_lanes(one, self.seed(one.owner), self.context, self.set_ups, dimension) for one in found]
+        """Return what takes the masks off, by seeds that are put together from everybody's shares."""
+        releases = {holder: self.released(holder) for holder in self.people}
+        terms = []
+        for one in ring_terms(self.people, ()):
+            shares = {holder: released[one.owner] for holder, released in releases.items()}
+            seed = reconstructed_seed(self.set_ups[one.owner], SeedKind.MASK, shares)
+            terms.append(term_lanes(one, seed, self.context, self.set_ups, dimension))
+        return terms
 
 
 def results() -> list[Result]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from fl_chain.records import Address
 
 U64_LIMIT = 2**64
+_ADDRESS = re.compile("0x[0-9a-f]{40}")
 
 
 def u64(value: int, name: str) -> bytes:
@@ -39,10 +42,9 @@ def address_bytes(value: Address, name: str) -> bytes:
     Raises:
         ValueError: if it is not ``0x`` and 40 lower-case hexadecimal digits.
     """
-    digits = value[2:]
-    if len(value) != 42 or value[:2] != "0x" or not set(digits) <= set("0123456789abcdef"):
+    if _ADDRESS.fullmatch(value) is None:
         raise ValueError(f"{name} is {value!r}; it must be 0x and 40 lower-case hexadecimal digits")
-    return bytes.fromhex(digits)
+    return bytes.fromhex(value[2:])
 
 
 def _described(value: object) -> str:

@@ -128,5 +128,5 @@ def native_lanes(lanes: Lanes) -> Sum:
 
 
 def wire_lanes(lanes: Sum) -> Lanes:
-    """Return a copy of lanes in big-endian order."""
-    return lanes.astype(LANE)
+    """Return lanes in big-endian order, in the same memory: the argument is of no use any more."""
+    return lanes.view(LANE) if LANE.isnative else lanes.byteswap(inplace=True).view(LANE)
