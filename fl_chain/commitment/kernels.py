@@ -74,23 +74,6 @@ def hash_and_add(content: Any, sums: Any, bound: int, hashes: Any) -> bool:
 
 
 @compiled
-def add_stream(content: Any, sums: Any, is_negative: bool) -> None:
-    """Add big-endian lanes to a sum modulo 2^32, or take them off.
-
-    Args:
-        content: shape (4 n,), uint8.
-        sums: shape (n,), uint32 of this machine.
-        is_negative: take them off.
-    """
-    words = content.view(np.uint32)
-    sign = np.uint32(0xFFFFFFFF) if is_negative else np.uint32(1)
-    for lane in range(words.size):
-        word = words[lane]
-        value = turned(word)
-        sums[lane] += value * sign
-
-
-@compiled
 def add_to_group(content: Any, sums: Any, is_first: bool, is_last: bool) -> None:
     """Add big-endian lanes to a sum that begins with the first vector and is big-endian after the last.
 

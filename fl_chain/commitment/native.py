@@ -21,7 +21,6 @@ HashPieces = Callable[[int, int, int, int, int], None]
 
 
 _LOOPS = {
-    "add_stream": "u1[] =u4[] b1",
     "add_to_group": "u1[] =u4[] b1 b1",
 }
 
@@ -73,10 +72,6 @@ class Kernels(Protocol):
         self, content: Octets, sums: npt.NDArray[np.uint32], is_first: bool, is_last: bool
     ) -> None:
         """Add an update to a group's sum."""
-        ...
-
-    def add_stream(self, content: Octets, sums: npt.NDArray[np.uint32], is_negative: bool) -> None:
-        """Add big-endian lanes, or take them off."""
         ...
 
 

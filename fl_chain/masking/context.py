@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -26,21 +25,26 @@ class MaskingContext:
     run: RunId
     round: int
     base_model_root: Digest
+    _digest: bytes = field(init=False, repr=False, compare=False)  # each key of a round asks for it
+
+    def __post_init__(self) -> None:
+        """Derive what stands for the round.
+
+        Raises:
+            ValueError: if a part of the round is out of range.
+        """
+        content = [
+            _TAG,
+            u64(self.run.chain_id, "the chain id"),
+            address_bytes(self.run.ledger, "the ledger"),
+            u64(self.round, "the round"),
+            bytes32(self.base_model_root, "the base model root"),
+        ]
+        object.__setattr__(self, "_digest", hashlib.sha256(b"".join(content)).digest())
 
     def digest(self) -> bytes:
         """Return 32 bytes that stand for the round: SHA-256 over fields of fixed length."""
-        return _digest(self)
-
-
-@lru_cache(maxsize=64)  # each key of a round asks for it
-def _digest(context: MaskingContext) -> bytes:
-    return hashlib.sha256(
-        _TAG
-        + u64(context.run.chain_id, "the chain id")
-        + address_bytes(context.run.ledger, "the ledger")
-        + u64(context.round, "the round")
-        + bytes32(context.base_model_root, "the base model root")
-    ).digest()
+        return self._digest
 
 
 def derived(secret: bytes, context: MaskingContext, purpose: bytes, *, length: int = 32) -> bytes:

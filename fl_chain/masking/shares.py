@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -153,8 +154,13 @@ def opened_shares(
 def _cipher(
     own_key: bytes, peer_key: bytes, context: MaskingContext, route: tuple[Address, Address]
 ) -> ChaCha20Poly1305:
-    secret = agreed_secret(own_key, peer_key)
+    secret = _identity_secret(own_key, peer_key)
     return ChaCha20Poly1305(derived(secret, context, b"sealed share" + _route(route)))
+
+
+@lru_cache(maxsize=256)  # the same two keys for the whole run: to seal, to open, in every round
+def _identity_secret(own_key: bytes, peer_key: bytes) -> bytes:
+    return agreed_secret(own_key, peer_key)
 
 
 def _route(route: tuple[Address, Address]) -> bytes:

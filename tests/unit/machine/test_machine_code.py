@@ -14,7 +14,7 @@ from fl_chain.machine.forms import Form, Parameter
 from fl_chain.machine.objects import load_loops
 
 MODULE = "fl_chain.commitment.kernels"
-FORMS = {"add_stream": "u1[] =u4[] b1"}
+FORMS = {"add_to_group": "u1[] =u4[] b1 b1"}
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from fl_chain.machine.objects import load_loops
 loops = load_loops("fl_chain.commitment.kernels", {forms!r}, folders=(Path({folder!r}),))
 sums = np.zeros(2, dtype=np.uint32)
-loops.add_stream(np.array([0, 0, 0, 1, 0, 0, 1, 0], dtype=np.uint8), sums, False)
+loops.add_to_group(np.array([0, 0, 0, 1, 0, 0, 1, 0], dtype=np.uint8), sums, True, False)
 assert list(sums) == [1, 256], sums
 print("numba" in sys.modules)
 """
@@ -137,15 +137,15 @@ def _read_only() -> Any:
 def test_an_array_of_another_form_is_refused(sums: Any) -> None:
     loops = load_loops(MODULE, native._LOOPS)
     with pytest.raises(TypeError, match="a loop needs 1 dimensions of <u4 to write to"):
-        loops.add_stream(np.zeros(8, dtype=np.uint8), sums, False)
+        loops.add_to_group(np.zeros(8, dtype=np.uint8), sums, True, False)
 
 
 def test_other_arguments_are_refused() -> None:
     loops = load_loops(MODULE, native._LOOPS)
-    with pytest.raises(TypeError, match="3 arguments are needed, 1 were given"):
-        loops.add_stream(np.zeros(8, dtype=np.uint8))
+    with pytest.raises(TypeError, match="4 arguments are needed, 1 were given"):
+        loops.add_to_group(np.zeros(8, dtype=np.uint8))
     with pytest.raises(ValueError, match="7 bytes are no whole number of words"):
-        loops.add_stream(np.zeros(7, dtype=np.uint8), np.zeros(2, dtype=np.uint32), False)
+        loops.add_to_group(np.zeros(7, dtype=np.uint8), np.zeros(2, dtype=np.uint32), True, False)
 
 
 def test_who_has_no_home_keeps_code_beside_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
