@@ -53,6 +53,9 @@ REASONS = {
     "fl_chain.privacy.noise": "a key stream that it makes itself",
     "fl_chain.ledger.anvil": "the output of a process that it started itself",
     "fl_chain.ledger.signing": "addresses of this process's own transactions",
+    "fl_chain.encryption.delivery": "authenticated bytes, which fl_chain.encryption.keys then reads",
+    "fl_chain.encryption.rounds": "numbers that fl_chain.encryption.ciphertexts has checked",
+    "fl_chain.encryption.seal": "streams that the library wrote in this process; numbers that were checked",
     "fl_chain.store.store": "gives the blobs their names; fl_chain.store.replicas reads them",
 }
 
