@@ -27,7 +27,7 @@ _PRIMES: npt.NDArray[np.uint64] = np.array([MODULUS, KEY_PRIME], dtype=np.uint64
 class PublicKey:
     """What participants encrypt with; the aggregator may know it, and has no use for it."""
 
-    content: bytes  # the tag and 2 polynomials under 2 primes; see `parse_public_key`
+    content: bytes = field(repr=False)  # the tag and 2 polynomials under 2 primes; see `parse_public_key`
 
     def digest(self) -> Digest:
         """Return what names the key: SHA-256 of its bytes."""

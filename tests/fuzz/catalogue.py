@@ -31,6 +31,7 @@ REASONS = {
     "fl_chain.report.page": "templates of the package",
     "fl_chain.ledger.memory.client": "tests/unit/simulation alters a saved ledger's calls",
     "fl_chain.ledger.memory.dispatch": "values of those calls, which the ledger's rules then judge",
+    "fl_chain.run.encrypted": "the holder's own folder, damaged in its tests; blobs through the store",
     "fl_chain.run.kept": "the participant's own folder, by digest; damage reads as nothing",
     "fl_chain.simulation.choices": "the settings that this command itself wrote beside its run",
     "fl_chain.simulation.ledgers": "connects; what nodes answer is read in fl_chain.ledger",

@@ -150,6 +150,23 @@ def test_the_same_lanes_encrypt_differently_each_time(key: SecretKey) -> None:
     assert decrypt(one, key, 1).tolist() == decrypt(other, key, 1).tolist() == [7]
 
 
+def test_words_of_a_ciphertext_are_uniform_whatever_is_in_it(key: SecretKey) -> None:
+    for value in (0, LOWEST):
+        lanes = np.full(8 * DEGREE, value, dtype=np.int32)
+        numbers = residues(encrypt(lanes_from_native(lanes), key.public), lanes.size)
+        for polynomial in (0, 1):
+            counts = np.bincount((numbers[:, polynomial] >> np.uint64(52)).reshape(-1), minlength=256)
+            expected = 8 * DEGREE / 256
+            assert ((counts - expected) ** 2 / expected).sum() < 425  # chi-square, 255 degrees: 1 in 10^10
+
+
+def test_a_public_key_does_not_decrypt(key: SecretKey) -> None:
+    context = seal._context(key.public.numbers, None)
+    assert not context.is_private()
+    with pytest.raises(ValueError, match="secret"):
+        tenseal.bfv_vector(context, [1] * DEGREE).decrypt()
+
+
 def test_ciphertexts_have_one_form_and_its_round_trip(key: SecretKey) -> None:
     ciphertext = encrypt(random_lanes(1, DEGREE + 1), key.public)
     content = bytes(lane_bytes(ciphertext))
