@@ -1,0 +1,147 @@
+"""Rounds of ciphertexts between ledger, store and the disk of a holder of the cohort's key.
+
+Ciphertexts are vectors of lanes, so the store keeps them as updates, under the same names and checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fl_chain.commitment.canonical import canonical_json, parse_canonical_json
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.encryption.ciphertexts import ciphertext_lanes
+from fl_chain.encryption.keys import SecretKey
+from fl_chain.encryption.rounds import LEAST_SUMMANDS, EncryptedRound, EncryptedUpdate, open_sum
+from fl_chain.errors import MalformedBlob, StateUnwritable
+from fl_chain.records import Digest, Quantisation, RunId, Submission
+from fl_chain.run.durable import write_durably
+from fl_chain.store import Store
+
+
+def publish_update(store: Store, update: EncryptedUpdate, submission: Submission, run: RunId) -> None:
+    """Put a participant's ciphertext where everybody finds it, once its round has closed.
+
+    Args:
+        store: the participant's own place first.
+        update: what opens the submission.
+        submission: as the ledger has it.
+        run: which chain and ledger.
+
+    Raises:
+        DigestMismatch: if the update does not open the submission's sealed root.
+        StoreError: if it cannot be written.
+    """
+    store.write_update(
+        submission.participant,
+        submission.sealed_root,
+        update.opening,
+        update.ciphertext,
+        run=run,
+        round=submission.round,
+    )
+
+
+def read_round(
+    store: Store,
+    run: RunId,
+    submissions: Sequence[Submission],
+    *,
+    dimension: int,
+    quantisation: Quantisation,
+    excluded: frozenset[int] = frozenset(),
+) -> EncryptedRound:
+    """Return a round's ciphertexts in the ledger's order, each checked against its commitment.
+
+    Args:
+        store: where participants publish.
+        run: which chain and ledger.
+        submissions: of one round, in the ledger's order.
+        dimension: lanes of the model.
+        quantisation: the run's constants.
+        excluded: indices of the submissions that the posting leaves out; they are not read.
+
+    Raises:
+        BlobMissing: if one cannot be read.
+        VerificationError: if no copy of it is what was submitted.
+        ValueError: if there is no submission.
+    """
+    if not submissions:
+        raise ValueError("a round that closes has at least one submission")
+    updates: list[EncryptedUpdate | None] = []
+    for submission in submissions:
+        if submission.index in excluded:
+            updates.append(None)
+            continue
+        found = store.read_update(
+            submission.participant,
+            submission.sealed_root,
+            ciphertext_lanes(dimension),
+            run=run,
+            round=submission.round,
+        )
+        updates.append(EncryptedUpdate(found.opening, found.lanes))
+    round_id = submissions[0].round
+    return EncryptedRound(run, round_id, tuple(submissions), tuple(updates), dimension, quantisation)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSums:
+    """Of which updates a holder of the key has opened a sum in each round: of one set, across crashes.
+
+    Attributes:
+        folder: the holder's own, which exists.
+    """
+
+    folder: Path
+
+    def included(self, round_id: int) -> frozenset[int] | None:
+        """Return what was included in a round's opened sum; None where none was opened.
+
+        Raises:
+            MalformedBlob: if the record is damaged: then nothing more of the round may be opened.
+            StateUnwritable: if it cannot be read.
+        """
+        path = self._path(round_id)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
+        indices = parse_canonical_json(content)
+        if not isinstance(indices, list) or not indices or any(type(index) is not int for index in indices):
+            raise MalformedBlob(
+                f"{path} is no record of an opened sum: open no other sum of round {round_id}"
+            )
+        return frozenset(indices)
+
+    def open(
+        self,
+        current: EncryptedRound,
+        posted: Sequence[Digest],
+        key: SecretKey,
+        *,
+        least_summands: int = LEAST_SUMMANDS,
+    ) -> Lanes:
+        """Return a round's plain sum, after writing down that it was opened.
+
+        Args:
+            current: the round.
+            posted: the roots of the partial sums as posted.
+            key: of the cohort.
+            least_summands: the fewest updates of which a sum may be opened.
+
+        Raises:
+            StateUnwritable: if the disk does not take the record; nothing is given away then.
+            VerificationError, ValueError, ExtraMissing: as `open_sum`; MalformedBlob as `included`, too.
+        """
+        before = self.included(current.id)
+        total = open_sum(current, posted, key, opened_before=before, least_summands=least_summands)
+        if before is None:
+            write_durably(self._path(current.id), canonical_json(sorted(current.included)))
+        return total
+
+    def _path(self, round_id: int) -> Path:
+        return self.folder / f"opened-{round_id}.json"
