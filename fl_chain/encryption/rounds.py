@@ -155,7 +155,7 @@ def verify_posted_sums(current: EncryptedRound, posted: Sequence[Digest]) -> Cip
 
 def open_sum(
     current: EncryptedRound,
-    posted: Sequence[Digest],
+    posted: Sequence[Digest] | None,
     key: SecretKey,
     *,
     opened_before: frozenset[int] | None = None,
@@ -169,7 +169,7 @@ def open_sum(
 
     Args:
         current: the round.
-        posted: the roots of the partial sums as posted.
+        posted: the roots of the partial sums as posted; None where none are.
         key: of the cohort.
         opened_before: what was included in the sum of this round that was opened before; None: there was
             none. The caller keeps it on disk before it gives the sum away.
@@ -197,7 +197,7 @@ def open_sum(
             "another sum of this round was opened before, and the difference of the two may be a single "
             "update: let the round be void"
         )
-    added = verify_posted_sums(current, posted)
+    added = encrypted_sum(current) if posted is None else verify_posted_sums(current, posted)
     exact = decrypt(added.total, key, current.dimension, summands=added.summands)
     _verify_range(exact, current.included_weight, current.quantisation)
     return wrapped(exact)

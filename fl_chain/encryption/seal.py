@@ -36,6 +36,16 @@ class _Forms:
     scale: bytes  # of the context's message: a field that BFV has no use for
 
 
+def verify_installed() -> None:
+    """Check that what makes keys, encrypts and decrypts is there.
+
+    Raises:
+        ExtraMissing: if TenSEAL or zstandard is not installed.
+    """
+    _tenseal()
+    _zstandard()
+
+
 def new_keys() -> tuple[Residues, Residues]:
     """Return a new secret key and a public key for it, drawn by SEAL from the operating system.
 

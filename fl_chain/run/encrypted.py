@@ -13,9 +13,15 @@ from fl_chain.commitment.canonical import canonical_json, parse_canonical_json
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.encryption.ciphertexts import ciphertext_lanes
 from fl_chain.encryption.keys import SecretKey
-from fl_chain.encryption.rounds import LEAST_SUMMANDS, EncryptedRound, EncryptedUpdate, open_sum
-from fl_chain.errors import MalformedBlob, StateUnwritable
-from fl_chain.records import Digest, Quantisation, RunId, Submission
+from fl_chain.encryption.rounds import (
+    LEAST_SUMMANDS,
+    EncryptedRound,
+    EncryptedUpdate,
+    encrypted_sum,
+    open_sum,
+)
+from fl_chain.errors import MalformedBlob, StateUnwritable, UnverifiedPosting
+from fl_chain.records import Digest, Quantisation, RunId, Submission, digest
 from fl_chain.run.durable import write_durably
 from fl_chain.store import Store
 
@@ -103,24 +109,13 @@ class OpenedSums:
             MalformedBlob: if the record is damaged: then nothing more of the round may be opened.
             StateUnwritable: if it cannot be read.
         """
-        path = self._path(round_id)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
-        indices = parse_canonical_json(content)
-        if not isinstance(indices, list) or not indices or any(type(index) is not int for index in indices):
-            raise MalformedBlob(
-                f"{path} is no record of an opened sum: open no other sum of round {round_id}"
-            )
-        return frozenset(indices)
+        record = self._record(round_id)
+        return None if record is None else record[0]
 
     def open(
         self,
         current: EncryptedRound,
-        posted: Sequence[Digest],
+        posted: Sequence[Digest] | None,
         key: SecretKey,
         *,
         least_summands: int = LEAST_SUMMANDS,
@@ -129,19 +124,47 @@ class OpenedSums:
 
         Args:
             current: the round.
-            posted: the roots of the partial sums as posted.
+            posted: the roots of the partial sums as posted; None where none are.
             key: of the cohort.
             least_summands: the fewest updates of which a sum may be opened.
 
         Raises:
             StateUnwritable: if the disk does not take the record; nothing is given away then.
+            UnverifiedPosting: as `open_sum`, or if a sum of other ciphertexts was opened in a round of this
+                number, as where the chain was reorganised since.
             VerificationError, ValueError, ExtraMissing: as `open_sum`; MalformedBlob as `included`, too.
         """
-        before = self.included(current.id)
-        total = open_sum(current, posted, key, opened_before=before, least_summands=least_summands)
+        before = self._record(current.id)
+        root = encrypted_sum(current).root
+        if before is not None and before[0] == current.included and before[1] != root:
+            raise UnverifiedPosting(
+                f"the sum of other ciphertexts was opened before in round {current.id}, and the difference "
+                "of the two may be a single update: let the round be void"
+            )
+        opened_before = None if before is None else before[0]
+        total = open_sum(current, posted, key, opened_before=opened_before, least_summands=least_summands)
         if before is None:
-            write_durably(self._path(current.id), canonical_json(sorted(current.included)))
+            record = {"included": sorted(current.included), "total": "0x" + root.hex()}
+            write_durably(self._path(current.id), canonical_json(record))
         return total
+
+    def _record(self, round_id: int) -> tuple[frozenset[int], Digest] | None:
+        path = self._path(round_id)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
+        record = parse_canonical_json(content)
+        try:
+            indices, total = record["included"], digest(record["total"])
+            is_list = isinstance(indices, list) and bool(indices)
+            if is_list and all(type(one) is int for one in indices):
+                return frozenset(indices), total
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass
+        raise MalformedBlob(f"{path} is no record of an opened sum: open no other sum of round {round_id}")
 
     def _path(self, round_id: int) -> Path:
         return self.folder / f"opened-{round_id}.json"

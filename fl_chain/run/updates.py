@@ -58,6 +58,7 @@ class UpdateSource:
         chain_time: the chain's time, in seconds.
         clock: seconds that only grow, by which the time for training is measured.
         ring: puts masks on, in a masked run.
+        encrypt: makes ciphertexts, in an encrypted run.
     """
 
     learner: Learner
@@ -68,6 +69,7 @@ class UpdateSource:
     chain_time: Callable[[], int]
     clock: Callable[[], float] = time.monotonic
     ring: RingMember | None = None
+    encrypt: Callable[[Lanes], Lanes] | None = None
 
     def prepared(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         """Return a round's update: the one on disk, or a new one that is on disk when this returns.
@@ -137,6 +139,11 @@ class UpdateSource:
             if self.ring is None:
                 raise ValueError("in a masked run nothing leaves without masks")
             lanes = self.ring.masked(history, current.id, identity, lanes)
+            root = vector_root(lanes)
+        if self.policy.key_cohort is not None:
+            if self.encrypt is None:
+                raise ValueError("in an encrypted run nothing leaves that is not encrypted")
+            lanes = self.encrypt(lanes)
             root = vector_root(lanes)
         return self._sealed(current, history, identity, weight, lanes, root)
 

@@ -179,7 +179,19 @@ def test_what_was_refused_is_not_taken_for_opened(
     assert OpenedSums(tmp_path).included(1) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'["0"]', b"[true]", b"[0,", b"\xff"])
+def record(included: object, total: bytes = bytes(32)) -> bytes:
+    return canonical_json({"included": included, "total": "0x" + total.hex()})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{}", b"[]", b"[0,1,2,3]", b"[0,", b"\xff"),
+        *(record(included) for included in ([], ["0"], ["true"], 0)),
+        record([0, 1, 2, 3]).replace(b"0x", b"0y"),
+        record([0, 1, 2, 3]).replace(b"total", b"sum"),
+    ],
+)
 def test_a_damaged_record_opens_nothing(
     key: SecretKey, published: Published, tmp_path: Path, content: bytes
 ) -> None:
@@ -187,8 +199,11 @@ def test_a_damaged_record_opens_nothing(
     current = published.round()
     with pytest.raises(MalformedBlob):
         OpenedSums(tmp_path).open(current, encrypted_sum(current).partial_sum_roots, key)
-    (tmp_path / "opened-1.json").write_bytes(canonical_json([0, 1, 2, 3]))
+    (tmp_path / "opened-1.json").write_bytes(record([0, 1, 2, 3], encrypted_sum(current).root))
     OpenedSums(tmp_path).open(current, encrypted_sum(current).partial_sum_roots, key)
+    (tmp_path / "opened-1.json").write_bytes(record([0, 1, 2, 3]))
+    with pytest.raises(UnverifiedPosting, match="other ciphertexts"):  # the chain has another round 1 now
+        OpenedSums(tmp_path).open(current, None, key)
 
 
 def test_nothing_is_opened_where_it_cannot_be_written_down(
