@@ -24,6 +24,7 @@ from fl_chain.audit.state_proofs import audit_proofs
 from fl_chain.audit.steps import audit_events
 from fl_chain.audit.submissions import audit_submissions, cap_history
 from fl_chain.audit.unchallenged import audit_standing
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.errors import ConfigError, LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.events import Event
@@ -58,6 +59,7 @@ def audit_run(
     from_round: int = 1,
     memory: AuditMemory | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    key: SecretKey | None = None,
 ) -> AuditReport:
     """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
@@ -70,6 +72,7 @@ def audit_run(
         memory: results of rounds that were audited before, as far as the ledger still says the same of them;
             takes those of this audit. The report is the same with and without it.
         progress: told how far the audit is, after every update.
+        key: of the cohort of an encrypted run, for who holds it: then sums are opened again.
 
     Returns:
         The report; the verdict is ``pass`` where nothing was found.
@@ -94,7 +97,7 @@ def audit_run(
         chain = beside.submit(_audited_chain, ledger, history, events)
         audit_submissions(history, report)
         audit_seeds(history, events, report)
-        rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
+        rounds = _Rounds(history, store, report, memory or AuditMemory(), progress, key=key)
         rounds.audit(round_fingerprints(history, events))
         audit_spoilers(history, store, report)
         audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
@@ -184,8 +187,11 @@ class _Rounds:
         report: AuditReport,
         memory: AuditMemory,
         progress: Callable[[Progress], None],
+        *,
+        key: SecretKey | None,
     ) -> None:
         self._history = history
+        self._key = key
         self._store = store
         self._report = report
         self._memory = memory
@@ -201,6 +207,7 @@ class _Rounds:
                 "ledger": history.run.ledger,
                 "from_round": first,
                 "stores": list(self._store.urls),
+                "cohort_key": None if self._key is None else self._key.public.digest().hex(),
             }
         )
         audit = self._begun(fingerprints)
@@ -252,7 +259,7 @@ class _Rounds:
         return audit
 
     def _new_audit(self) -> RoundAudit:
-        return RoundAudit(self._history, self._store, has_read=self._has_read)
+        return RoundAudit(self._history, self._store, has_read=self._has_read, key=self._key)
 
     def _read_bases(self, audit: RoundAudit, *, again: bool = False) -> None:
         """Read genesis, and the models of earlier rounds that the first ones start from, into the report."""

@@ -1,35 +1,244 @@
-"""One run whose updates only participants can read: all there, a spoilt round, liars, one that is away."""
+"""One run whose updates only its members read: all well, lies about a sum, a spoilt one, a plain update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from consortium import Consortium, policy
 
+from fl_chain.aggregation.quantise import model_values, quantise_update
+from fl_chain.aggregation.round import aggregate_round
+from fl_chain.audit import AuditReport, audit_run
+from fl_chain.audit.kinds import Kind
+from fl_chain.commitment.chunks import Lanes, lanes_from_native
 from fl_chain.config import EncryptionSettings
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.records import RoundStatus
+from fl_chain.encryption.rounds import encrypted_sum
+from fl_chain.learning.work import RoundWork
+from fl_chain.ledger.account import Account
+from fl_chain.ledger.keys import address_of
+from fl_chain.records import Address, Digest, ExclusionReason, FallReason, RoundStatus, Submission, VoidReason
+from fl_chain.run.cohort_key import KEY_FILE, read_cohort_key
+from fl_chain.run.encrypted import OpenedSums
+from fl_chain.run.encrypted_blobs import (
+    OpenedSum,
+    SpoiltSum,
+    opening_blob,
+    opening_bytes,
+    signed,
+)
+from fl_chain.run.encrypted_rounds import EncryptedRounds
+from fl_chain.run.protection import protection
 
-PEOPLE = OWNERS[:3]
+MEMBERS, OUTSIDER = OWNERS[:4], OWNERS[4]
+MAKER, LIAR, SPOILER, PLAIN = MEMBERS
+FIRST, LIES, SPOILT, OPEN, LAST = 1, 2, 5, 6, 7  # rounds; 3 and 4 were built on a lie
 
 
 class EncryptedConsortium(Consortium):
-    """A consortium whose weights are 1."""
+    """A consortium of four members and one who does not hold the key."""
 
     def weight_cap(self) -> int:
         return 1
+
+    @property
+    def rounds(self) -> EncryptedRounds:
+        cohort = self.run.policy.key_cohort
+        assert cohort is not None
+        return EncryptedRounds(self.history, self.store, cohort)
+
+    def key_path(self, owner: str) -> Path:
+        return self.folder / f"worker-{owner}" / "encryption" / KEY_FILE
+
+    def join_without_key(self) -> None:
+        """Register who is admitted and no member, and let it submit what it likes."""
+        account, ledger = self.accounts[OUTSIDER], self.run.ledger
+        ledger.register(account, account.address)
+
+    def submit_without_key(self, round_id: int) -> None:
+        base = self.history.base_model_roots[round_id]
+        self.run.ledger.submit(
+            self.accounts[OUTSIDER],
+            round=round_id,
+            base_model_root=base,
+            sealed_root=Digest(b"\x01" * 32),
+            weight=1,
+        )
+
+    def post(self, round_id: int, poster: Account, opened: Lanes, *, result: Digest | None = None) -> None:
+        """Post a round by what somebody calls its sum."""
+        rounds, ledger = self.rounds, self.run.ledger
+        current = rounds.read(round_id)
+        base = self.store.read_model(self.history.base_model_roots[round_id], opened.size)
+        made = rounds.derived(current, base, encrypted_sum(current).root, opened, pool=None)
+        self.store.write_model(made.model_root, made.model)
+        ledger.deposit_bond(poster, self.policy.bond_wei)
+        ledger.post(
+            poster,
+            round=round_id,
+            digest=self.history.rounds[round_id].digest,
+            exclusions=[],
+            partial_sum_roots=(),
+            model_root=made.model_root,
+            result_root=result or made.result_root,
+        )
+
+    def deceive(self, owner: str, round_id: int, encrypt: Callable[[Lanes], Lanes]) -> None:
+        """Let a member's worker make something else of its update of a round."""
+        worker = self.workers[owner]
+
+        def chosen(lanes: Lanes) -> Lanes:
+            is_due = self.history.state.latest == round_id
+            return encrypt(lanes) if is_due else worker._encrypted(lanes)
+
+        worker._updates = worker._publication._updates = replace(worker._updates, encrypt=chosen)
+
+    def plain_update(self, round_id: int, owner: str) -> Lanes:
+        """Return what a member's worker trains, before it is encrypted."""
+        history, quantisation = self.history, self.history.policy.quantisation
+        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
+        values = model_values(base, quantisation.fraction_bits)
+        trained = self.workers[owner]._parts.learner.train(
+            values, round_id=history.rounds[round_id].step, work=RoundWork()
+        )
+        return quantise_update(trained.values, values, 1, quantisation)
+
+    def submission(self, round_id: int, owner: str) -> Submission:
+        return next(
+            one for one in self.history.submissions[round_id] if one.participant == self.address(owner)
+        )
+
+
+def falsify(lanes: Lanes) -> Lanes:
+    altered = lanes.copy()
+    altered[0] += 1
+    return altered
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EncryptedConsortium]:
     folder: Path = tmp_path_factory.mktemp("encrypted")
-    run = EncryptedConsortium(folder, policy=policy(rounds=2), privacy=EncryptionSettings(kind="he"))
-    run.work_until(lambda history: history.rounds.get(2) is not None)
+    keys = [Consortium.key(None, f"participant {owner}") for owner in MEMBERS]  # type: ignore[arg-type]
+    privacy = EncryptionSettings(kind="he", members=tuple(map(address_of, keys)))
+    run = EncryptedConsortium(folder, policy=policy(rounds=3), privacy=privacy)
+    run.workers[OUTSIDER].step()  # does not register
+    run.join_without_key()
+    run.work_until(lambda history: FIRST in history.rounds, MEMBERS)
+    run.submit_without_key(FIRST)
+    run.work_until(lambda history: LIES in history.rounds, MEMBERS)
+    run.run.ledger.leave(run.accounts[OUTSIDER])
+
+    run.work_until(lambda history: history.rounds[LIES].status is RoundStatus.CLOSED, MEMBERS)
+    while not all(
+        run.store.has_update(one.participant, one.sealed_root) for one in run.history.submissions[LIES]
+    ):
+        run.work(MEMBERS, with_aggregator=False)
+    lies = [run.aggregator_account, run.account("second")]
+    updates = [run.plain_update(LIES, owner) for owner in MEMBERS]
+    total = lanes_from_native(sum(one.view(">i4").astype(np.int64) for one in updates).astype(np.int32))
+    run.post(LIES, lies[0], falsify(total))
+    run.work_until(lambda history: len(history.fallen) == 1, MEMBERS, with_aggregator=False)
+    run.post(LIES, lies[1], total, result=Digest(b"\x02" * 32))
+    run.work_until(lambda history: len(history.fallen) == 2, MEMBERS, with_aggregator=False)
+    wrong = opening_bytes(OpenedSum(falsify(total)))
+    blob = opening_blob(run.history, LIES, run.address(LIAR), encrypted_sum(run.rounds.read(LIES)).root)
+    run.store.write_signed(blob, signed(run.accounts[LIAR], run.history, blob, wrong))
+    run.post(LIES, run.account("third"), total)
+
+    beyond = 4 * run.history.policy.quantisation.clip_lanes + 1
+    spoilt = lanes_from_native(np.full(run.history.definition.dimension, beyond, dtype=np.int32))
+    run.deceive(SPOILER, SPOILT, lambda lanes: run.workers[SPOILER]._encrypted(spoilt))
+    run.deceive(PLAIN, OPEN, lambda lanes: lanes)
+    for round_id in (SPOILT, OPEN):
+        run.work_until(
+            lambda history, one=round_id: history.rounds[one].status is RoundStatus.VOID,
+            MEMBERS,
+            pause_s=40.0,
+        )
+    run.work_until(
+        lambda history: LAST in history.rounds and history.rounds[LAST].status is RoundStatus.FINAL, MEMBERS
+    )
     yield run
     run.chain.close()
 
 
-def test_x(run: EncryptedConsortium) -> None:
-    assert run.history.rounds[1].status in (RoundStatus.POSTED, RoundStatus.FINAL)
+@pytest.fixture(scope="module")
+def report(run: EncryptedConsortium) -> AuditReport:
+    return run.audit()
+
+
+@pytest.fixture(scope="module")
+def report_with_key(run: EncryptedConsortium) -> AuditReport:
+    return audit_run(run.ledger(), run.store, key=read_cohort_key(run.key_path(MAKER)))
+
+
+def of_round(report: AuditReport, round_id: int) -> list[tuple[Kind, Address | None]]:
+    return [(one.kind, one.participant) for one in report.findings + report.warnings if one.round == round_id]
+
+
+def test_everybody_holds_one_key_and_nobody_else_does(run: EncryptedConsortium) -> None:
+    found = {read_cohort_key(run.key_path(owner)) for owner in MEMBERS}
+    assert len(found) == 1
+    assert None not in found
+    assert not run.key_path(OUTSIDER).exists()
+    (key,) = found
+    assert key is not None
+    everything = [path.read_bytes() for path in (run.folder / "store").rglob("*") if path.is_file()]
+    assert sum(key.public.content in content for content in everything) == 1
+    assert not any(key.content[28:92] in content for content in everything)
+    assert not list((run.folder / f"aggregator-{run.aggregator_account.address}").rglob(KEY_FILE))
+
+
+def test_the_model_is_that_of_the_plain_sum(run: EncryptedConsortium) -> None:
+    history = run.history
+    base = run.store.read_model(history.definition.genesis_model_root, history.definition.dimension)
+    updates = [run.plain_update(FIRST, owner) for owner in MEMBERS]
+    plain = aggregate_round(base, updates, len(MEMBERS), history.policy.quantisation)
+    assert history.postings[FIRST].model_root == plain.model_root
+
+
+def test_who_does_not_hold_the_key_is_left_out_by_rule(run: EncryptedConsortium) -> None:
+    (exclusion,) = run.history.postings[FIRST].exclusions
+    assert exclusion.reason is ExclusionReason.BY_RULE
+    assert run.history.submissions[FIRST][exclusion.index].participant == run.address(OUTSIDER)
+
+
+def test_lies_about_a_sum_are_objected_to(run: EncryptedConsortium) -> None:
+    assert [one.reason for one in run.history.fallen] == [FallReason.OBJECTIONS] * 2
+    assert run.history.rounds[LIES].status is RoundStatus.FINAL
+
+
+def test_a_round_that_is_spoilt_or_open_ends_without_a_model(run: EncryptedConsortium) -> None:
+    for round_id in (SPOILT, OPEN):
+        assert run.history.voids[round_id] is VoidReason.NOT_POSTED
+        current = run.rounds.submissions(round_id)
+        assert len(current) == len(MEMBERS)
+    total = encrypted_sum(run.rounds.read(SPOILT)).root
+    openings = run.rounds.openings(SPOILT, total)
+    assert openings.agreed == SpoiltSum((run.address(SPOILER),))
+    assert openings.accused == (run.address(SPOILER),)
+    assert openings.agreed_sum is None
+    for owner in MEMBERS:
+        opened = OpenedSums(run.key_path(owner).parent)
+        assert [opened.included(one) is None for one in (FIRST, SPOILT, OPEN)] == [False, True, True]
+
+
+def test_the_audit_says_what_is_so_with_and_without_the_key(
+    run: EncryptedConsortium, report: AuditReport, report_with_key: AuditReport
+) -> None:
+    for found in (report, report_with_key):
+        assert found.run["protection"] == protection(run.history, run.run.policy.key_cohort)
+        assert [one.kind for one in found.findings] == [Kind.UPDATE_UNENCRYPTED]
+        assert of_round(found, OPEN)[0] == (Kind.UPDATE_UNENCRYPTED, run.address(PLAIN))
+        assert of_round(found, OPEN)[1:] == [(Kind.SUM_LEFT_CLOSED, None)]
+        assert of_round(found, FIRST) == of_round(found, LAST) == []
+        assert (Kind.OPENING_DIFFERS, run.address(LIAR)) in of_round(found, LIES)
+        (closed,) = (one for one in found.warnings if one.round == SPOILT)
+        assert f"spoilt by {run.address(SPOILER)}" in closed.detail
+        assert [one.verified for one in found.rounds if one.status == "final"] == [True] * 3
+        assert found.checks["secrecy"] >= 16
+        assert found.checks["openings"] >= 12
