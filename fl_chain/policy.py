@@ -111,7 +111,7 @@ def key_cohort(privacy: EncryptionSettings) -> KeyCohort:
     """
     try:
         members = tuple(map(address, privacy.members))
-        maker = members[0] if members and privacy.key_maker is None else address(privacy.key_maker or "")
+        maker = None if privacy.key_maker is None else address(privacy.key_maker)
     except ValueError as error:
         raise ConfigError(f"a member of the cohort that holds the key is no address: {error}") from error
     if not LEAST_SUMMANDS <= len(members) <= MAX_SUMMANDS:
@@ -121,9 +121,9 @@ def key_cohort(privacy: EncryptionSettings) -> KeyCohort:
         )
     if len(set(members)) != len(members):
         raise ConfigError("a member of the cohort that holds the key is named twice: remove it")
-    if maker not in members:
+    if maker is not None and maker not in members:
         raise ConfigError(f"the key maker {maker} is not among the members: name it there, or another one")
-    return KeyCohort(members, maker)
+    return KeyCohort(members, maker or members[0])
 
 
 def with_members(settings: RunSettings, admitted: Iterable[Address]) -> RunSettings:

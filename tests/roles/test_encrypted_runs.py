@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,28 +12,58 @@ import pytest
 from consortium import Consortium, policy
 
 from fl_chain.aggregation.quantise import model_values, quantise_update
-from fl_chain.aggregation.round import aggregate_round
+from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.audit import AuditReport, audit_run
+from fl_chain.audit.encryption import EncryptionAudit
+from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
-from fl_chain.commitment.chunks import Lanes, lanes_from_native
+from fl_chain.commitment.chunks import LANE, Lanes, lane_bytes, lanes_from_native
+from fl_chain.commitment.pool import HashingPool
+from fl_chain.commitment.seals import sealed_root
+from fl_chain.commitment.tree import vector_root
 from fl_chain.config import EncryptionSettings
 from fl_chain.data.orange_juice import OWNERS
+from fl_chain.encryption.ciphertexts import residues, wire
+from fl_chain.encryption.delivery import sealed_secret_key
+from fl_chain.encryption.keys import new_secret_key
+from fl_chain.encryption.lanes import encrypt
 from fl_chain.encryption.rounds import encrypted_sum
+from fl_chain.errors import MalformedBlob, StateUnwritable, VerificationError
 from fl_chain.learning.work import RoundWork
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.keys import address_of
-from fl_chain.records import Address, Digest, ExclusionReason, FallReason, RoundStatus, Submission, VoidReason
-from fl_chain.run.cohort_key import KEY_FILE, read_cohort_key
+from fl_chain.masking.keys import public_key
+from fl_chain.records import (
+    Address,
+    Digest,
+    Exclusion,
+    ExclusionReason,
+    FallReason,
+    Opening,
+    Posting,
+    RoundStatus,
+    Submission,
+    VoidReason,
+)
+from fl_chain.run.cohort_key import KEY_FILE, Keyring, read_cohort_key
 from fl_chain.run.encrypted import OpenedSums
 from fl_chain.run.encrypted_blobs import (
     OpenedSum,
     SpoiltSum,
+    cohort_key_blob,
+    identity_blob,
     opening_blob,
     opening_bytes,
+    parse_opening,
+    sealed_key_blob,
     signed,
 )
+from fl_chain.run.encrypted_examination import examine_encrypted
 from fl_chain.run.encrypted_rounds import EncryptedRounds
+from fl_chain.run.outbox import Outbox
 from fl_chain.run.protection import protection
+from fl_chain.run.verdicts import Hidden, Outcome, Right, Unprovable
+from fl_chain.store import Signed, Store
 
 MEMBERS, OUTSIDER = OWNERS[:4], OWNERS[4]
 MAKER, LIAR, SPOILER, PLAIN = MEMBERS
@@ -242,3 +273,166 @@ def test_the_audit_says_what_is_so_with_and_without_the_key(
         assert [one.verified for one in found.rounds if one.status == "final"] == [True] * 3
         assert found.checks["secrecy"] >= 16
         assert found.checks["openings"] >= 12
+
+
+# ---------------------------------------------------------------------- what the store may be told
+
+
+def copied(run: EncryptedConsortium, folder: Path) -> Store:
+    shutil.copytree(run.folder / "store", folder / "store")
+    return Store([str(folder / "store")])
+
+
+def openings_of(store: Store, run: EncryptedConsortium, round_id: int, owners: tuple[str, ...]) -> list[Path]:
+    """Return the files of what members have opened of a round."""
+    total = encrypted_sum(run.rounds.read(round_id)).root
+    blobs = [opening_blob(run.history, round_id, run.address(owner), total) for owner in owners]
+    return [Path(store.urls[0]) / blob.path for blob in blobs]
+
+
+def examined(run: EncryptedConsortium, store: Store, posting: Posting) -> Outcome:
+    """Examine a posting as somebody without the key."""
+    history = run.history
+    root = history.base_model_roots[posting.round]
+    rounds = replace(run.rounds, store=store)
+    return examine_encrypted(rounds, posting, lambda: store.read_model(root, history.definition.dimension))
+
+
+def test_without_the_key_a_posting_rests_on_what_most_have_opened(
+    run: EncryptedConsortium, tmp_path: Path
+) -> None:
+    store, posting = copied(run, tmp_path), run.history.postings[LAST]
+    assert isinstance(examined(run, store, posting), Right)
+    files = openings_of(store, run, LAST, MEMBERS)
+    files[0].unlink()
+    assert isinstance(examined(run, store, posting), Right)  # three of four
+    files[1].unlink()
+    outcome = examined(run, store, posting)
+    assert isinstance(outcome, Unprovable)
+    assert [one.hidden for one in outcome.doubts] == [Hidden.OPENED_SUM]
+    assert not outcome.is_certain
+    audit, notes = EncryptionAudit(run.history, store), Collection()
+    base = store.read_model(run.history.base_model_roots[LAST], run.history.definition.dimension)
+    found = audit.derive(posting, base, notes, pool=HashingPool(1))
+    assert (
+        found
+        == "2 of 4 submitters have published what they opened, and more than half of them do not say the same"
+    )
+    key = read_cohort_key(run.key_path(MAKER))
+    made = EncryptionAudit(run.history, store, key).derive(posting, base, notes, pool=HashingPool(1))
+    assert isinstance(made, Aggregate)
+    assert (made.model_root, made.result_root) == (posting.model_root, posting.result_root)
+    assert notes.findings == notes.warnings == []
+
+
+def test_a_posting_that_leaves_out_a_member_is_wrong_for_certain(
+    run: EncryptedConsortium, tmp_path: Path
+) -> None:
+    posting = run.history.postings[FIRST]
+    left_out = Exclusion(run.submission(FIRST, LIAR).index, ExclusionReason.UNREADABLE)
+    for exclusions, hidden, kind in (
+        ((*posting.exclusions, left_out), Hidden.EXCLUSION, Kind.WRONGFUL_EXCLUSION),
+        ((), Hidden.INCLUSION, Kind.OUTSIDER_INCLUDED),
+    ):
+        lie = replace(posting, exclusions=exclusions)
+        outcome = examined(run, run.store, lie)
+        assert isinstance(outcome, Unprovable)
+        assert [one.hidden for one in outcome.doubts] == [hidden]
+        assert outcome.is_certain
+        notes = Collection()
+        base = run.store.read_model(
+            run.history.definition.genesis_model_root, run.history.definition.dimension
+        )
+        EncryptionAudit(run.history, run.store).derive(lie, base, notes, pool=HashingPool(1))
+        assert kind in [one.kind for one in notes.findings]
+
+
+def test_what_somebody_else_has_signed_is_not_taken(run: EncryptedConsortium, tmp_path: Path) -> None:
+    store, history, thief = copied(run, tmp_path), run.history, run.accounts[OUTSIDER]
+    victim, maker = run.address(LIAR), run.address(MAKER)
+    mine = new_secret_key()
+    own_key, peer_key = b"\x05" * 32, store.read_signed(identity_blob(history, victim))
+    sealed = sealed_secret_key(mine, own_key, peer_key, history.run, (maker, victim))
+    for blob, content in (
+        (identity_blob(history, maker), public_key(own_key)),
+        (cohort_key_blob(history, maker), mine.public.content),
+        (sealed_key_blob(history, maker, victim, peer_key, mine.public.digest()), sealed),
+    ):
+        store.write_signed(blob, signed(thief, history, blob, content))
+        with pytest.raises(VerificationError, match="is signed by"):
+            store.read_signed(blob)
+    (path,) = openings_of(store, run, LAST, (LIAR,))
+    path.write_bytes(bytes(65) + path.read_bytes()[65:])
+    openings = replace(run.rounds, store=store).openings(LAST, encrypted_sum(run.rounds.read(LAST)).root)
+    assert set(openings.bad) == {victim}
+    assert len(openings.found) == 3
+
+
+def test_a_key_that_is_lost_is_taken_again_and_a_damaged_one_is_not_used(
+    run: EncryptedConsortium, tmp_path: Path
+) -> None:
+    key = read_cohort_key(run.key_path(LIAR))
+    parts = run.workers[LIAR]._keyring
+    assert parts is not None
+    again = Keyring(replace(parts._parts, folder=tmp_path))
+    assert again.key is None
+    assert again.step(run.history, run.address(LIAR))
+    assert again.key == key
+    path = tmp_path / "encryption" / KEY_FILE
+    for content in (b"", path.read_bytes()[:-1], path.read_bytes()[::-1]):
+        path.write_bytes(content)
+        with pytest.raises(MalformedBlob):
+            Keyring(replace(parts._parts, folder=tmp_path))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateUnwritable):
+        read_cohort_key(path)
+
+
+def test_a_ciphertext_that_anybody_reads_is_named(run: EncryptedConsortium) -> None:
+    history, dimension = run.history, run.history.definition.dimension
+    key = read_cohort_key(run.key_path(MAKER))
+    assert key is not None
+    numbers = residues(encrypt(run.plain_update(FIRST, PLAIN), key.public), dimension)
+    readable, beyond = numbers.copy(), lane_bytes(wire(numbers))
+    readable[:, 1] = 0  # SEAL calls it transparent
+    too_large = np.frombuffer(b"\xff" * 8 + bytes(beyond)[8:], dtype=LANE)
+    for lanes, says in (
+        (wire(readable), "1 of its 1 blocks are readable"),
+        (too_large, "not below the modulus"),
+    ):
+        opening = Opening(vector_root(lanes), bytes(32))
+        own = run.submission(FIRST, PLAIN)
+        root = sealed_root(opening.vector_root, opening.salt, history.run, FIRST, own.participant)
+        run.store.write_update(own.participant, root, opening, lanes, run=history.run, round=FIRST)
+        problem = EncryptionAudit(history, run.store)._secrecy_problem(replace(own, sealed_root=root))
+        assert problem is not None
+        assert says in problem
+
+
+def test_a_worker_gives_nothing_away_before_it_has_the_key(run: EncryptedConsortium) -> None:
+    with pytest.raises(ValueError, match="before the cohort's key"):
+        run.workers[OUTSIDER]._encrypted(run.plain_update(FIRST, PLAIN))
+    worker = run.workers[PLAIN]
+    bare = replace(worker._updates, encrypt=None, outbox=Outbox(run.folder / "bare"))
+    with pytest.raises(ValueError, match="nothing leaves that is not encrypted"):
+        bare.prepared(run.history.rounds[FIRST], run.history, run.address(PLAIN))
+
+
+def test_openings_read_back_and_nothing_else_does() -> None:
+    lanes = lanes_from_native(np.arange(5, dtype=np.int32))
+    for content in (OpenedSum(lanes), SpoiltSum(()), SpoiltSum((Address("0x" + "ab" * 20),))):
+        assert opening_bytes(parse_opening(opening_bytes(content), 5)) == opening_bytes(content)
+    for malformed in (b"", b"\x02", b"\x00" + bytes(16), b"\x00" + bytes(24), b"\x01" + bytes(19)):
+        with pytest.raises(MalformedBlob):
+            parse_opening(malformed, 5)
+
+
+def test_the_size_of_a_signed_blob_is_checked_before_it_is_written(run: EncryptedConsortium) -> None:
+    blob = identity_blob(run.history, run.address(MAKER))
+    for content, signature in ((bytes(31), bytes(65)), (bytes(33), bytes(65)), (bytes(32), bytes(64))):
+        with pytest.raises(ValueError, match="has a signature and 32 to 32 bytes"):
+            blob.encode(Signed(content, signature))
+    stranger = identity_blob(run.history, Address("0x" + "ab" * 20))
+    with pytest.raises(VerificationError, match="instead of None"):
+        stranger.verify(signed(run.accounts[MAKER], run.history, stranger, bytes(32)))
