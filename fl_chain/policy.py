@@ -102,6 +102,15 @@ class KeyCohort:
     members: tuple[Address, ...]  # each has the secret key
     maker: Address  # who makes it and seals it to the others
 
+    @property
+    def least_endorsers(self) -> int:
+        """How many of those whose updates are in a sum have to stand for it before it is opened.
+
+        More than half of all members, so that no two sums of a round have so many; and as many as hide each
+        other, so that no node can make the rest up.
+        """
+        return max(LEAST_SUMMANDS, len(self.members) // 2 + 1)
+
 
 def key_cohort(privacy: EncryptionSettings) -> KeyCohort:
     """Return who holds a run's key.
@@ -465,14 +474,12 @@ def _verify_encryption(
         )
     if cohort is not None:
         raise ConfigError("everyone who holds the key trains in every round: leave out [run.cohort]")
-    if ledger.quorum < LEAST_SUMMANDS:
+    holders = key_cohort(privacy)
+    if not holders.least_endorsers <= ledger.quorum <= len(holders.members):
         raise ConfigError(
-            f"quorum is {ledger.quorum}: a sum of fewer than {LEAST_SUMMANDS} gives its summands away"
-        )
-    members = len(key_cohort(privacy).members)
-    if members < ledger.quorum:
-        raise ConfigError(
-            f"quorum is {ledger.quorum}, and {members} participants hold the key: lower it, or name more"
+            f"quorum is {ledger.quorum}: with {len(holders.members)} who hold the key it is at least "
+            f"{holders.least_endorsers}, or of sums that two nodes show the difference could be opened, and "
+            "no more than there are"
         )
 
 

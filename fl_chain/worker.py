@@ -173,7 +173,14 @@ class Worker:
             KeyringParts(parts.ledger, parts.account, parts.store, outbox.secret, outbox.folder, cohort)
         )
         opened = OpenedSums(keyring.folder)
-        return keyring, SumOpener(parts.account, parts.store, opened, lambda: keyring.key)
+        opener = SumOpener(
+            parts.account,
+            parts.store,
+            opened,
+            key=lambda: keyring.key,
+            own_root=lambda *asked: self._updates.sealed_root(*asked),  # noqa: PLW0108 - it is made later
+        )
+        return keyring, opener
 
     def _open_sums(self, history: History) -> bool:
         """Take the cohort's key, and open the sums of rounds with it."""

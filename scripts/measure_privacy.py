@@ -28,7 +28,7 @@ COLUMNS = (
     "time, to plain",
 )
 KEYS = ("setups", "shares", "releases", "identities", "cohort-keys", "sealed-keys")
-SUMS = ("sums", "openings")
+SUMS = ("sums", "endorsements", "openings")
 SUBMITTING = ("submit", "setUpKeys")
 POSTING = ("post", "setUpKeysOf", "fixSurvivors", "publishSeeds")
 

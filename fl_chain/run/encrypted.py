@@ -94,7 +94,7 @@ def read_round(
 
 @dataclass(frozen=True, slots=True)
 class OpenedSums:
-    """Of which updates a holder of the key has opened a sum in each round: of one set, across crashes.
+    """Which sum of each round a holder of the key opens: one, across crashes.
 
     Attributes:
         folder: the holder's own, which exists.
@@ -130,23 +130,43 @@ class OpenedSums:
 
         Raises:
             StateUnwritable: if the disk does not take the record; nothing is given away then.
-            UnverifiedPosting: as `open_sum`, or if a sum of other ciphertexts was opened in a round of this
-                number, as where the chain was reorganised since.
+            UnverifiedPosting: as `open_sum`, or if another sum was chosen in a round of this number, as where
+                the chain was reorganised since.
             VerificationError, ValueError, ExtraMissing: as `open_sum`; MalformedBlob as `included`, too.
         """
-        before = self._record(current.id)
-        root = encrypted_sum(current).root
-        if before is not None and before[0] == current.included and before[1] != root:
+        self.verify(current)
+        total = open_sum(current, posted, key, least_summands=least_summands)
+        self.remember(current)
+        return total
+
+    def verify(self, current: EncryptedRound) -> Digest:
+        """Check that no other sum of a round was chosen; return the root of this one.
+
+        Raises:
+            UnverifiedPosting: if one was.
+            VerificationError: as `encrypted_sum`; MalformedBlob, StateUnwritable as `included`.
+        """
+        before, root = self._record(current.id), encrypted_sum(current).root
+        if before is not None and before != (current.included, root):
+            what = "other ciphertexts" if before[0] == current.included else "other updates"
             raise UnverifiedPosting(
-                f"the sum of other ciphertexts was opened before in round {current.id}, and the difference "
+                f"the sum of {what} was opened before in round {current.id}, or endorsed, and the difference "
                 "of the two may be a single update: let the round be void"
             )
-        opened_before = None if before is None else before[0]
-        total = open_sum(current, posted, key, opened_before=opened_before, least_summands=least_summands)
-        if before is None:
+        return root
+
+    def remember(self, current: EncryptedRound) -> Digest:
+        """Choose a sum as the one of its round that may be opened, for ever; return its root.
+
+        Raises:
+            StateUnwritable: if the disk does not take the record.
+            As `verify`.
+        """
+        root = self.verify(current)
+        if self._record(current.id) is None:
             record = {"included": sorted(current.included), "total": "0x" + root.hex()}
             write_durably(self._path(current.id), canonical_json(record))
-        return total
+        return root
 
     def _record(self, round_id: int) -> tuple[frozenset[int], Digest] | None:
         path = self._path(round_id)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from fl_chain.commitment.chunks import LANE, Lanes, lane_bytes, lanes_from_bytes
 from fl_chain.commitment.encoding import address_bytes, u64
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.encryption.scheme import DEGREE, MAX_SUMMANDS
 from fl_chain.errors import MalformedBlob, VerificationError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.history import History
 from fl_chain.ledger.messages import signer_for
+from fl_chain.masking.context import MaskingContext, derived
 from fl_chain.records import Address, Digest, address
 from fl_chain.store import Signed, SignedBlob, SignedFolder
 from fl_chain.store.signed_blobs import signed_content
@@ -21,6 +23,7 @@ _KEY_BYTES = 32
 _PUBLIC_KEY_BYTES = 28 + 4 * 8 * DEGREE  # a tag of 28 bytes, and so are the secret key's
 _SEALED_BYTES = 28 + 2 * 8 * DEGREE + 16
 _ADDRESS_BYTES = 20
+_CODE_BYTES = 32
 _SUM, _SPOILT = b"\x00", b"\x01"
 
 
@@ -94,6 +97,35 @@ def sealed_key_blob(
     return _blob(history, SignedFolder.SEALED_KEY, maker, occasion, (_SEALED_BYTES, _SEALED_BYTES))
 
 
+def endorsement_blob(history: History, round_id: int, participant: Address, total: Digest) -> SignedBlob:
+    """Return which blob says that a participant opens this sum of a round, and no other.
+
+    Args:
+        history: of the run.
+        round_id: the round.
+        participant: whose update is in it.
+        total: the root of the sum of ciphertexts.
+    """
+    occasion = _of_sum(history, round_id, total)
+    return _blob(history, SignedFolder.ENDORSEMENT, participant, occasion, (_CODE_BYTES, _CODE_BYTES))
+
+
+def endorsement_code(
+    key: SecretKey, history: History, round_id: int, participant: Address, total: Digest
+) -> bytes:
+    """Return what an endorsement holds: it takes the key to make it, whatever a node says of signers.
+
+    Args:
+        key: of the cohort.
+        history: of the run.
+        round_id: the round.
+        participant: who endorses.
+        total: the root of the sum of ciphertexts.
+    """
+    context = MaskingContext(history.run, round_id, history.model_root(history.rounds[round_id].base_round))
+    return derived(key.content, context, b"endorsement" + address_bytes(participant, "who endorses") + total)
+
+
 def opening_blob(history: History, round_id: int, participant: Address, total: Digest) -> SignedBlob:
     """Return which blob has what a participant found in the sum of a round's ciphertexts.
 
@@ -103,8 +135,7 @@ def opening_blob(history: History, round_id: int, participant: Address, total: D
         participant: who opened it.
         total: the root of that sum, as anybody derives it: of other ciphertexts it is another blob.
     """
-    base_root = history.model_root(history.rounds[round_id].base_round)
-    occasion = u64(round_id, "the round") + base_root + total
+    occasion = _of_sum(history, round_id, total)
     most = max(LANE.itemsize * history.definition.dimension, _ADDRESS_BYTES * MAX_SUMMANDS)
     return _blob(history, SignedFolder.OPENING, participant, occasion, (1, 1 + most))
 
@@ -120,6 +151,11 @@ def signed(account: Account, history: History, blob: SignedBlob, content: bytes)
     """
     message = signed_content(blob.folder, history.run.chain_id, blob.occasion, content)
     return Signed(content, account.sign_for(history.run.ledger, message))
+
+
+def _of_sum(history: History, round_id: int, total: Digest) -> bytes:
+    base_root = history.model_root(history.rounds[round_id].base_round)
+    return u64(round_id, "the round") + base_root + total
 
 
 def _blob(

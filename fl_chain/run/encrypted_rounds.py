@@ -1,5 +1,9 @@
 """Rounds of an encrypted run: whose updates are summed, what was opened of them, and the model that follows.
 
+Nodes may lie, and show each holder of the key other submissions. So a sum is opened once
+`KeyCohort.least_endorsers` of those whose updates are in it have endorsed it with the key itself: each of
+them one sum a round, in which its own update is. Two sums of a round cannot both have so many.
+
 A sum is of everybody who holds the key and submitted, or it is not opened at all: of two sums of one round
 the difference could be a single update. So nobody's update is left out as unreadable. Whoever holds no key
 takes the opened sum from the participants: what more than half of a round's submitters have published.
@@ -10,12 +14,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hmac import compare_digest
 
 from fl_chain.aggregation.apply import apply_sum
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.commitment.tree import vector_root
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.encryption.rounds import EncryptedRound
 from fl_chain.errors import BlobMissing, StoreError, VerificationError
 from fl_chain.ledger.history import History
@@ -26,6 +32,8 @@ from fl_chain.run.encrypted_blobs import (
     OpenedSum,
     OpeningContent,
     SpoiltSum,
+    endorsement_blob,
+    endorsement_code,
     opening_blob,
     opening_bytes,
     parse_opening,
@@ -121,6 +129,25 @@ class EncryptedRounds:
             quantisation=self.history.policy.quantisation,
             excluded=self.outsiders(round_id),
         )
+
+    def endorsers(self, round_id: int, total: Digest, key: SecretKey) -> frozenset[Address]:
+        """Return whose updates are in a sum as they themselves say, and who open no other sum of the round.
+
+        Args:
+            round_id: the round.
+            total: the root of the sum of its ciphertexts.
+            key: of the cohort.
+        """
+        found = set()
+        for submission in self.submissions(round_id):
+            who = submission.participant
+            try:
+                code = self.store.read_signed(endorsement_blob(self.history, round_id, who, total))
+            except (StoreError, VerificationError):
+                continue
+            if compare_digest(code, endorsement_code(key, self.history, round_id, who, total)):
+                found.add(who)
+        return frozenset(found)
 
     def openings(self, round_id: int, total: Digest) -> RoundOpenings:
         """Return what the submitters of a round say of the sum of its ciphertexts.

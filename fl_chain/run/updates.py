@@ -103,6 +103,11 @@ class UpdateSource:
         prepared = self.prepared(history.rounds[submission.round], history, submission.participant)
         return prepared if prepared.sealed_root == submission.sealed_root else None
 
+    def sealed_root(self, history: History, round_id: int) -> Digest | None:
+        """Return the sealed root of the update that is saved for a round; None where there is none."""
+        kept = self.outbox.load(round_id, history.model_root(history.rounds[round_id].base_round))
+        return None if kept is None else kept.sealed_root
+
     def drop_settled(self, history: History, identity: Address) -> None:
         """Remove what no round needs any more: updates of settled rounds, and what was kept before those."""
         first = history.state.settled + 1

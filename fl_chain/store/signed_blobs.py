@@ -5,6 +5,7 @@
 | identity key | ``identities/<participant>/<occasion>`` | X25519 key (32) |
 | public key | ``cohort-keys/<maker>/<occasion>`` | the cohort's public key (131,100) |
 | sealed key | ``sealed-keys/<maker>/<occasion>`` | the cohort's secret key, sealed to one member (65,580) |
+| endorsement | ``endorsements/<participant>/<occasion>`` | code that takes the cohort's key to make (32) |
 | opening | ``openings/<participant>/<occasion>`` | 0 and the sum (4 a lane), or 1 and addresses (20 each) |
 
 Nothing on the ledger commits to them: a blob is what its author signed for one occasion, and nothing else is
@@ -32,6 +33,7 @@ class SignedFolder(StrEnum):
     IDENTITY = "identities"
     COHORT_KEY = "cohort-keys"
     SEALED_KEY = "sealed-keys"
+    ENDORSEMENT = "endorsements"
     OPENING = "openings"
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -391,7 +392,7 @@ def test_an_encrypted_policy_reads_back_and_names_who_holds_the_key() -> None:
         ({"training": TrainingSettings(staleness_factor=0.5)}, "late update"),
         ({"cohort": CohortSettings(size=5)}, "holds the key trains"),
         ({"policy": PolicySettings(quorum=2)}, "quorum is 2"),
-        ({"policy": PolicySettings(quorum=6)}, "5 participants hold the key"),
+        ({"policy": PolicySettings(quorum=6)}, "5 who hold the key"),
     ],
 )
 def test_what_does_not_go_with_encryption_is_refused(changes: dict[str, object], says: str) -> None:
@@ -418,8 +419,15 @@ def test_a_cohort_that_cannot_hold_the_key_is_refused(privacy: dict[str, object]
 
 
 def test_the_bounds_of_an_encrypted_policy() -> None:
-    for members in (MEMBERS[:3], tuple(f"0x{number:040x}" for number in range(MAX_SUMMANDS))):
-        run_policy(RunSettings(task=TASK, privacy=EncryptionSettings(kind="he", members=members)))
+    most = tuple(f"0x{number:040x}" for number in range(MAX_SUMMANDS))
+    for members, quorum in ((MEMBERS[:3], 3), (MEMBERS, 3), (most, 64)):  # more than half, and 3 at least
+        privacy = EncryptionSettings(kind="he", members=members)
+        for enough in (True, False):
+            settings = RunSettings(
+                task=TASK, privacy=privacy, policy=PolicySettings(quorum=quorum if enough else quorum - 1)
+            )
+            with nullcontext() if enough else pytest.raises(ConfigError, match=f"at least {quorum}"):
+                run_policy(settings)
     for changes in ({"quorum": 3}, {"quorum": 5}):
         run_policy(RunSettings(task=TASK, privacy=HE, policy=PolicySettings(**changes)))
 

@@ -166,7 +166,7 @@ def test_one_sum_a_round_is_opened_whatever_is_started_again(
     assert OpenedSums(tmp_path).included(1) == {1, 2, 3}
     again = OpenedSums(tmp_path).open(fewer, encrypted_sum(fewer).partial_sum_roots, key)
     assert lane_bytes(first) == lane_bytes(again)
-    with pytest.raises(UnverifiedPosting, match="was opened before"):
+    with pytest.raises(UnverifiedPosting, match="other updates was opened before"):
         OpenedSums(tmp_path).open(whole, encrypted_sum(whole).partial_sum_roots, key)
 
 
