@@ -182,6 +182,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     Raises:
         ConfigError: if a constant is outside the bounds of the arithmetic or of the contract.
     """
+    settings = with_members(settings, ())  # names the key's maker where they do not
     if settings.task is None:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
     policy = _with_cohort(settings.policy, settings.cohort)
