@@ -141,8 +141,10 @@ def with_members(settings: RunSettings, admitted: Iterable[Address]) -> RunSetti
     if not isinstance(privacy, EncryptionSettings):
         return settings
     members = privacy.members or tuple(admitted)
-    named = {"members": members, "key_maker": privacy.key_maker or (members[0] if members else None)}
-    return settings.model_copy(update={"privacy": privacy.model_copy(update=named)})
+    first = members[0] if members else None
+    maker = first if privacy.key_maker is None else privacy.key_maker
+    named = privacy.model_copy(update={"members": members, "key_maker": maker})
+    return settings.model_copy(update={"privacy": named})
 
 
 def _rule(aggregation: AggregationSettings, privacy: Protection | None) -> Rule:

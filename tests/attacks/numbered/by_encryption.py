@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from arena import COUNT, DIMENSION, ENCRYPTED, POSTING_S, TAKEOVER_S, Arena
 from by_aggregator import added, stands
+from by_challenger import challenged
 from registry import Outcome, Result, Stopped, Succeeded, Who, attack, audited
 from rules import (
     CHOSEN_ONCE,
@@ -25,9 +26,12 @@ from rules import (
     OPENINGS_AGREE,
     ORDER,
     POSTED_IN_TIME,
+    contract,
 )
 
-from fl_chain.commitment.chunks import Lanes, lane_bytes, lanes_from_native
+from fl_chain.aggregation.proving import range_proof
+from fl_chain.commitment.chunks import Lanes, depth, lane_bytes, lanes_from_native
+from fl_chain.commitment.proofs import SubmissionOpening
 from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import PublicKey, new_secret_key, parse_public_key
 from fl_chain.encryption.lanes import encrypt
@@ -292,3 +296,36 @@ def all_lie(a: Arena) -> Result:
     say(a, range(COUNT), wrong)
     posted(a, wrong)
     return stands(a, "a model of the participants' choice is final", watchers=())
+
+
+# ---------------------------------------------------------------------- by challengers
+
+
+@attack(
+    191,
+    "range challenge of a ciphertext",
+    Who.CHALLENGER,
+    "proves a lane of an included ciphertext out of range, as nearly all of them are",
+    (
+        contract(
+            "proof-path",
+            "a chunk is shown by a path of the depth that the model has",
+            "verifier, `_checkPath`",
+        ),
+        "PathMismatch",
+    ),
+    phase="opened",
+    policy=ENCRYPTED,
+)
+def range_of_ciphertext(a: Arena) -> Result:
+    posted(a, opened(a, a.history)[0])
+    current = rounds_of(a, a.history).read(1)
+    update, submission = current.updates[0], current.submissions[0]
+    assert update is not None
+    opening = SubmissionOpening(
+        update.opening.vector_root, update.opening.salt, submission.weight, submission.participant
+    )
+    bound = a.policy.ledger.clip_lanes
+    lane = int(np.flatnonzero(np.abs(update.ciphertext.view(">i4").astype(np.int64)) > bound)[0])
+    proof = range_proof(0, opening, update.ciphertext, lane)
+    return challenged(a, replace(proof, path=proof.path[: depth(DIMENSION)]))
