@@ -117,6 +117,7 @@ CHECKS: tuple[Check, ...] = (
             Kind.SHARES_MISSING,
             Kind.SHARES_ALTERED,
             Kind.RELEASE_ALTERED,
+            Kind.SIGNED_BLOB_ALTERED,
         ),
     ),
     Check(

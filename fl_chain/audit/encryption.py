@@ -22,15 +22,21 @@ from fl_chain.audit.results import standing_posting
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.encryption.ciphertexts import ciphertext_lanes, residues
-from fl_chain.encryption.keys import SecretKey
+from fl_chain.encryption.keys import SecretKey, parse_public_key
 from fl_chain.encryption.rounds import EncryptedRound, encrypted_sum, open_sum, spoilt_updates
 from fl_chain.errors import ConfigError, MalformedBlob, StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import KeyCohort
 from fl_chain.records import Digest, Posting, Submission, VoidReason
 from fl_chain.run.documents import read_policy
+from fl_chain.run.encrypted_blobs import (
+    cohort_key_blob,
+    endorsement_blob,
+    identity_blob,
+    sealed_key_blob,
+)
 from fl_chain.run.encrypted_rounds import EncryptedRounds, RoundOpenings
-from fl_chain.store import Store
+from fl_chain.store import SignedBlob, Store
 from fl_chain.store.blobs import OPENING_BYTES
 
 
@@ -57,6 +63,36 @@ class EncryptionAudit:
     def follow(self, history: History) -> None:
         """Go on with a history that has grown."""
         self._history = history
+
+    def audit_keys(self, notes: Collection) -> None:
+        """Check that what members published of their keys is signed by its authors."""
+        if self._cohort is None:
+            return
+        history, maker, members = self._history, self._cohort.maker, self._cohort.members
+        identities = {who: self._signed(identity_blob(history, who), notes) for who in members}
+        content = self._signed(cohort_key_blob(history, maker), notes)
+        if content is None:
+            return
+        try:
+            public = parse_public_key(content).digest()
+        except VerificationError as error:
+            notes.add(Kind.SIGNED_BLOB_ALTERED, f"its cohort's key is none: {error}", participant=maker)
+            return
+        for who, identity_key in identities.items():
+            if who != maker and identity_key is not None:
+                self._signed(sealed_key_blob(history, maker, who, identity_key, public), notes)
+
+    def _signed(self, blob: SignedBlob, notes: Collection, *, round_id: int | None = None) -> bytes | None:
+        """Return what an author has signed; None where it is not there, or signed by somebody else."""
+        notes.count(CheckId.BLOB_COPIES)
+        try:
+            return self._store.read_signed(blob)
+        except StoreError:
+            return None
+        except VerificationError as error:
+            detail = f"what the store has under {blob.folder.value} of it is not its own: {error}"
+            notes.add(Kind.SIGNED_BLOB_ALTERED, detail, round=round_id, participant=blob.author)
+            return None
 
     def audit(self, round_id: int, notes: Collection) -> None:
         """Audit what was published of a round that has no posting."""
@@ -100,6 +136,9 @@ class EncryptionAudit:
             return f"an update cannot be read: {error}"
         openings = rounds.openings(round_id, total)
         self._audit_openings(round_id, openings, notes)
+        for submission in rounds.submissions(round_id):
+            blob = endorsement_blob(self._history, round_id, submission.participant, total)
+            self._signed(blob, notes, round_id=round_id)
         opened = openings.agreed_sum
         if self._key is not None:
             try:

@@ -96,6 +96,7 @@ class Kind(StrEnum):
     MASKS_LEFT_ON = "masks_left_on"
     PARTICIPANT_SPOILS = "participant_spoils"
     OPENING_DIFFERS = "opening_differs"
+    SIGNED_BLOB_ALTERED = "signed_blob_altered"
     SUM_LEFT_CLOSED = "sum_left_closed"
 
 
@@ -192,6 +193,12 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             _ENCRYPTED,
             "Ask that participant: its worker has another key or is broken, or it lies about the sum. Who "
             "holds the key opens it again: `fl-chain audit --cohort-key`.",
+        ),
+        Kind.SIGNED_BLOB_ALTERED: _warning(
+            "The keys and endorsements of an encrypted run's members are signed by their authors.",
+            _ENCRYPTED,
+            "Somebody else wrote it, or its author's key was rotated since; members take nothing that is not "
+            "signed.",
         ),
         Kind.SUM_LEFT_CLOSED: _warning(
             "An encrypted round that closed is posted in time.",

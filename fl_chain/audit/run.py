@@ -11,6 +11,7 @@ from typing import Any
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.conservation import audit_conservation
 from fl_chain.audit.documents import audit_documents
+from fl_chain.audit.encryption import EncryptionAudit
 from fl_chain.audit.findings import AuditReport, Collection
 from fl_chain.audit.fingerprints import round_fingerprints
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
@@ -100,6 +101,7 @@ def audit_run(
         rounds = _Rounds(history, store, report, memory or AuditMemory(), progress, key=key)
         rounds.audit(round_fingerprints(history, events))
         audit_spoilers(history, store, report)
+        EncryptionAudit(history, store).audit_keys(report)
         audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
         audit_rewards(history, report)
         audit_lost_bonds(history, report)

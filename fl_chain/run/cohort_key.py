@@ -1,8 +1,9 @@
 """A member's side of the cohort's key: made by one of them, sealed through the store to the others.
 
-Every member signs, with the key that its account signs transactions with, the X25519 key that others may seal
-to. The one whom the policy names makes the cohort's key, signs the public part, and seals the secret part to
-each member whose identity key it has. What a member has taken once, it keeps: no other key is taken after it.
+Every member signs, with the key of the account that the policy names, the X25519 key that others may seal to.
+A key that was rotated in since does not count: nodes say which it is, and may lie. The one whom the policy
+names makes the cohort's key, signs the public part, and seals the secret part to each member whose identity
+key it has. What a member has taken once, it keeps: no other key is taken after it.
 
     encryption/cohort-key   secret key, then public key, as `fl_chain.encryption.keys` has them
 """
@@ -91,6 +92,10 @@ class Keyring:
             return False
         if identity not in self._parts.cohort.members:
             self._say(f"{identity} is not among those who hold the run's key, and cannot take part")
+            return False
+        if self._parts.account.address != identity:  # what it signed before stays where it is
+            if self._key is None:
+                self._say(f"the cohort's key is taken and handed out with the key of {identity} alone")
             return False
         try:
             moved = self._is_written(

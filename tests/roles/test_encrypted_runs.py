@@ -13,7 +13,7 @@ from consortium import Consortium, policy
 
 from fl_chain.aggregation.quantise import model_values, quantise_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
-from fl_chain.audit import AuditReport, audit_run
+from fl_chain.audit import AuditMemory, AuditReport, audit_run
 from fl_chain.audit.encryption import EncryptionAudit
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
@@ -28,7 +28,7 @@ from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import new_secret_key
 from fl_chain.encryption.lanes import encrypt
 from fl_chain.encryption.rounds import encrypted_sum
-from fl_chain.errors import MalformedBlob, StateUnwritable, VerificationError
+from fl_chain.errors import InputDataError, MalformedBlob, StateUnwritable, VerificationError
 from fl_chain.learning.work import RoundWork
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.keys import address_of
@@ -361,6 +361,11 @@ def test_what_somebody_else_has_signed_is_not_taken(run: EncryptedConsortium, tm
         store.write_signed(blob, signed(thief, history, blob, content))
         with pytest.raises(VerificationError, match="is signed by"):
             store.read_signed(blob)
+    notes = Collection()
+    EncryptionAudit(history, store).audit_keys(notes)
+    assert [(one.kind, one.participant) for one in notes.warnings] == [(Kind.SIGNED_BLOB_ALTERED, maker)] * 2
+    EncryptionAudit(history, run.store).audit_keys(notes := Collection())
+    assert (notes.warnings, notes.checks["blob_copies"]) == ([], 8)  # of four members, sealed to three
     (path,) = openings_of(store, run, LAST, (LIAR,))
     path.write_bytes(bytes(65) + path.read_bytes()[65:])
     openings = replace(run.rounds, store=store).openings(LAST, encrypted_sum(run.rounds.read(LAST)).root)
@@ -387,6 +392,16 @@ def test_a_key_that_is_lost_is_taken_again_and_a_damaged_one_is_not_used(
     path.mkdir()
     with pytest.raises(StateUnwritable):
         read_cohort_key(path)
+
+
+def test_what_was_audited_without_the_key_is_not_taken_for_an_audit_with_it(
+    run: EncryptedConsortium, tmp_path: Path
+) -> None:
+    path = tmp_path / "memory"
+    audit_run(run.ledger(), run.store, memory=AuditMemory.opened(path))
+    key = read_cohort_key(run.key_path(MAKER))
+    with pytest.raises(InputDataError, match="another cohort key"):
+        audit_run(run.ledger(), run.store, memory=AuditMemory.opened(path), key=key)
 
 
 def test_a_ciphertext_that_anybody_reads_is_named(run: EncryptedConsortium) -> None:
@@ -433,6 +448,17 @@ def test_the_size_of_a_signed_blob_is_checked_before_it_is_written(run: Encrypte
     for content, signature in ((bytes(31), bytes(65)), (bytes(33), bytes(65)), (bytes(32), bytes(64))):
         with pytest.raises(ValueError, match="has a signature and 32 to 32 bytes"):
             blob.encode(Signed(content, signature))
-    stranger = identity_blob(run.history, Address("0x" + "ab" * 20))
+    stranger = opening_blob(run.history, LAST, Address("0x" + "ab" * 20), Digest(bytes(32)))
     with pytest.raises(VerificationError, match="instead of None"):
         stranger.verify(signed(run.accounts[MAKER], run.history, stranger, bytes(32)))
+
+
+def test_who_has_rotated_its_key_neither_takes_nor_hands_out_the_cohorts(
+    run: EncryptedConsortium, tmp_path: Path
+) -> None:
+    for owner in (MAKER, LIAR):
+        keyring = run.workers[owner]._keyring
+        assert keyring is not None
+        rotated = Keyring(replace(keyring._parts, account=run.accounts[OUTSIDER], folder=tmp_path))
+        assert not rotated.step(run.history, run.address(owner))
+        assert rotated.key is None

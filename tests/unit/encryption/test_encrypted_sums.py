@@ -318,7 +318,11 @@ def test_without_the_extra_the_message_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExtraMissing, match=r"pip install 'fl-chain\[he\]'"):
         new_secret_key()
+    with pytest.raises(ExtraMissing, match=r"pip install 'fl-chain\[he\]'"):
+        seal.verify_installed()  # before anybody registers for an encrypted run, or a demonstration begins
     seal._tenseal.cache_clear()
+    monkeypatch.undo()
+    seal.verify_installed()
 
 
 @pytest.mark.parametrize(("at", "byte"), [(0, 0), (2, 8), (5, 1), (8, 255)])
