@@ -27,7 +27,7 @@ from fl_chain.encryption.rounds import EncryptedRound, encrypted_sum, open_sum, 
 from fl_chain.errors import ConfigError, MalformedBlob, StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import KeyCohort
-from fl_chain.records import Digest, Posting, Submission, VoidReason
+from fl_chain.records import AggregationKind, Digest, Posting, Submission, VoidReason
 from fl_chain.run.documents import read_policy
 from fl_chain.run.encrypted_blobs import (
     cohort_key_blob,
@@ -52,6 +52,8 @@ class EncryptionAudit:
     def __init__(self, history: History, store: Store, key: SecretKey | None = None) -> None:
         self._history, self._store, self._key = history, store, key
         self._cohort: KeyCohort | None = None
+        if history.policy.aggregation is not AggregationKind.RESULT:
+            return
         with suppress(StoreError, VerificationError, ConfigError):  # the audit of the documents says it
             self._cohort = read_policy(history.definition, history.policy, store).key_cohort
 
