@@ -49,7 +49,7 @@ test: ## lint, static analysis, contract tests, all Python tests
 	$(MAKE) --no-print-directory -j 2 forge lint slither
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
-test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: the masked demonstration, more masked rounds, their contracts compiled anew
+test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: the masked and the encrypted demonstration, more masked rounds, their contracts compiled anew
 	$(BIN)/pytest -m long
 
 forge: $(NODE_STAMP) ## the contract's own tests; `make invariants` draws far more

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
+from fl_chain.encryption.rounds import encrypted_sum
 from fl_chain.errors import ConfigError, LedgerReverted, SpoiltRound, StoreError, VerificationError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
@@ -109,14 +110,9 @@ class Aggregator:
         ):
             return False
         try:
-            if history.is_masked and self._unmask(history, current):
-                return True
-            fixed = history.round_masks(current.id).exclusions
-            exclusions = fixed if history.is_masked else self._exclusions(history, current)
-            if exclusions is None or (history.is_masked and not self._has_published(history, current)):
-                return False
-            aggregate = self._aggregated(history, current, exclusions)
-            self._publish(aggregate)
+            if self._reader.is_encrypted:
+                return self._post_opened(history, current)
+            return self._post_summed(history, current)
         except SpoiltRound as error:
             self._spoilt.add(current.digest)  # nothing that may yet come changes it
             self._say_once(f"round {current.id} ends without a model: {error}")
@@ -124,6 +120,47 @@ class Aggregator:
         except (StoreError, VerificationError, ConfigError) as error:
             self._say_once(f"round {current.id}: cannot be aggregated yet: {error}")
             return False
+
+    def _post_summed(self, history: History, current: Round) -> bool:
+        """Post a round by the sum of its updates, or by what its rule makes of them.
+
+        Raises:
+            SpoiltRound: if a masked round's sum is noise.
+            StoreError, VerificationError, ConfigError: if something that it takes is not there.
+        """
+        if history.is_masked and self._unmask(history, current):
+            return True
+        fixed = history.round_masks(current.id).exclusions
+        exclusions = fixed if history.is_masked else self._exclusions(history, current)
+        if exclusions is None or (history.is_masked and not self._has_published(history, current)):
+            return False
+        aggregate = self._aggregated(history, current, exclusions)
+        self._publish(aggregate)
+        self._ensure_bond(history)
+        return self._send(history, current, exclusions, aggregate)
+
+    def _post_opened(self, history: History, current: Round) -> bool:
+        """Post an encrypted round by the sum that more than half of its submitters have opened.
+
+        Raises:
+            StoreError, VerificationError, ConfigError: if a ciphertext, the base or the policy is not there.
+        """
+        rounds = self._reader.encrypted
+        exclusions = rounds.exclusions(current.id)
+        if exclusions and not self._may_exclude(history, current):
+            return False
+        summands = rounds.read(current.id)
+        total = encrypted_sum(summands).root
+        openings = rounds.openings(current.id, total)
+        opened = openings.agreed_sum
+        if opened is None:
+            accused = ", ".join(openings.accused)
+            why = f"its sum was spoilt by {accused}" if accused else "too few have opened its sum yet"
+            self._say_once(f"round {current.id}: {why} ({len(openings.found)} of {openings.submitters})")
+            return False
+        base = self._models.model(current.base_round)
+        aggregate = rounds.derived(summands, base, total, opened, pool=self._models.pool)
+        self._publish(aggregate)
         self._ensure_bond(history)
         return self._send(history, current, exclusions, aggregate)
 

@@ -253,6 +253,16 @@ class MaskingSettings(_Settings):
     kind: Literal["secagg"]
 
 
+class EncryptionSettings(_Settings):
+    """Homomorphic encryption: only those who are named read updates; docs/homomorphic-encryption.md."""
+
+    kind: Literal["he"]
+    members: tuple[
+        str, ...
+    ] = ()  # addresses of who gets the cohort's key; (): whoever is admitted at deployment
+    key_maker: str | None = None  # which of them makes it; None: the first
+
+
 class RowPrivacySettings(_Settings):
     """DP-SGD inside every participant; docs/privacy.md says what it hides.
 
@@ -284,6 +294,9 @@ class ClientPrivacySettings(_Settings):
 
 
 PrivacySettings = Annotated[RowPrivacySettings | ClientPrivacySettings, Field(discriminator="unit")]
+
+
+Protection = PrivacySettings | MaskingSettings | EncryptionSettings
 
 
 class CohortSettings(_Settings):
@@ -353,7 +366,7 @@ class RunSettings(_Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     cohort: CohortSettings | None = None  # None: everyone trains in every round
-    privacy: PrivacySettings | MaskingSettings | None = None  # None: updates are what training gives
+    privacy: Protection | None = None  # None: updates are what training gives
 
 
 class Settings(_Settings):

@@ -27,8 +27,10 @@ from pathlib import Path
 from fl_chain.config import (
     PRIVATE_KEY_VARIABLE,
     WORKER_SECRET_VARIABLE,
+    EncryptionSettings,
     MaskingSettings,
     PolicySettings,
+    Protection,
     RowPrivacySettings,
     RunSettings,
 )
@@ -84,7 +86,12 @@ def _derived(seed: int, role: str) -> bytes:
 
 
 def demo_settings(
-    *, seed: int, rounds: int, is_private: bool = False, is_masked: bool = False
+    *,
+    seed: int,
+    rounds: int,
+    is_private: bool = False,
+    is_masked: bool = False,
+    is_encrypted: bool = False,
 ) -> RunSettings:
     """Return the settings of the demonstration: five stores, short deadlines, logistic regression.
 
@@ -93,11 +100,14 @@ def demo_settings(
         rounds: models to make.
         is_private: hide every row by DP-SGD, on a budget that has room for two void rounds.
         is_masked: hide every single update by secure aggregation.
+        is_encrypted: hide every single update from all but the stores by homomorphic encryption.
     """
     task, model, training = logistic_regression()
-    privacy: RowPrivacySettings | MaskingSettings | None = None
+    privacy: Protection | None = None
     if is_masked:
         privacy = MaskingSettings(kind="secagg")
+    if is_encrypted:
+        privacy = EncryptionSettings(kind="he")
     if is_private:
         privacy = PRIVACY.model_copy(update={"rho_budget": (rounds + 2) * ROUND_RHO})
         training = training.model_copy(update={"learning_rate": 1.0})
@@ -110,7 +120,7 @@ def demo_settings(
         policy=PolicySettings(
             rounds=rounds,
             quorum=3,
-            max_total_weight=2 * len(OWNERS) * WEIGHT_CAP,
+            max_total_weight=2 * len(OWNERS) * weight_cap(is_encrypted=is_encrypted),
             submission_s=60,
             publication_s=20,
             posting_s=30,
@@ -119,6 +129,11 @@ def demo_settings(
             unbonding_s=1,
         ),
     )
+
+
+def weight_cap(*, is_encrypted: bool) -> int:
+    """Return what each store counts for at most: in a sum of ciphertexts all count alike."""
+    return 1 if is_encrypted else WEIGHT_CAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +221,7 @@ def _deploy(
     owners = {Account(node, key).address: owner for owner, key in accounts.participants.items()}
     for receiver in (operator.address, aggregator.address, *owners):
         bank.transfer(receiver, ALLOWANCE_WEI)
+    is_encrypted = isinstance(settings.privacy, EncryptionSettings)
     per_round_wei = settings.policy.reward_wei + settings.policy.aggregator_reward_wei
     run = deploy_run(
         settings,
@@ -213,7 +229,7 @@ def _deploy(
         operator=operator,
         store=Store([str(folder / "store")]),
         aggregator=aggregator.address,
-        weight_caps=dict.fromkeys(owners, WEIGHT_CAP),
+        weight_caps=dict.fromkeys(owners, weight_cap(is_encrypted=is_encrypted)),
         funding_wei=settings.policy.rounds * per_round_wei,
     )
     RunFolder(

@@ -5,6 +5,7 @@
     |   |-- KeyUnavailable        a signing key cannot be read
     |   |-- PortInUse             the port to listen on is taken
     |   |-- StateInUse            another process has the state folder open
+    |   |-- ExtraMissing          an optional package is not installed
     |   `-- OutputExists          the output folder is there already
     |-- InputDataError        the user's data are not what the settings promise
     |   |-- DatasetUnavailable    a catalogued data set is nowhere on this machine
@@ -17,6 +18,8 @@
     |   |-- DigestMismatch        the bytes hash to something else
     |   |-- MalformedBlob         the bytes are not of the promised form
     |   |-- UpdateOutOfRange      a lane lies beyond clip_lanes * weight, or is set past the dimension
+    |   |-- SecretKeyExposed      a secret key was published in a public one's place
+    |   |-- Undecryptable         a ciphertext is not what it has to be to decrypt exactly
     |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
     |   |-- SpoiltRound           a participant did not mask as it said
     |   |-- TooFewShares          the masks of a round cannot be taken off
@@ -63,6 +66,10 @@ class PortInUse(ConfigError):
 
 class StateInUse(ConfigError):
     """Another process has the state folder open."""
+
+
+class ExtraMissing(ConfigError):
+    """An optional package is not installed."""
 
 
 class OutputExists(ConfigError):
@@ -149,6 +156,14 @@ class UpdateOutOfRange(VerificationError):
         self.lane = lane
         self.value = value
         self.bound = bound
+
+
+class SecretKeyExposed(VerificationError):
+    """A secret key was published where a public one belongs: nothing under it is secret any more."""
+
+
+class Undecryptable(VerificationError):
+    """A ciphertext does not decrypt exactly: altered, multiplied, or made with another key."""
 
 
 class UnverifiedPosting(VerificationError):

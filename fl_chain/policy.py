@@ -7,6 +7,7 @@ that reads back to the same float, a truth value as "true" or "false", and what 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fl_chain.aggregation.bounds import verify_quantisation
-from fl_chain.aggregation.rules.fedavg import MaskedFedAvg
+from fl_chain.aggregation.rules.fedavg import EncryptedFedAvg, MaskedFedAvg
 from fl_chain.aggregation.rules.norm_bound import norm_lanes
 from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.canonical import canonical_json, document_hash, parse_canonical_json
@@ -23,6 +24,7 @@ from fl_chain.config import (
     CentredClippingSettings,
     ClientPrivacySettings,
     CohortSettings,
+    EncryptionSettings,
     FedAvgSettings,
     MaskingSettings,
     ModelSettings,
@@ -30,14 +32,26 @@ from fl_chain.config import (
     NormBoundSettings,
     PolicySettings,
     PrivacySettings,
+    Protection,
+    RowPrivacySettings,
     RunSettings,
     TaskSettings,
     TrainingSettings,
 )
+from fl_chain.encryption.rounds import LEAST_SUMMANDS
+from fl_chain.encryption.scheme import MAX_SUMMANDS
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
 from fl_chain.privacy.accounting import budget_rho_micro, round_rho_micro
 from fl_chain.privacy.clients import DEVIATIONS_KEPT, longest_lanes, noise_lanes
-from fl_chain.records import AggregationKind, Digest, LedgerPolicy, Quantisation, RewardSplit
+from fl_chain.records import (
+    Address,
+    AggregationKind,
+    Digest,
+    LedgerPolicy,
+    Quantisation,
+    RewardSplit,
+    address,
+)
 from fl_chain.rules import rule_of
 
 DOCUMENT_VERSION = 3
@@ -63,7 +77,7 @@ class RunPolicy:
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None  # who trains in a round, by size; None: everyone
-    privacy: PrivacySettings | MaskingSettings | None = None  # how updates hide rows; None: not at all
+    privacy: Protection | None = None  # how updates hide rows, or are hidden; None: not at all
 
     @property
     def rule(self) -> Rule:
@@ -75,14 +89,77 @@ class RunPolicy:
         """Whether nobody sees a single update."""
         return isinstance(self.privacy, MaskingSettings)
 
+    @property
+    def key_cohort(self) -> KeyCohort | None:
+        """Who holds the key that updates are encrypted with; None where they are not."""
+        return key_cohort(self.privacy) if isinstance(self.privacy, EncryptionSettings) else None
 
-def _rule(aggregation: AggregationSettings, privacy: PrivacySettings | MaskingSettings | None) -> Rule:
-    return MaskedFedAvg() if isinstance(privacy, MaskingSettings) else rule_of(aggregation)
+
+@dataclass(frozen=True, slots=True)
+class KeyCohort:
+    """Who reads the updates of an encrypted run, and nobody else."""
+
+    members: tuple[Address, ...]  # each has the secret key
+    maker: Address  # who makes it and seals it to the others
+
+    @property
+    def least_endorsers(self) -> int:
+        """How many of those whose updates are in a sum have to stand for it before it is opened.
+
+        More than half of all members, so that no two sums of a round have so many; and as many as hide each
+        other, so that no node can make the rest up.
+        """
+        return max(LEAST_SUMMANDS, len(self.members) // 2 + 1)
 
 
-def noise_of(privacy: PrivacySettings | MaskingSettings | None) -> PrivacySettings | None:
+def key_cohort(privacy: EncryptionSettings) -> KeyCohort:
+    """Return who holds a run's key.
+
+    Raises:
+        ConfigError: if they are too few or too many, or one is named twice or is no address.
+    """
+    try:
+        members = tuple(map(address, privacy.members))
+        maker = None if privacy.key_maker is None else address(privacy.key_maker)
+    except ValueError as error:
+        raise ConfigError(f"a member of the cohort that holds the key is no address: {error}") from error
+    if not LEAST_SUMMANDS <= len(members) <= MAX_SUMMANDS:
+        raise ConfigError(
+            f"{len(members)} participants hold the key: a sum of fewer than {LEAST_SUMMANDS} gives its "
+            f"summands away, one of more than {MAX_SUMMANDS} does not decrypt; secure aggregation takes more"
+        )
+    if len(set(members)) != len(members):
+        raise ConfigError("a member of the cohort that holds the key is named twice: remove it")
+    if maker is not None and maker not in members:
+        raise ConfigError(f"the key maker {maker} is not among the members: name it there, or another one")
+    return KeyCohort(members, maker or members[0])
+
+
+def with_members(settings: RunSettings, admitted: Iterable[Address]) -> RunSettings:
+    """Return settings of an encrypted run that say who holds its key: whoever is admitted, if they do not."""
+    privacy = settings.privacy
+    if not isinstance(privacy, EncryptionSettings):
+        return settings
+    members = privacy.members or tuple(admitted)
+    first = members[0] if members else None
+    maker = first if privacy.key_maker is None else privacy.key_maker
+    named = privacy.model_copy(update={"members": members, "key_maker": maker})
+    return settings.model_copy(update={"privacy": named})
+
+
+def _rule(aggregation: AggregationSettings, privacy: Protection | None) -> Rule:
+    match privacy:
+        case MaskingSettings():
+            return MaskedFedAvg()
+        case EncryptionSettings():
+            return EncryptedFedAvg()
+        case _:
+            return rule_of(aggregation)
+
+
+def noise_of(privacy: Protection | None) -> PrivacySettings | None:
     """Return the noise that a policy asks for; None where it asks for none."""
-    return None if isinstance(privacy, MaskingSettings) else privacy
+    return privacy if isinstance(privacy, RowPrivacySettings | ClientPrivacySettings) else None
 
 
 class _Document(BaseModel):
@@ -98,7 +175,7 @@ class _Document(BaseModel):
     model: ModelSettings
     training: TrainingSettings
     cohort: CohortSettings | None = None
-    privacy: PrivacySettings | MaskingSettings | None = None
+    privacy: Protection | None = None
 
 
 def run_policy(settings: RunSettings) -> RunPolicy:
@@ -107,6 +184,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     Raises:
         ConfigError: if a constant is outside the bounds of the arithmetic or of the contract.
     """
+    settings = with_members(settings, ())  # names the key's maker where they do not
     if settings.task is None:
         raise ConfigError("the settings name no task: add a [run.task] table, or start from `fl-chain init`")
     policy = _with_cohort(settings.policy, settings.cohort)
@@ -116,8 +194,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     _verify_rule(settings.aggregation, ledger)
     _verify_algorithm(settings.training, rule)
     _verify_privacy(noise_of(settings.privacy), settings.task, ledger)
-    if isinstance(settings.privacy, MaskingSettings):
-        _verify_masking(settings.aggregation, settings.training, settings.cohort, ledger)
+    _verify_hiding(settings.privacy, settings.aggregation, settings.training, settings.cohort, ledger)
     return RunPolicy(
         ledger=ledger,
         aggregation=settings.aggregation,
@@ -309,6 +386,7 @@ def _verify_algorithm(training: TrainingSettings, rule: Rule) -> None:
         ConfigError: if it does something else.
     """
     is_averaged = rule.kind in (AggregationKind.SUMS, AggregationKind.MASKED_SUMS)
+    is_averaged |= isinstance(rule, EncryptedFedAvg)
     if training.algorithm == "scaffold" and not is_averaged:
         raise ConfigError(
             f"SCAFFOLD's control variate is part of the vector and has to be averaged; {rule.name} makes "
@@ -354,6 +432,57 @@ def _verify_masking(
         raise ConfigError(
             f"clip_lanes times max_total_weight is {ledger.clip_lanes * ledger.max_total_weight}: below "
             f"2^{MASKED_SUM_BITS} a sum that was spoilt shows; lower scale_bits, or leave it out"
+        )
+
+
+def _verify_hiding(
+    privacy: Protection | None,
+    aggregation: AggregationSettings,
+    training: TrainingSettings,
+    cohort: CohortSettings | None,
+    ledger: LedgerPolicy,
+) -> None:
+    """Check that nothing in a policy needs what its protection hides.
+
+    Raises:
+        ConfigError: if something does.
+    """
+    if isinstance(privacy, MaskingSettings):
+        _verify_masking(aggregation, training, cohort, ledger)
+    elif isinstance(privacy, EncryptionSettings):
+        _verify_encryption(privacy, aggregation, training, cohort, ledger)
+
+
+def _verify_encryption(
+    privacy: EncryptionSettings,
+    aggregation: AggregationSettings,
+    training: TrainingSettings,
+    cohort: CohortSettings | None,
+    ledger: LedgerPolicy,
+) -> None:
+    """Check that nothing in a policy needs to see a single update, and that every sum decrypts.
+
+    Raises:
+        ConfigError: if something does, or too few or too many make a sum.
+    """
+    if not isinstance(aggregation, FedAvgSettings):
+        raise ConfigError(
+            f"the rule {aggregation.rule!r} looks at single updates, and encryption hides them: take fedavg, "
+            "or leave out [run.privacy]"
+        )
+    if training.staleness_factor is not None:
+        raise ConfigError(
+            "a late update would be one more sum of a round that is over: leave out staleness_factor, or "
+            "[run.privacy]"
+        )
+    if cohort is not None:
+        raise ConfigError("everyone who holds the key trains in every round: leave out [run.cohort]")
+    holders = key_cohort(privacy)
+    if not holders.least_endorsers <= ledger.quorum <= len(holders.members):
+        raise ConfigError(
+            f"quorum is {ledger.quorum}: with {len(holders.members)} who hold the key it is at least "
+            f"{holders.least_endorsers}, or of sums that two nodes show the difference could be opened, and "
+            "no more than there are"
         )
 
 
@@ -416,8 +545,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
     _verify_rule(parsed.aggregation, ledger)
     _verify_algorithm(parsed.training, rule)
     _verify_privacy(noise_of(parsed.privacy), parsed.task, ledger)
-    if isinstance(parsed.privacy, MaskingSettings):
-        _verify_masking(parsed.aggregation, parsed.training, parsed.cohort, ledger)
+    _verify_hiding(parsed.privacy, parsed.aggregation, parsed.training, parsed.cohort, ledger)
     return RunPolicy(
         ledger=ledger,
         aggregation=parsed.aggregation,

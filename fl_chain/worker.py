@@ -12,16 +12,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fl_chain.commitment.chunks import Lanes
+from fl_chain.encryption.lanes import encrypt
 from fl_chain.errors import KeyUnavailable, LedgerReverted, StoreError, VerificationError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, Round, RoundStatus, Submission
+from fl_chain.run.cohort_key import Keyring, KeyringParts
 from fl_chain.run.cohorts import cohort
+from fl_chain.run.encrypted import OpenedSums
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.kept import KeptState
 from fl_chain.run.models import ModelChain
+from fl_chain.run.opening import SumOpener
 from fl_chain.run.outbox import Outbox, PreparedUpdate
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
@@ -62,9 +67,12 @@ class Worker:
 
     def __init__(self, parts: WorkerParts) -> None:
         ledger, account = parts.ledger, parts.account
-        reader = RoundReader(ledger.sync(), parts.store, parts.policy.rule)
-        models = ModelChain(reader)
         self._parts = parts
+        self._keyring, self._opener = self._key_holding()
+        opener = None if self._opener is None else self._opener.opened
+        reader = RoundReader(ledger.sync(), parts.store, parts.policy.rule, opener)
+        self._reader = reader
+        models = ModelChain(reader)
         self._transactions = TransactionOutbox(parts.outbox.folder, account)
         rank = 1 + int(account.address[2:6], 16) % 16
         self._patience = Patience(ledger, account, self._transactions, rank=rank)
@@ -82,6 +90,7 @@ class Worker:
             chain_time=lambda: ledger.head().timestamp,
             clock=parts.clock,
             ring=self._ring,
+            encrypt=self._encrypted,
         )
         self._publication = Publication(parts.store, self._updates)
         signer = Signer(account, self._transactions, rank_s=rank) if parts.is_watching else None
@@ -109,6 +118,7 @@ class Worker:
         self._verify_key(history)
         return (
             self._publication.step(history, self._own_submissions(history))
+            or self._open_sums(history)
             or self._register(history)
             or self._ring.step(history, self._identity(history))
             or self._watcher.step(history)
@@ -151,6 +161,47 @@ class Worker:
                 "that key in [keys], keep `state` in [worker] as it is, and start the worker again"
             )
 
+    # ------------------------------------------------------------------ encryption
+
+    def _key_holding(self) -> tuple[Keyring | None, SumOpener | None]:
+        """Return what holds the cohort's key and opens sums with it; nothing in a run that has none."""
+        parts, cohort = self._parts, self._parts.policy.key_cohort
+        if cohort is None:
+            return None, None
+        outbox = parts.outbox
+        keyring = Keyring(
+            KeyringParts(parts.ledger, parts.account, parts.store, outbox.secret, outbox.folder, cohort)
+        )
+        opened = OpenedSums(keyring.folder)
+        opener = SumOpener(
+            parts.account,
+            parts.store,
+            opened,
+            key=lambda: keyring.key,
+            own_root=lambda *asked: self._updates.sealed_root(*asked),  # noqa: PLW0108 - it is made later
+        )
+        return keyring, opener
+
+    def _open_sums(self, history: History) -> bool:
+        """Take the cohort's key, and open the sums of rounds with it."""
+        if self._keyring is None or self._opener is None:
+            return False
+        identity = self._identity(history)
+        if self._keyring.step(history, identity):
+            return True
+        try:
+            rounds = self._reader.encrypted
+        except (StoreError, VerificationError) as error:
+            log.warning("the policy document cannot be read: %s", error)
+            return False
+        return self._opener.step(rounds, identity, self._parts.ledger.head().timestamp)
+
+    def _encrypted(self, lanes: Lanes) -> Lanes:
+        key = None if self._keyring is None else self._keyring.key
+        if key is None:
+            raise ValueError("nobody registers before the cohort's key is there")
+        return encrypt(lanes, key.public)
+
     def _send(self, what: str, is_due: Callable[[], bool], call: Callable[[], Receipt]) -> bool:
         return self._transactions.send(what, is_due=is_due, call=call) is not None
 
@@ -162,6 +213,7 @@ class Worker:
             participant is None
             or not participant.admitted
             or participant.registered
+            or (self._keyring is not None and self._keyring.key is None)  # nothing to encrypt with yet
             or identity in history.departed  # who left comes back by a decision of its own
             or has_ended(history, ledger.synced.timestamp)
         ):
@@ -224,7 +276,8 @@ class Worker:
         participant = history.participants.get(identity)
         if current is None or current.status is not RoundStatus.OPEN or participant is None:
             return None
-        if not participant.registered or current.id >= participant.barred_from:
+        has_key = self._keyring is None or self._keyring.key is not None
+        if not participant.registered or current.id >= participant.barred_from or not has_key:
             return None
         if current.id in self._refused or any(
             s.participant == identity for s in history.submissions[current.id]

@@ -163,7 +163,15 @@ def audit_kinds() -> str:
 
 def audit_facts() -> str:
     """Return every fact on the ledger and in the stores with the checks that cover it."""
-    from fl_chain.audit.coverage import BLOBS, EVENTS, MASK_BLOBS, MASK_EVENTS, MASK_VIEWS, VIEWS
+    from fl_chain.audit.coverage import (
+        BLOBS,
+        ENCRYPTION_BLOBS,
+        EVENTS,
+        MASK_BLOBS,
+        MASK_EVENTS,
+        MASK_VIEWS,
+        VIEWS,
+    )
 
     def named(checks: Iterable[str]) -> str:
         return ", ".join(f"`{check}`" for check in checks)
@@ -176,7 +184,8 @@ def audit_facts() -> str:
     rows += [
         ("view", f"`{name}`", "all that it returns", named(own)) for name, own in (VIEWS | MASK_VIEWS).items()
     ]
-    rows += [("blob", f"`{name}`", "every copy", named(own)) for name, own in (BLOBS | MASK_BLOBS).items()]
+    blobs = {**BLOBS, **MASK_BLOBS, **ENCRYPTION_BLOBS}
+    rows += [("blob", f"`{name}`", "every copy", named(own)) for name, own in blobs.items()]
     return table(("", "fact", "field", "checks"), rows)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-MODES = ("none", "secagg", "dp")
+MODES = ("none", "secagg", "dp", "he")
 COLUMNS = (
     "protection",
     "AUROC",
@@ -27,6 +27,8 @@ COLUMNS = (
     "gas of the aggregator, a round",
     "time, to plain",
 )
+KEYS = ("setups", "shares", "releases", "identities", "cohort-keys", "sealed-keys")
+SUMS = ("sums", "endorsements", "openings")
 SUBMITTING = ("submit", "setUpKeys")
 POSTING = ("post", "setUpKeysOf", "fixSurvivors", "publishSeeds")
 
@@ -51,8 +53,8 @@ def measured(mode: str, out: Path, rounds: int) -> tuple[float, tuple[str, ...]]
         "" if privacy is None else f"{privacy['epsilon_millionths'] / 10**6:.3f}",
         "" if privacy is None else f"{privacy['ledger_epsilon_millionths'] / 10**6:.3f}",
         f"{stored_bytes(store, ('updates',)) / submissions:,.0f}",
-        f"{stored_bytes(store, ('setups', 'shares', 'releases')) / submissions:,.0f}",
-        f"{stored_bytes(store, ('sums',)) / rounds:,.0f}",
+        f"{stored_bytes(store, KEYS) / submissions:,.0f}",
+        f"{stored_bytes(store, SUMS) / rounds:,.0f}",
         f"{used(gas, SUBMITTING) / submissions:,.0f}",
         f"{used(gas, POSTING) / rounds:,.0f}",
     )

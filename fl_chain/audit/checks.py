@@ -35,6 +35,7 @@ class CheckId(StrEnum):
     UPDATE_FIGURES = "update_figures"
     MASKS = "masks"
     SECRECY = "secrecy"
+    OPENINGS = "openings"
     CHALLENGES = "challenges"
     OBJECTIONS = "objections"
     LOST_BONDS = "lost_bonds"
@@ -116,6 +117,7 @@ CHECKS: tuple[Check, ...] = (
             Kind.SHARES_MISSING,
             Kind.SHARES_ALTERED,
             Kind.RELEASE_ALTERED,
+            Kind.SIGNED_BLOB_ALTERED,
         ),
     ),
     Check(
@@ -259,10 +261,17 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         CheckId.SECRECY,
-        "published seeds and masked updates against what would open one",
+        "published seeds, and updates under masks or encrypted, against what would open one",
         "Neither ledger nor store opens a single update.",
-        "the run is not masked, or nothing was published yet",
-        (Kind.UPDATE_UNMASKED, Kind.UPDATE_OPEN),
+        "the run is neither masked nor encrypted, or nothing was published yet",
+        (Kind.UPDATE_UNMASKED, Kind.UPDATE_OPEN, Kind.UPDATE_UNENCRYPTED),
+    ),
+    Check(
+        CheckId.OPENINGS,
+        "opened sums of encrypted rounds, against one another",
+        "More than half of a round's submitters say that its ciphertexts hold the sum behind the model.",
+        "the run is not encrypted, or no round has closed",
+        (Kind.OPENING_DIFFERS, Kind.SUM_LEFT_CLOSED),
     ),
     Check(
         CheckId.CHALLENGES,

@@ -194,6 +194,16 @@ MASK_BLOBS: Mapping[str, Checks] = MappingProxyType(
     }
 )
 
+ENCRYPTION_BLOBS: Mapping[str, Checks] = MappingProxyType(
+    {
+        "identities": (C.BLOB_COPIES,),
+        "cohort-keys": (C.BLOB_COPIES,),
+        "sealed-keys": (C.BLOB_COPIES,),
+        "endorsements": (C.BLOB_COPIES,),
+        "openings": (C.OPENINGS,),
+    }
+)
+
 BLOBS: Mapping[str, Checks] = MappingProxyType(
     {
         "updates": (C.BLOB_COPIES, C.UPDATE_BOUNDS, C.EXCLUSIONS, C.UPDATE_FIGURES, C.PARTIAL_SUMS),

@@ -13,6 +13,7 @@ from fl_chain.ledger.history import History
 from fl_chain.policy import noise_of, parse_policy_document
 from fl_chain.privacy.statement import privacy_statement
 from fl_chain.run.documents import differing_constants
+from fl_chain.run.protection import protection
 from fl_chain.store import Store
 
 
@@ -54,6 +55,8 @@ def _audit_policy(document: bytes, history: History, report: AuditReport) -> Non
     except FlChainError as error:
         report.add(Kind.POLICY_DIFFERS, f"the policy document cannot be read as one: {error}")
         return
+    if policy.key_cohort is not None:
+        report.run["protection"] = protection(history, policy.key_cohort)
     noise = noise_of(policy.privacy)
     if noise is not None:
         report.run["privacy"] = privacy_statement(noise, history.policy, history.state.latest).to_json()

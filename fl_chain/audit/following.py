@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from fl_chain.audit.findings import AuditReport, RoundSummary
 from fl_chain.audit.resumption import AuditMemory
 from fl_chain.audit.run import Progress, audit_run
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.errors import LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
@@ -30,6 +31,7 @@ def follow_run(
     from_round: int = 1,
     memory: AuditMemory | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    key: SecretKey | None = None,
 ) -> AuditReport | None:
     """Audit a run again and again while it goes on; a round's blobs are read once.
 
@@ -42,6 +44,7 @@ def follow_run(
         from_round: the first round whose blobs are looked at.
         memory: of an earlier audit.
         progress: told how far each audit is.
+        key: see `audit_run`.
 
     Returns:
         The report as of the block at which the run had ended, or the newest one where a KeyboardInterrupt
@@ -67,6 +70,7 @@ def follow_run(
                         from_round=from_round,
                         memory=memory,
                         progress=progress,
+                        key=key,
                     )
                     seen = standing
                     _tell_news(report, told, tell)

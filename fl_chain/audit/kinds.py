@@ -75,6 +75,7 @@ class Kind(StrEnum):
     ROUND_SPOILT = "round_spoilt"
     UPDATE_UNMASKED = "update_unmasked"
     UPDATE_OPEN = "update_open"
+    UPDATE_UNENCRYPTED = "update_unencrypted"
     # Warnings from here on.
     EXCLUDED_BUT_READABLE = "excluded_but_readable"
     UPDATE_ZERO = "update_zero"
@@ -94,6 +95,9 @@ class Kind(StrEnum):
     RELEASE_ALTERED = "release_altered"
     MASKS_LEFT_ON = "masks_left_on"
     PARTICIPANT_SPOILS = "participant_spoils"
+    OPENING_DIFFERS = "opening_differs"
+    SIGNED_BLOB_ALTERED = "signed_blob_altered"
+    SUM_LEFT_CLOSED = "sum_left_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ _FALLS = "challenges.md#what-follows"
 _MASKS = "secure-aggregation.md#a-masked-round"
 _SECRECY = "secure-aggregation.md#what-it-hides-and-from-whom"
 _SPOILT = "secure-aggregation.md#a-spoilt-round"
+_ENCRYPTED = "homomorphic-encryption.md#a-round"
+_READABLE = "homomorphic-encryption.md#what-it-hides-from-whom"
 
 
 def _error(text: str, page: str, advice: str) -> Rule:
@@ -175,6 +181,29 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             "Of the two seeds of a participant's masks one is published at most.",
             _SECRECY,
             "Tell the participant that its update of this round is known, and ask who released which shares.",
+        ),
+        Kind.UPDATE_UNENCRYPTED: _error(
+            "In an encrypted run every update in the store is a ciphertext that only the cohort's key opens.",
+            _READABLE,
+            "Tell the participant: whoever has read the store may have its update. The round ends without a "
+            "model.",
+        ),
+        Kind.OPENING_DIFFERS: _warning(
+            "Everybody who opens the sum of a round's ciphertexts finds the same, and signs it.",
+            _ENCRYPTED,
+            "Ask that participant: its worker has another key or is broken, or it lies about the sum. Who "
+            "holds the key opens it again: `fl-chain audit --cohort-key`.",
+        ),
+        Kind.SIGNED_BLOB_ALTERED: _warning(
+            "The keys and endorsements of an encrypted run's members are signed by their authors.",
+            _ENCRYPTED,
+            "Somebody else wrote it, or its author's key was rotated since; members take nothing that is not "
+            "signed.",
+        ),
+        Kind.SUM_LEFT_CLOSED: _warning(
+            "An encrypted round that closed is posted in time.",
+            _ENCRYPTED,
+            "The run goes on without the round; where it happens again, the detail names what to look for.",
         ),
         Kind.SHARES_MISSING: _warning(
             "A participant's sealed shares can be read for as long as its round may have to be unmasked.",

@@ -43,6 +43,7 @@ class _Header(_Strict):
     ledger: str
     from_round: int
     stores: list[str]
+    cohort_key: str | None = None  # digest of the public part; None: audited without it
 
 
 class _Finding(_Strict):

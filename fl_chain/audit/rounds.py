@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fl_chain.aggregation.round import Derived
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.cohorts import CohortAudit
+from fl_chain.audit.encryption import EncryptionAudit
 from fl_chain.audit.falls import audit_falls
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
@@ -21,7 +22,9 @@ from fl_chain.audit.rules import RuleAudit
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.audit.updates import IncludedUpdates, Underivable, UpdateReader
 from fl_chain.audit.whole_rounds import WholeRounds
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool, available_cores
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.errors import FlChainError
 from fl_chain.ledger.history import History
 from fl_chain.records import ZERO_DIGEST, Digest, Posting, Round
@@ -40,6 +43,7 @@ class RoundAudit:
         *,
         has_read: Callable[[int], None] = lambda size: None,
         pool: HashingPool | None = None,
+        key: SecretKey | None = None,
     ) -> None:
         """Prepare for the rounds of a run.
 
@@ -48,6 +52,7 @@ class RoundAudit:
             store: where the blobs are.
             has_read: told the bytes of each update that was read.
             pool: threads to share the hashing with; None: one a core.
+            key: of the cohort of an encrypted run, for who holds it.
         """
         self._history = history
         self._store = store
@@ -57,6 +62,7 @@ class RoundAudit:
         self.rules = RuleAudit(history, store)
         self.cohorts = CohortAudit(history, store)
         self.masks = MaskAudit(history, store)
+        self.encryption = EncryptionAudit(history, store, key)
         self._statistics = UpdateStatistics(history.definition.dimension, history.policy.quantisation)
         self._whole = WholeRounds(store, self._statistics, self._pool)
 
@@ -71,6 +77,7 @@ class RoundAudit:
         self._statistics.open_round(history.seeds.get(round_id, ZERO_DIGEST))
         result.founded = audit_falls(history, self._store, result, round_id)
         self.masks.audit(round_id, result)
+        self.encryption.audit(round_id, result)
         if posting is not None:
             self._audit_posting(current, posting, result)
             result.has_model = self.models.model(round_id) is not None
@@ -105,6 +112,7 @@ class RoundAudit:
         self.rules.follow(history)
         self.cohorts.follow(history)
         self.masks.follow(history)
+        self.encryption.follow(history)
         return not results or self._fetch_bases(results, after=results[-1].round)
 
     def _fetch_bases(self, results: list[RoundResult], *, after: int) -> bool:
@@ -135,6 +143,9 @@ class RoundAudit:
     # ------------------------------------------------------------------ what the aggregator posted
 
     def _audit_posting(self, current: Round, posting: Posting, result: RoundResult) -> None:
+        if self.encryption.is_encrypted:
+            posted = self.models.read_posted(result, posting)
+            return self._conclude(current, posting, posted, self._derive_encrypted(posting, result), result)
         reader = self._reader(result)
         outsiders = self.cohorts.audit(posting, result)
         # Where the policy document does not say, nobody is accused of having left out by rule.
@@ -144,7 +155,37 @@ class RoundAudit:
         self.rules.audit_selection(current, posting, outsiders, result)
         posted = self.models.read_posted(result, posting)
         self.models.read_sums(result, posting)
-        aggregate = self._derive(current, posting, reader, result)
+        return self._conclude(
+            current, posting, posted, self._derive(current, posting, reader, result), result
+        )
+
+    def _derive_encrypted(self, posting: Posting, result: RoundResult) -> Derived | None:
+        result.count(CheckId.MODELS)
+        current = self._history.rounds[posting.round]
+        base = self.models.model(current.base_round)
+        if base is None:
+            found: Derived | str = _missing_base(current)
+        else:
+            found = self.encryption.derive(posting, base, result, pool=self._pool)
+        if not isinstance(found, str):
+            return found
+        result.add(
+            Kind.MODEL_UNDERIVABLE,
+            f"{found}, so the model of this round cannot be derived again",
+            round=current.id,
+            advice=_next_step(current, is_base_missing=base is None),
+        )
+        return None
+
+    def _conclude(
+        self,
+        current: Round,
+        posting: Posting,
+        posted: Lanes | None,
+        aggregate: Derived | None,
+        result: RoundResult,
+    ) -> None:
+        """Compare what was derived with what was posted, and keep what later rounds start from."""
         self.rules.audit_carried(current, posting, aggregate, result)
         is_same = aggregate is not None and aggregate.model_root == posting.model_root
         # Later rounds are built on what was posted, right or wrong, as the participants did.
@@ -186,9 +227,8 @@ class RoundAudit:
                     if self._history.is_masked:
                         self.masks.audit_sum(posting, derived.total, result)
                     return derived
-            where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
             obstacle = (
-                f"{where}, which this round started from, is not available"
+                _missing_base(current)
                 if base is None
                 else "what takes the masks off is not right"
                 if not is_unmasked
@@ -257,6 +297,11 @@ def _compare_roots(
             expected="0x" + expected.hex(),
             actual="0x" + actual.hex(),
         )
+
+
+def _missing_base(current: Round) -> str:
+    where = f"the model of round {current.base_round}" if current.base_round else "the genesis model"
+    return f"{where}, which this round started from, is not available"
 
 
 def _next_step(current: Round, *, is_base_missing: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.conservation import audit_conservation
 from fl_chain.audit.documents import audit_documents
+from fl_chain.audit.encryption import EncryptionAudit
 from fl_chain.audit.findings import AuditReport, Collection
 from fl_chain.audit.fingerprints import round_fingerprints
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state
@@ -24,6 +25,7 @@ from fl_chain.audit.state_proofs import audit_proofs
 from fl_chain.audit.steps import audit_events
 from fl_chain.audit.submissions import audit_submissions, cap_history
 from fl_chain.audit.unchallenged import audit_standing
+from fl_chain.encryption.keys import SecretKey
 from fl_chain.errors import ConfigError, LedgerUnavailable
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.events import Event
@@ -58,6 +60,7 @@ def audit_run(
     from_round: int = 1,
     memory: AuditMemory | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    key: SecretKey | None = None,
 ) -> AuditReport:
     """Audit a run up to the newest block that is deep enough; everything is read as of that one block.
 
@@ -70,6 +73,7 @@ def audit_run(
         memory: results of rounds that were audited before, as far as the ledger still says the same of them;
             takes those of this audit. The report is the same with and without it.
         progress: told how far the audit is, after every update.
+        key: of the cohort of an encrypted run, for who holds it: then sums are opened again.
 
     Returns:
         The report; the verdict is ``pass`` where nothing was found.
@@ -94,9 +98,10 @@ def audit_run(
         chain = beside.submit(_audited_chain, ledger, history, events)
         audit_submissions(history, report)
         audit_seeds(history, events, report)
-        rounds = _Rounds(history, store, report, memory or AuditMemory(), progress)
+        rounds = _Rounds(history, store, report, memory or AuditMemory(), progress, key=key)
         rounds.audit(round_fingerprints(history, events))
         audit_spoilers(history, store, report)
+        EncryptionAudit(history, store).audit_keys(report)
         audit_standing(history, ledger.head().timestamp, report, from_round=from_round)
         audit_rewards(history, report)
         audit_lost_bonds(history, report)
@@ -184,8 +189,11 @@ class _Rounds:
         report: AuditReport,
         memory: AuditMemory,
         progress: Callable[[Progress], None],
+        *,
+        key: SecretKey | None,
     ) -> None:
         self._history = history
+        self._key = key
         self._store = store
         self._report = report
         self._memory = memory
@@ -201,6 +209,7 @@ class _Rounds:
                 "ledger": history.run.ledger,
                 "from_round": first,
                 "stores": list(self._store.urls),
+                "cohort_key": None if self._key is None else self._key.public.digest().hex(),
             }
         )
         audit = self._begun(fingerprints)
@@ -252,7 +261,7 @@ class _Rounds:
         return audit
 
     def _new_audit(self) -> RoundAudit:
-        return RoundAudit(self._history, self._store, has_read=self._has_read)
+        return RoundAudit(self._history, self._store, has_read=self._has_read, key=self._key)
 
     def _read_bases(self, audit: RoundAudit, *, again: bool = False) -> None:
         """Read genesis, and the models of earlier rounds that the first ones start from, into the report."""

@@ -9,7 +9,7 @@ from fl_chain.audit.findings import Collection, Finding
 from fl_chain.audit.kinds import RULES, Kind
 from fl_chain.audit.results import standing_posting
 from fl_chain.ledger.history import History
-from fl_chain.records import Posting, RoundStatus
+from fl_chain.records import AggregationKind, Posting, RoundStatus
 
 _WRONG = (
     Kind.UPDATE_OUT_OF_RANGE,
@@ -58,7 +58,7 @@ def _audit_challenges(
         return
     number, is_hidden = posting.round, bool(kinds.intersection(_HIDDEN))
     is_on_chain = bool(wrong.intersection((Kind.UPDATE_OUT_OF_RANGE, Kind.MASK_SEED_DIFFERS)))
-    can_be_proven = is_on_chain or not is_hidden
+    can_be_proven = is_on_chain or (not is_hidden and not _is_result(history))
     if _is_in_window(history, posting, now):
         notes.add(
             Kind.CHALLENGE_POSSIBLE,
@@ -101,8 +101,11 @@ def _advised(finding: Finding, history: History, now: int) -> Finding:
     if finding.kind is Kind.WRONGFUL_EXCLUSION:
         return replace(finding, advice=advice.replace("--round N", f"--round {finding.round}"))
     if _is_in_window(history, posting, now):
+        is_provable = finding.kind is Kind.UPDATE_OUT_OF_RANGE or not _is_result(history)
         remedy = (
             f"Take the posting down before it becomes final: `fl-chain challenge --round {finding.round}`."
+            if is_provable
+            else f"Its submitters can reject the posting: `fl-chain object --round {finding.round}`."
         )
     else:
         remedy = "Nobody challenged the posting in time: the ledger alone cannot undo it."
@@ -118,6 +121,11 @@ def _way_out(round_id: int, *, can_be_proven: bool) -> str:
     if can_be_proven:
         return f"Take it down now: `fl-chain challenge --round {round_id}`."
     return (
-        "No proof can be made without the blobs that are missing: its submitters can reject the "
-        f"posting, `fl-chain object --round {round_id}`."
+        "No proof can be made without the blobs that are missing, or of a rule's result: its submitters can "
+        f"reject the posting, `fl-chain object --round {round_id}`."
     )
+
+
+def _is_result(history: History) -> bool:
+    """Return whether a model follows from a rule's result, so that no proof shows a wrong one."""
+    return history.policy.aggregation is AggregationKind.RESULT

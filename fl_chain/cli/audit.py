@@ -22,6 +22,7 @@ from fl_chain.store import Store
 
 if TYPE_CHECKING:
     from fl_chain.audit import AuditReport, Progress
+    from fl_chain.encryption.keys import SecretKey
 
 
 def register(app: typer.Typer) -> None:
@@ -53,13 +54,17 @@ def audit(
     resume: Annotated[
         Path | None, typer.Option(help="Remember audited rounds in this file, and go on from what it holds.")
     ] = None,
+    cohort_key: Annotated[
+        Path | None,
+        typer.Option(help="Of an encrypted run, from a member's worker: sums are opened again with it."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     html_file: Annotated[
         Path | None, typer.Option("--html", help="Write the report as a page that needs nothing else.")
     ] = None,
 ) -> None:
     """Derive a run again from chain and blobs. Exit 0: no findings; 1: findings; 2: could not audit."""
-    request = _Request(compare_rpc or [], from_round, follow, resume, json_file)
+    request = _Request(compare_rpc or [], from_round, follow, resume, json_file, cohort_key=cohort_key)
     if run is not None:
         if rpc or ledger:
             raise ConfigError("--run names chain and ledger already: leave out --rpc and --ledger")
@@ -90,12 +95,15 @@ class _Request:
         follow: bool,
         resume: Path | None,
         json_file: Path | None,
+        *,
+        cohort_key: Path | None,
     ) -> None:
         self._compare_rpc = compare_rpc
         self._from_round = from_round
         self._follow = follow
         self._resume = resume
         self._json_file = json_file
+        self._cohort_key = cohort_key
 
     def carried_out(self, ledger: Ledger, store: Store, *, poll_s: float = 1.0) -> AuditReport:
         """Audit, write and print the report."""
@@ -117,11 +125,11 @@ class _Request:
 
         others = [connect([url], chain_id=ledger.run.chain_id) for url in self._compare_rpc]
         memory = AuditMemory() if self._resume is None else AuditMemory.opened(self._resume)
-        first = self._from_round
+        first, key = self._from_round, self._key()
         with shown_progress() as progress:
             if not self._follow:
                 return audit_run(
-                    ledger, store, others=others, from_round=first, memory=memory, progress=progress
+                    ledger, store, others=others, from_round=first, memory=memory, progress=progress, key=key
                 )
             console = Console()
             report = follow_run(
@@ -133,10 +141,23 @@ class _Request:
                 from_round=first,
                 memory=memory,
                 progress=progress,
+                key=key,
             )
         if report is None:
             raise ConfigError("interrupted before the first audit was done: --resume FILE keeps what is")
         return report
+
+    def _key(self) -> SecretKey | None:
+        from fl_chain.run.cohort_key import read_cohort_key
+
+        if self._cohort_key is None:
+            return None
+        key = read_cohort_key(self._cohort_key)
+        if key is None:
+            raise ConfigError(
+                f"there is no {self._cohort_key}: a member's worker keeps it in its state folder"
+            )
+        return key
 
 
 @contextmanager

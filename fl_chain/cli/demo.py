@@ -48,6 +48,7 @@ class Protection(StrEnum):
     NONE = "none"
     DP = "dp"
     SECAGG = "secagg"
+    HE = "he"
 
 
 @dataclass(slots=True)
@@ -73,7 +74,8 @@ def demo(  # noqa: PLR0917 - one option each
         Protection,
         typer.Option(
             help="dp: every store trains by DP-SGD, on a budget that the ledger keeps; secagg: updates are "
-            "masked, and only their sums are ever known."
+            "masked, and only their sums are ever known; he: updates are encrypted, and only the stores can "
+            "read them (it takes the extra `he`)."
         ),
     ] = Protection.NONE,
 ) -> None:
@@ -82,14 +84,22 @@ def demo(  # noqa: PLR0917 - one option each
     from fl_chain.data.orange_juice import OWNERS
     from fl_chain.data.orange_juice import TASK as ORANGE_JUICE
     from fl_chain.demo import demo_settings, start_demo
+    from fl_chain.encryption.seal import verify_installed
     from fl_chain.learning import Comparison, build_task
     from fl_chain.store import Store
 
     console = Console()
     started = time.monotonic()
     is_private = privacy is Protection.DP
+    is_encrypted = privacy is Protection.HE
+    if is_encrypted:
+        verify_installed()
     settings = demo_settings(
-        seed=seed, rounds=rounds, is_private=is_private, is_masked=privacy is Protection.SECAGG
+        seed=seed,
+        rounds=rounds,
+        is_private=is_private,
+        is_masked=privacy is Protection.SECAGG,
+        is_encrypted=is_encrypted,
     )
     console.print(
         f"Five stores, one model, {rounds} rounds. Each store is a process of its own and keeps its data; "
@@ -101,7 +111,7 @@ def demo(  # noqa: PLR0917 - one option each
         plain = demo_settings(seed=seed, rounds=rounds).training
         comparison = Comparison(build_task(ORANGE_JUICE, settings.model), plain, owners=OWNERS, seed=seed)
         scores = _follow(console, running, comparison, rounds)
-        if is_private:
+        if is_private or is_encrypted:  # noise, or other weights
             scores.plain = comparison.evaluate(comparison.train_federated(rounds=rounds))["auroc"]
         history = running.run.ledger.sync()
         _print_outcome(console, running, history, scores)

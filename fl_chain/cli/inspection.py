@@ -66,20 +66,21 @@ def status(
 
 def privacy_line(history: History, store: Store) -> str:
     """Return in one line which protection a run's policy asks for."""
-    from fl_chain.config import MaskingSettings
+    from fl_chain.policy import noise_of
     from fl_chain.privacy.statement import NONE, UNKNOWN, privacy_statement
     from fl_chain.run.documents import read_policy
     from fl_chain.run.protection import protection
 
     try:
-        privacy = read_policy(history.definition, history.policy, store).privacy
+        policy = read_policy(history.definition, history.policy, store)
     except (StoreError, VerificationError, ConfigError):
         return UNKNOWN
-    if privacy is None:
+    noise = noise_of(policy.privacy)
+    if policy.privacy is None:
         return NONE
-    if isinstance(privacy, MaskingSettings):
-        return protection(history)
-    return privacy_statement(privacy, history.policy, history.state.latest).line
+    if noise is None:
+        return protection(history, policy.key_cohort)
+    return privacy_statement(noise, history.policy, history.state.latest).line
 
 
 def _status(ledger: Ledger, store: Store, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.token import Token
-from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size
+from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size, with_members
 from fl_chain.records import ZERO_ADDRESS, Address, RunDefinition
 from fl_chain.store import Store
 
@@ -84,7 +84,8 @@ def planned_policy(settings: RunSettings, weight_caps: Mapping[Address, int]) ->
     Raises:
         ConfigError: if the settings are out of bounds, or do not fit so many participants.
     """
-    policy = run_policy(with_cohort_size(_with_task_hash(settings), len(weight_caps)))
+    named = with_members(_with_task_hash(settings), weight_caps)
+    policy = run_policy(with_cohort_size(named, len(weight_caps)))
     _verify_caps(weight_caps, policy)
     return policy
 

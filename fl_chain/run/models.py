@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fl_chain.aggregation.round import FEDAVG, Aggregate
+from fl_chain.aggregation.rules.fedavg import EncryptedFedAvg
 from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.errors import ConfigError, FlChainError, StoreError, UnverifiedPosting, VerificationError
 from fl_chain.records import AggregationKind, Exclusion, Posting, RoundStatus
 from fl_chain.run.claims import StoredBlobs, posting_claim
+from fl_chain.run.encrypted_examination import examine_encrypted
 from fl_chain.run.exclusions import exclusion_doubts
 from fl_chain.run.prover import examine
 from fl_chain.run.rounds import RoundReader
@@ -125,6 +127,14 @@ class ModelChain:
         self, round_id: int, rule: Rule, outsiders: frozenset[int], seen_in_time: Collection[int]
     ) -> Outcome:
         history, store = self._reader.history, self._reader.store
+        if isinstance(rule, EncryptedFedAvg):
+            return examine_encrypted(
+                self._reader.encrypted,
+                history.postings[round_id],
+                lambda: self._base(round_id),
+                opener=self._reader.opener,
+                pool=self._pool,
+            )
         blobs = StoredBlobs(history, store, lambda: self._base(round_id), lambda: self.carried_into(round_id))
         claim = posting_claim(history, round_id, outsiders=outsiders)
         outcome: Outcome | None = None

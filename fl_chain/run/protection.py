@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from fl_chain.ledger.history import History
+from fl_chain.policy import KeyCohort
 
 NONE = "none: everyone who audits can read every update"
 
 
-def protection(history: History) -> str:
-    """Return in one line which protection ran, as the contract enforces it."""
+def protection(history: History, cohort: KeyCohort | None = None) -> str:
+    """Return in one line which protection ran.
+
+    Args:
+        history: of the run: masks are enforced by the contract.
+        cohort: who holds the key of an encrypted run, which its policy document says.
+    """
+    if cohort is not None:
+        return (
+            f"homomorphic encryption: the {len(cohort.members)} members of the cohort hold the key and can "
+            "read every update; aggregator, auditors and the store see ciphertexts, and sums in the clear"
+        )
     if not history.is_masked:
         return NONE
     return (

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
+from fl_chain.aggregation.rules.fedavg import EncryptedFedAvg
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.pool import HashingPool
@@ -24,6 +25,8 @@ from fl_chain.records import Address, AggregationKind, Exclusion, ExclusionReaso
 from fl_chain.run.claims import closed_claim
 from fl_chain.run.cohorts import outsiders
 from fl_chain.run.documents import read_policy
+from fl_chain.run.encrypted_examination import Opener
+from fl_chain.run.encrypted_rounds import EncryptedRounds
 from fl_chain.run.masked_rounds import unmasking_vectors, verify_sum
 from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
@@ -42,6 +45,7 @@ class RoundReader:
     history: History
     store: Store
     known_rule: Rule | None = None  # where the caller has the policy document already
+    opener: Opener | None = None  # opens sums of an encrypted run, for who holds its key
 
     @cached_property
     def rule(self) -> Rule:
@@ -63,6 +67,27 @@ class RoundReader:
             VerificationError: if it is another one.
         """
         return read_policy(self.history.definition, self.history.policy, self.store)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether updates are ciphertexts.
+
+        Raises:
+            As `rule`.
+        """
+        is_result = self.history.policy.aggregation is AggregationKind.RESULT
+        return is_result and isinstance(self.rule, EncryptedFedAvg)
+
+    @property
+    def encrypted(self) -> EncryptedRounds:
+        """The rounds of an encrypted run.
+
+        Raises:
+            As `policy`.
+        """
+        cohort = self.policy.key_cohort
+        assert cohort is not None  # noqa: S101 - asked for in an encrypted run only
+        return EncryptedRounds(self.history, self.store, cohort)
 
     def outsiders(self, round_id: int) -> frozenset[int]:
         """Return the submissions, by index, whose participants are not in the round's cohort.

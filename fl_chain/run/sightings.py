@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from fl_chain.errors import StoreError, VerificationError
+from fl_chain.errors import ConfigError, StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.records import RoundStatus, Submission
 from fl_chain.run.keeper import active_round
@@ -51,10 +51,12 @@ class Sightings:
 
     def _is_good(self, submission: Submission) -> bool:
         try:
+            if self._reader.is_encrypted:
+                return False  # nothing may be left out there, late or not
             if not self._reader.store.has_update(submission.participant, submission.sealed_root):
                 return False
             self._reader.update(submission)
-        except (StoreError, VerificationError) as error:
+        except (StoreError, VerificationError, ConfigError) as error:
             log.debug("round %d, submission %d: %s", submission.round, submission.index, error)
             return False
         return True

@@ -58,6 +58,7 @@ class UpdateSource:
         chain_time: the chain's time, in seconds.
         clock: seconds that only grow, by which the time for training is measured.
         ring: puts masks on, in a masked run.
+        encrypt: makes ciphertexts, in an encrypted run.
     """
 
     learner: Learner
@@ -68,6 +69,7 @@ class UpdateSource:
     chain_time: Callable[[], int]
     clock: Callable[[], float] = time.monotonic
     ring: RingMember | None = None
+    encrypt: Callable[[Lanes], Lanes] | None = None
 
     def prepared(self, current: Round, history: History, identity: Address) -> PreparedUpdate:
         """Return a round's update: the one on disk, or a new one that is on disk when this returns.
@@ -100,6 +102,11 @@ class UpdateSource:
         """
         prepared = self.prepared(history.rounds[submission.round], history, submission.participant)
         return prepared if prepared.sealed_root == submission.sealed_root else None
+
+    def sealed_root(self, history: History, round_id: int) -> Digest | None:
+        """Return the sealed root of the update that is saved for a round; None where there is none."""
+        kept = self.outbox.load(round_id, history.model_root(history.rounds[round_id].base_round))
+        return None if kept is None else kept.sealed_root
 
     def drop_settled(self, history: History, identity: Address) -> None:
         """Remove what no round needs any more: updates of settled rounds, and what was kept before those."""
@@ -137,6 +144,11 @@ class UpdateSource:
             if self.ring is None:
                 raise ValueError("in a masked run nothing leaves without masks")
             lanes = self.ring.masked(history, current.id, identity, lanes)
+            root = vector_root(lanes)
+        if self.policy.key_cohort is not None:
+            if self.encrypt is None:
+                raise ValueError("in an encrypted run nothing leaves that is not encrypted")
+            lanes = self.encrypt(lanes)
             root = vector_root(lanes)
         return self._sealed(current, history, identity, weight, lanes, root)
 

@@ -24,9 +24,10 @@ class Hidden(Enum):
     CARRIED = "what the round before carried on"
     POLICY = "the policy document, which names rule and cohort"
     SPOILT = "a participant did not mask as it said, so that the sum is noise"
+    OPENED_SUM = "the opened sum of the round's ciphertexts"
 
 
-_MAY_YET_BE_READ = (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.CARRIED, Hidden.POLICY)
+_MAY_YET_BE_READ = (Hidden.UPDATE, Hidden.BASE_MODEL, Hidden.CARRIED, Hidden.POLICY, Hidden.OPENED_SUM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fl_chain.config import MaskingSettings, RunSettings
+from fl_chain.config import EncryptionSettings, MaskingSettings, RunSettings
 from fl_chain.errors import ConfigError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
@@ -114,6 +114,11 @@ def recorded_run(
         raise ConfigError(
             "masks hide participants from one another, and a simulation has them all in one process: leave "
             "out [run.privacy], and try it with `fl-chain demo --privacy secagg`"
+        )
+    if isinstance(settings.privacy, EncryptionSettings):
+        raise ConfigError(
+            "encryption hides updates from aggregator and auditors, and a simulation has everybody in one "
+            "process: leave out [run.privacy], and try it with `fl-chain demo --privacy he`"
         )
     keys = Keys.derived(settings.seed, names)
     if choices.ledger == "memory":

@@ -3,6 +3,7 @@
 from fl_chain.store.blobs import Update
 from fl_chain.store.mask_blobs import ReleaseBlob, SetUpBlob, SignedRelease, SignedSetUp
 from fl_chain.store.replicas import Copy, CopyState, WriteOutcome, WriteState
+from fl_chain.store.signed_blobs import Signed, SignedBlob, SignedFolder
 from fl_chain.store.store import Store
 
 __all__ = [
@@ -10,6 +11,9 @@ __all__ = [
     "CopyState",
     "ReleaseBlob",
     "SetUpBlob",
+    "Signed",
+    "SignedBlob",
+    "SignedFolder",
     "SignedRelease",
     "SignedSetUp",
     "Store",

@@ -26,6 +26,7 @@ from fl_chain.store.mask_blobs import (
     release_path,
 )
 from fl_chain.store.replicas import Copy, Replicas, WriteOutcome
+from fl_chain.store.signed_blobs import Signed, SignedBlob
 
 
 class Store:
@@ -204,6 +205,18 @@ class Store:
     def has_release(self, participant: Address, occasion: Digest) -> bool:
         """Return whether some place has a release under that name, good or bad."""
         return self._replicas.has(release_path(participant, occasion))
+
+    def write_signed(self, blob: SignedBlob, signed: Signed) -> tuple[WriteOutcome, ...]:
+        """Put what a participant of an encrypted run signed for an occasion."""
+        return self._replicas.write(blob, signed)
+
+    def read_signed(self, blob: SignedBlob) -> bytes:
+        """Return what a participant of an encrypted run signed for an occasion."""
+        return self._replicas.read(blob).content
+
+    def has_signed(self, blob: SignedBlob) -> bool:
+        """Return whether some place has a blob under that name, good or bad."""
+        return self._replicas.has(blob.path)
 
     def write_document(self, content: bytes) -> Digest:
         """Put a document in canonical JSON and return its SHA-256."""

@@ -1,4 +1,4 @@
-"""The main job with rows hidden by differential privacy, or updates under masks, and what is said of it."""
+"""The main job with rows hidden by differential privacy, updates masked or encrypted, and what is said."""
 
 import json
 from pathlib import Path
@@ -40,3 +40,26 @@ def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -
     assert "secure aggregation" in (out / "audit.html").read_text()
     status = called("status", "--run", str(out), "--json")
     assert json.loads(status.stdout)["privacy"].startswith("secure aggregation")
+
+
+@pytest.mark.long
+def test_an_encrypted_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
+    out = tmp_path / "encrypted"
+    result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "he")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "privacy: homomorphic encryption: the 5 members" in result.stdout
+    assert "the same without protection" in " ".join(result.stdout.split())
+    assert "finding  update_altered" in result.stdout  # of the copy in which a bit is flipped
+    report = json.loads((out / "audit.json").read_text())
+    assert (report["verdict"], report["findings"], report["warnings"]) == ("pass", [], [])
+    assert report["run"]["protection"].startswith("homomorphic encryption")
+    times = {one["id"]: one["times"] for one in report["checks"]}
+    assert (times["secrecy"], times["openings"]) == (5, 5)
+    assert "homomorphic encryption" in (out / "audit.html").read_text()
+    status = called("status", "--run", str(out), "--json")
+    assert json.loads(status.stdout)["privacy"].startswith("homomorphic encryption")
+    key = out / "participants" / "1" / "worker-state" / "encryption" / "cohort-key"
+    assert called("audit", "--run", str(out), "--cohort-key", str(key)).returncode == 0
+    missing = called("audit", "--run", str(out), "--cohort-key", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert "keeps it in its state folder" in missing.stderr

@@ -37,6 +37,8 @@ REASONS = {
     "fl_chain.report.page": "templates of the package",
     "fl_chain.ledger.memory.client": "tests/unit/simulation alters a saved ledger's calls",
     "fl_chain.ledger.memory.dispatch": "values of those calls, which the ledger's rules then judge",
+    "fl_chain.run.cohort_key": "the member's own folder; the keys in it fl_chain.encryption.keys reads",
+    "fl_chain.run.encrypted": "the holder's own folder, damaged in its tests; blobs through the store",
     "fl_chain.run.kept": "the participant's own folder, by digest; damage reads as nothing",
     "fl_chain.masking.masks": "the output of its own cipher",
     "fl_chain.run.ring": "the participant's own folder; the rest it reads through the store",
@@ -61,6 +63,9 @@ REASONS = {
     "fl_chain.privacy.noise": "a key stream that it makes itself",
     "fl_chain.ledger.anvil": "the output of a process that it started itself",
     "fl_chain.ledger.signing": "addresses of this process's own transactions",
+    "fl_chain.encryption.delivery": "authenticated bytes, which fl_chain.encryption.keys then reads",
+    "fl_chain.encryption.rounds": "numbers that fl_chain.encryption.ciphertexts has checked",
+    "fl_chain.encryption.seal": "streams that the library wrote in this process; numbers that were checked",
     "fl_chain.store.store": "gives the blobs their names; fl_chain.store.replicas reads them",
 }
 

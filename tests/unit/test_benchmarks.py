@@ -19,6 +19,7 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
     "aggregation": ({"DIMENSION": 1000, "PARTICIPANTS": 2, "INSTALLS": False}, 0),
     "anvil_submissions": ({"SUBMISSIONS": 40, "SENT_ONE_BY_ONE": 5, "RUNS": 1}, 0),
     "audit_run": ({"RUNS": 1, "ROUNDS": 1, "PARTICIPANTS": 2, "HIDDEN": (1000, 300)}, 0),
+    "encrypted_sums": ({"DIMENSION": 5000}, 0),
     "event_decoding": ({"EVENTS": 400}, 8),
     "hashing": ({"DIMENSION": 10_000}, 0),
     "ledger_operations": ({"OPERATIONS": 1, "RUNS": 1}, 0),

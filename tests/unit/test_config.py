@@ -32,6 +32,8 @@ def test_the_template_loads(tmp_path: Path) -> None:
 
 
 EXAMPLES = {
+    "members",
+    "key_maker",
     "chain_id",
     "ledger",
     "keystore",

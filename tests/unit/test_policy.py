@@ -1,5 +1,6 @@
 import hashlib
 import json
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from fl_chain.config import (
     CategoricalColumn,
     ClientPrivacySettings,
     CohortSettings,
+    EncryptionSettings,
     MaskingSettings,
     MedianSettings,
     NormBoundSettings,
@@ -19,8 +21,10 @@ from fl_chain.config import (
     RunSettings,
     TableTaskSettings,
     TrainingSettings,
+    parse_settings,
 )
 from fl_chain.demo import demo_settings
+from fl_chain.encryption.scheme import MAX_SUMMANDS
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
 from fl_chain.policy import (
     MASKED_SUM_BITS,
@@ -29,8 +33,9 @@ from fl_chain.policy import (
     policy_document,
     run_policy,
     with_cohort_size,
+    with_members,
 )
-from fl_chain.records import AggregationKind, Digest
+from fl_chain.records import Address, AggregationKind, Digest
 
 TASK = TableTaskSettings(
     label="bought",
@@ -354,3 +359,83 @@ def test_the_demonstration_can_be_masked() -> None:
     masked, plain = (run_policy(demo_settings(seed=0, rounds=2, is_masked=one)) for one in (True, False))
     assert masked.is_masked
     assert not plain.is_masked
+
+
+# ---------------------------------------------------------------------- encrypted runs
+
+MEMBERS = tuple("0x" + f"{number:02x}" * 20 for number in range(1, 6))
+HE = EncryptionSettings(kind="he", members=MEMBERS)
+
+
+def test_an_encrypted_policy_reads_back_and_names_who_holds_the_key() -> None:
+    named = with_members(RunSettings(task=TASK, privacy=EncryptionSettings(kind="he")), map(Address, MEMBERS))
+    policy = run_policy(named)
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert policy.key_cohort is not None
+    assert (policy.key_cohort.members, policy.key_cohort.maker) == (MEMBERS, MEMBERS[0])
+    assert policy.ledger.aggregation is policy.rule.kind is AggregationKind.RESULT
+    assert policy.ledger.highest_weight_cap == 1
+    assert not policy.is_masked
+    assert run_policy(RunSettings(task=TASK)).key_cohort is None
+    chosen = EncryptionSettings(kind="he", members=MEMBERS[1:], key_maker=MEMBERS[3])
+    kept = with_members(RunSettings(task=TASK, privacy=chosen), map(Address, MEMBERS))
+    assert kept.privacy == chosen
+    assert with_members(RunSettings(task=TASK), map(Address, MEMBERS)) == RunSettings(task=TASK)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"aggregation": MedianSettings(rule="median")}, "looks at single updates"),
+        ({"aggregation": NormBoundSettings(rule="norm_bound", max_norm=1.0)}, "looks at single updates"),
+        ({"training": TrainingSettings(staleness_factor=0.5)}, "late update"),
+        ({"cohort": CohortSettings(size=5)}, "holds the key trains"),
+        ({"policy": PolicySettings(quorum=2)}, "quorum is 2"),
+        ({"policy": PolicySettings(quorum=6)}, "5 who hold the key"),
+    ],
+)
+def test_what_does_not_go_with_encryption_is_refused(changes: dict[str, object], says: str) -> None:
+    run_policy(RunSettings(task=TASK, **changes))  # without encryption it goes
+    with pytest.raises(ConfigError, match=says):
+        run_policy(RunSettings(task=TASK, privacy=HE, **changes))
+
+
+@pytest.mark.parametrize(
+    ("privacy", "says"),
+    [
+        ({}, "0 participants hold the key"),
+        ({"members": MEMBERS[:2]}, "2 participants hold the key"),
+        ({"members": tuple(f"0x{number:040x}" for number in range(MAX_SUMMANDS + 1))}, "does not decrypt"),
+        ({"members": (*MEMBERS, MEMBERS[0])}, "named twice"),
+        ({"members": (*MEMBERS, "shop 6")}, "is no address"),
+        ({"members": MEMBERS, "key_maker": "0x" + "aa" * 20}, "not among the members"),
+        ({"members": MEMBERS, "key_maker": ""}, "is no address"),
+    ],
+)
+def test_a_cohort_that_cannot_hold_the_key_is_refused(privacy: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run_policy(RunSettings(task=TASK, privacy=EncryptionSettings(kind="he", **privacy)))
+
+
+def test_the_bounds_of_an_encrypted_policy() -> None:
+    most = tuple(f"0x{number:040x}" for number in range(MAX_SUMMANDS))
+    for members, quorum in ((MEMBERS[:3], 3), (MEMBERS, 3), (most, 64)):  # more than half, and 3 at least
+        privacy = EncryptionSettings(kind="he", members=members)
+        for enough in (True, False):
+            settings = RunSettings(
+                task=TASK, privacy=privacy, policy=PolicySettings(quorum=quorum if enough else quorum - 1)
+            )
+            with nullcontext() if enough else pytest.raises(ConfigError, match=f"at least {quorum}"):
+                run_policy(settings)
+    for changes in ({"quorum": 3}, {"quorum": 5}):
+        run_policy(RunSettings(task=TASK, privacy=HE, policy=PolicySettings(**changes)))
+
+
+def test_one_protection_at_a_time() -> None:
+    for privacy in ({"kind": "he", "unit": "row"}, {"kind": "he", "noise_multiplier": 1.0}):
+        with pytest.raises(ConfigError):
+            parse_settings(
+                "[run.privacy]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in privacy.items()),
+                origin="x",
+            )

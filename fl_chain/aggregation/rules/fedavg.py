@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fl_chain.aggregation.rules.rule import ProofLevel, SumRule
+from fl_chain.aggregation.rules.rule import ProofLevel, Rule, SumRule
 from fl_chain.records import AggregationKind
 
 
@@ -29,3 +29,15 @@ class MaskedFedAvg(SumRule):
     name = "fedavg"
     kind = AggregationKind.MASKED_SUMS
     proof_level = ProofLevel.MASKED
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedFedAvg(Rule):
+    """The sum of encrypted updates, each of weight 1, as holders of the cohort's key open it.
+
+    The posted result is the sum of the ciphertexts, which anybody adds up again.
+    """
+
+    name = "fedavg"
+    kind = AggregationKind.RESULT
+    proof_level = ProofLevel.RE_EXECUTABLE

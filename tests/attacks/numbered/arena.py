@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from functools import cache
@@ -32,10 +32,11 @@ from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
 from fl_chain.config import (
+    EncryptionSettings,
     MaskingSettings,
     NumericColumn,
     PolicySettings,
-    RowPrivacySettings,
+    Protection,
     RunSettings,
     TableTaskSettings,
 )
@@ -52,6 +53,7 @@ from fl_chain.ledger.devnet.execution import Call, Reverted
 from fl_chain.ledger.devnet.keys import dev_keys
 from fl_chain.ledger.expected_storage import ExpectedWord, Subject, expected_storage
 from fl_chain.ledger.history import History
+from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.node import Node, embedded
 from fl_chain.ledger.storage_layout import StorageLayout
 from fl_chain.policy import RunPolicy, policy_document, run_policy
@@ -83,6 +85,9 @@ DEPLOYMENT_GAS = 25_000_000
 PHASES = ("registered", "open", "waiting", "closed", "published", "posted", "final")
 MASKED_PHASES = ("registered", "masked", "unmasked")  # of a run with `MASKED`: published, and posted
 MASKED: dict[str, object] = {"privacy": MaskingSettings(kind="secagg")}
+ENCRYPTED_PHASES = ("registered", "open", "encrypted", "opened")  # ciphertexts published, and their sum
+MEMBERS = tuple(address_of(key) for key in dev_keys(COUNT))
+ENCRYPTED: dict[str, object] = {"privacy": EncryptionSettings(kind="he", members=MEMBERS)}
 OPERATOR, AGGREGATOR, SECOND, STRANGER, ACCOMPLICE = range(COUNT, COUNT + 5)  # places of their keys
 
 
@@ -323,6 +328,50 @@ class Arena:
                 self.wait(5)
         raise AssertionError("the masked round never closed")
 
+    def play_hidden(self, phase: str) -> None:
+        """Bring a masked or encrypted run from the phase before to a phase."""
+        match phase:
+            case "encrypted":
+                self.play_encrypted_round(is_opened=False)
+            case "opened":
+                self.open_sums()
+            case "masked":
+                self.play_masked_round()
+            case "unmasked":
+                self.unmask()
+
+    def play_encrypted_round(
+        self, odd: Mapping[int, Worker] | None = None, *, is_opened: bool = True
+    ) -> None:
+        """Let everybody's worker work until the first round's ciphertexts are published, or the round posted.
+
+        Args:
+            odd: workers to take instead of honest ones, by number.
+            is_opened: whether sums are opened, and the aggregator posts.
+        """
+        workers = {number: self.worker(number) for number in range(COUNT)} | dict(odd or {})
+        aggregator = self.honest_aggregator()
+        for _ in range(40):
+            status = self.ledger.round(1).status
+            if status is RoundStatus.POSTED:
+                return
+            if status is RoundStatus.CLOSED and not is_opened:
+                for number, one in workers.items():
+                    one._publication.step(self.history, [self.submission(number)])
+                return
+            moved = [one.step() for one in workers.values()]
+            if not any(moved) and not aggregator.step():
+                self.wait(5)
+        raise AssertionError("the encrypted round was never closed, or never posted")
+
+    def open_sums(self) -> None:
+        """Let everybody's worker open the first round's sum."""
+        workers = [self.worker(number) for number in range(COUNT)]
+        for _ in range(3):
+            for one in workers:
+                one.step()
+            self.wait(3)
+
     # ------------------------------------------------------------------ aggregators
 
     def updates(self, round_id: int) -> list[Lanes]:
@@ -390,6 +439,7 @@ class Arena:
             exclusions=[(one, submissions[one.index]) for one in exclusions],
             partial_sum_roots=aggregate.partial_sum_roots if roots is None else roots,
             model_root=aggregate.model_root,
+            result_root=aggregate.result_root,
         )
 
     def honest_aggregator(self, account: Account | None = None) -> Aggregator:
@@ -533,9 +583,9 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
     folder = Path(_folder())
     if phase == "registered":
         changes = dict(rules)
-        privacy = cast(RowPrivacySettings | MaskingSettings | None, changes.pop("privacy", None))
+        privacy = cast(Protection | None, changes.pop("privacy", None))
         return _registered(folder, is_switchable, settings(**changes), token, privacy)
-    phases = MASKED_PHASES if phase in MASKED_PHASES else PHASES
+    phases = next(one for one in (PHASES, MASKED_PHASES, ENCRYPTED_PHASES) if phase in one)
     before = phases[phases.index(phase) - 1]
     arena = _copied(_template(before, is_switchable, rules, token), folder)
     match phase:
@@ -553,10 +603,8 @@ def _template(phase: str, is_switchable: bool, rules: tuple[tuple[str, object], 
             arena.post()
         case "final":
             arena.finalise()
-        case "masked":
-            arena.play_masked_round()
-        case "unmasked":
-            arena.unmask()
+        case _:
+            arena.play_hidden(phase)
     return arena
 
 
@@ -579,7 +627,7 @@ def _registered(
     is_switchable: bool,
     rules: PolicySettings,
     token: str,
-    privacy: RowPrivacySettings | MaskingSettings | None,
+    privacy: Protection | None,
 ) -> Arena:
     price = NumericColumn(name="price", mean=10.0, std=2.5)
     task = TableTaskSettings(label="bought", positive="1", numeric=(price,))
@@ -615,7 +663,8 @@ def _registered(
     arena = Arena(folder, chain, clock, policy, definition, *place, is_switchable)
     arena.ledger.fund(arena.operator, POOL_WEI)
     for number in range(COUNT):
-        arena.ledger.admit(arena.operator, arena.who(number), min(CAP, policy.ledger.max_total_weight))
+        cap = min(CAP, policy.ledger.max_total_weight, policy.ledger.highest_weight_cap)
+        arena.ledger.admit(arena.operator, arena.who(number), cap)
         arena.ledger.register(arena.accounts[number], arena.who(number))
     return arena
 

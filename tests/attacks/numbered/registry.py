@@ -239,6 +239,7 @@ def attacks() -> list[Attack]:
         "challenger",
         "input",
         "masks",
+        "encryption",
     ):
         import_module(f"by_{module}")
     return sorted(ATTACKS, key=lambda one: one.number)

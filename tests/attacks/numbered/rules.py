@@ -12,6 +12,7 @@ from fl_chain.audit.findings import Collection, Finding
 from fl_chain.audit.kinds import RULES, Kind, Severity
 from fl_chain.audit.resumption import AuditMemory
 from fl_chain.commitment.chunks import LANE
+from fl_chain.encryption.rounds import encrypted_sum
 from fl_chain.ledger import events as e
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.tables import Tables
@@ -434,6 +435,28 @@ MASKS_RIGHT = audit_check(
     "published seeds are those committed to, and terms what they give",
     "mask_seed_differs",
     "mask_term_differs",
+)
+ENCRYPTED_ALL = audit_check(
+    "no update in the store can be read without the cohort's key", "update_unencrypted"
+)
+POSTED_IN_TIME = audit_check("an encrypted round that closed is posted in time", "sum_left_closed")
+OPENINGS_AGREE = audit_check("those who open a sum find the same", "opening_differs")
+ENDORSED = Rule(
+    "a sum is opened once most of the cohort endorse it with the key, each one sum with its own update in it",
+    "`run.opening.SumOpener._is_endorsed`",
+    patches=(Patch("fl_chain.run.opening", "SumOpener._is_endorsed", lambda *_: True),),
+)
+CHOSEN_ONCE = Rule(
+    "who holds the key opens one sum of a round, and remembers which on its disk",
+    "`run.encrypted.OpenedSums.verify`",
+    patches=(
+        Patch("fl_chain.run.encrypted", "OpenedSums.verify", lambda _, current: encrypted_sum(current).root),
+    ),
+)
+COHORT_KEY_SIGNED = Rule(
+    "the cohort's key and identity keys are signed by the accounts of who made them",
+    "`run.encrypted_blobs.identity_blob`, `cohort_key_blob`",
+    patches=(Patch("fl_chain.run.encrypted_blobs", "signer_for", lambda *_: _ANYTHING),),
 )
 UNDERIVABLE = audit_check("every round's model can be derived again", "model_underivable")
 

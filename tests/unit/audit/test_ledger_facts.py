@@ -13,7 +13,15 @@ from eventful import play_everything
 
 from fl_chain.audit.checks import CHECKS, CheckId
 from fl_chain.audit.conservation import audit_conservation
-from fl_chain.audit.coverage import BLOBS, EVENTS, MASK_BLOBS, MASK_EVENTS, MASK_VIEWS, VIEWS
+from fl_chain.audit.coverage import (
+    BLOBS,
+    ENCRYPTION_BLOBS,
+    EVENTS,
+    MASK_BLOBS,
+    MASK_EVENTS,
+    MASK_VIEWS,
+    VIEWS,
+)
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.ledger_state import audit_blocks, audit_contract_state, comparisons
@@ -102,9 +110,10 @@ def test_every_event_field_and_view_has_a_check() -> None:
 
 
 def test_every_blob_has_a_check() -> None:
-    from fl_chain.store import blobs, mask_blobs
+    from fl_chain.store import blobs, mask_blobs, signed_blobs
 
-    for module, covered in ((blobs, BLOBS), (mask_blobs, MASK_BLOBS)):
+    pairs = ((blobs, BLOBS), (mask_blobs, MASK_BLOBS), (signed_blobs, ENCRYPTION_BLOBS))
+    for module, covered in pairs:
         lines = [line for line in module.__doc__.splitlines() if line.count("``") > 1]
         assert set(covered) == {line.split("``")[1].split("/")[0] for line in lines}
         assert all(covered.values())
@@ -114,7 +123,8 @@ def test_every_check_covers_something() -> None:
     covering = {
         check for own in (EVENTS | MASK_EVENTS).values() for checks in own.values() for check in checks
     }
-    covering |= {check for checks in (*VIEWS.values(), *BLOBS.values()) for check in checks}
+    blobs = (*BLOBS.values(), *ENCRYPTION_BLOBS.values())
+    covering |= {check for checks in (*VIEWS.values(), *blobs) for check in checks}
     # These two look at what the others have found, or at which block an event is of.
     covering |= {CheckId.UNCHALLENGED, CheckId.BLOCKS, CheckId.ROUND_DIGESTS, CheckId.SELECTIONS}
     # These two cover every fact once more, where the node offers proofs.

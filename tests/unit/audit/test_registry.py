@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from fl_chain.audit.checks import CHECKS, CheckId
-from fl_chain.audit.coverage import BLOBS, EVENTS, MASK_BLOBS, MASK_EVENTS, MASK_VIEWS, VIEWS
+from fl_chain.audit.coverage import (
+    BLOBS,
+    ENCRYPTION_BLOBS,
+    EVENTS,
+    MASK_BLOBS,
+    MASK_EVENTS,
+    MASK_VIEWS,
+    VIEWS,
+)
 from fl_chain.audit.findings import AuditReport, Finding
 from fl_chain.audit.kinds import RULES, Kind, Severity
 
@@ -49,4 +57,5 @@ def test_only_errors_fail_the_verdict() -> None:
 def test_the_page_lists_every_kind_every_check_and_every_fact() -> None:
     page = (DOCS / "audit.md").read_text()
     names = {*Kind, *CheckId, *EVENTS, *VIEWS, *BLOBS, *MASK_EVENTS, *MASK_VIEWS, *MASK_BLOBS}
+    names |= {*ENCRYPTION_BLOBS}
     assert not {name for name in names if f"`{name}`" not in page and f"`{name}/" not in page}

@@ -19,7 +19,9 @@ from fl_chain.cli.main import app
 from fl_chain.config import (
     ClientPrivacySettings,
     CohortSettings,
+    EncryptionSettings,
     FileTaskSettings,
+    MaskingSettings,
     ModelSettings,
     PolicySettings,
     RunSettings,
@@ -53,6 +55,13 @@ def settings(rounds: int = 3, **changes: object) -> RunSettings:
         **changes,
     }
     return RunSettings.model_validate(content)
+
+
+def test_what_hides_participants_from_one_another_is_not_simulated(tmp_path: Path) -> None:
+    for privacy in (EncryptionSettings(kind="he"), MaskingSettings(kind="secagg")):
+        run = settings(privacy=privacy, policy=PolicySettings(rounds=1, quorum=3))
+        with pytest.raises(ConfigError, match=f"fl-chain demo --privacy {privacy.kind}"):
+            simulated(tmp_path / privacy.kind, run=run)
 
 
 def simulated(
