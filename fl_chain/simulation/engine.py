@@ -100,6 +100,7 @@ class Simulation:
         Raises:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
+            ChainNotFollowing: if the chain does not take what the simulation went on from.
         """
         self._judges_own = judges_own and len(self.names) <= MOST_JUDGED
         self._register()
@@ -107,7 +108,8 @@ class Simulation:
             history = self.ledger.sync()
             if has_ended(history, self.ledger.head().timestamp):
                 self._score(history, say)
-                return history
+                self.ledger = self._recorded.settled()
+                return self.ledger.sync()
             if self._step(history, say):
                 continue
             with self.phases.phase(history.state.latest, Phase.AGGREGATE):
@@ -215,10 +217,10 @@ class Simulation:
         due = [one for one in history.submissions[current.id] if one not in self._published]
         lost = []
         for submission in due:
-            if self.store.has_update(submission.participant, submission.sealed_root):
-                continue
-            if not self.ground.private.move_update(
-                submission.participant, submission.sealed_root, self.store
+            update = submission.participant, submission.sealed_root
+            # Where it was published before, perhaps by a process that was killed, it is published again.
+            if not self.ground.private.move_update(*update, self.store) and not self.store.has_update(
+                *update
             ):
                 lost.append(submission)
         if lost:
