@@ -3,6 +3,8 @@
 The contract or its in-memory twin, the aggregator, the prover, commitments and stores are those of a run
 between companies. What is saved is what one party can save: a posting is verified once, not by everybody, and
 updates become public when their round closes by being moved from one folder to another.
+
+Where that is sound, nobody waits for the chain either: see `fl_chain.simulation.ahead`.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ class Progress:
 
 
 class Simulation:
-    """A run that is under way; made by `open_simulation`."""
+    """A run that is under way; made by `open_simulation`.
+
+    Attributes:
+        ledger: what the simulation goes by; once `run` has returned, the one that an audit reads.
+    """
 
     def __init__(self, folder: Path, recorded: Recorded, ground: Ground, crew: Crew) -> None:
         self.folder = folder
