@@ -141,10 +141,18 @@ class Follower:
         Raises:
             ChainNotFollowing: if something failed.
         """
-        while self._unanswered:
-            self._receive()
+        self.catch_up()
         self.close()
         self._verify_following()
+
+    def catch_up(self) -> None:
+        """Wait until everything is executed.
+
+        Raises:
+            ChainNotFollowing: if something failed.
+        """
+        while self._unanswered:
+            self._receive()
 
     def close(self) -> None:
         """End the process, after it has executed what it was told."""

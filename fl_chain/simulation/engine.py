@@ -123,6 +123,14 @@ class Simulation:
             if not is_done:
                 self._recorded.wait_until(_next_moment(history, self.ledger.head().timestamp))
 
+    def await_chain(self) -> None:
+        """Wait until the chain holds everything that was done so far.
+
+        Raises:
+            ChainNotFollowing: if it does not take it.
+        """
+        self._recorded.await_chain()
+
     def _step(self, history: History, say: Callable[[Progress], None]) -> bool:
         """Do what is due for the participants; return whether anything was done."""
         self._score(history, say)

@@ -78,6 +78,7 @@ class Recorded:
         wait_until: lets chain time pass up to a moment, in seconds.
         close: saves what is to be saved.
         settled: returns the ledger once it holds everything; what it was ahead of its chain is executed then.
+        await_chain: waits until the chain holds everything so far.
     """
 
     ledger: Ledger
@@ -88,6 +89,7 @@ class Recorded:
     wait_until: Callable[[float], None]
     close: Callable[[], None]
     settled: Callable[[], Ledger]
+    await_chain: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,15 @@ def _ahead(folder: Path, ledger: Ledger, policy: RunPolicy, keys: Keys, chain: _
     operator, aggregator, *others = (Account(ahead.node, key) for key in secrets)
     participants = dict(zip(keys.participants, others, strict=True))
     return Recorded(
-        ahead, policy, operator, aggregator, participants, ahead.wait_until, close, cache(settled)
+        ahead,
+        policy,
+        operator,
+        aggregator,
+        participants,
+        ahead.wait_until,
+        close,
+        cache(settled),
+        follower.catch_up,
     )
 
 
