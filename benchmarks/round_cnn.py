@@ -13,7 +13,8 @@ from benchmarks.federated_round import compared
 from benchmarks.harness import Result
 
 CLIENTS = 10
-ROUNDS = {"round_cnn": 9, "round_cnn_600": 5}
+TURNS = 5
+ROUNDS = {"round_cnn": 3, "round_cnn_600": 1}  # of a turn
 KINDS = {"round_cnn": "SmallCnn", "round_cnn_600": "Cnn"}
 OVERHEAD_ROUNDS = 9
 INSTALLS = True
@@ -23,7 +24,7 @@ def results() -> list[Result]:
     """Return the comparisons."""
     return [
         *(
-            compared(name, kind, clients=CLIENTS, rounds=ROUNDS[name], installs=INSTALLS)
+            compared(name, kind, clients=CLIENTS, turns=TURNS, rounds=ROUNDS[name], installs=INSTALLS)
             for name, kind in KINDS.items()
         ),
         overhead("round_cnn_overhead", clients=CLIENTS, rounds=OVERHEAD_ROUNDS, installs=INSTALLS),

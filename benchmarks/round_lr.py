@@ -12,7 +12,8 @@ from benchmarks.federated_round import compared
 from benchmarks.harness import Result
 
 CLIENTS = 10
-ROUNDS = 9
+TURNS = 5
+ROUNDS = 10  # of a turn
 KINDS = {"round_lr": "SmallLogistic", "round_lr_600": "Logistic"}
 INSTALLS = True
 
@@ -20,6 +21,6 @@ INSTALLS = True
 def results() -> list[Result]:
     """Return the comparisons."""
     return [
-        compared(name, kind, clients=CLIENTS, rounds=ROUNDS, installs=INSTALLS)
+        compared(name, kind, clients=CLIENTS, turns=TURNS, rounds=ROUNDS, installs=INSTALLS)
         for name, kind in KINDS.items()
     ]

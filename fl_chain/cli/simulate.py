@@ -51,7 +51,7 @@ def simulate(
     ] = 0.5,
     shards_each: Annotated[int, typer.Option(min=1, help="Shards of classes for each participant.")] = 2,
     ledger: Annotated[
-        str, typer.Option(help="memory, tester (the contract in this process) or node.")
+        str, typer.Option(help="memory, tester (the contract on this machine) or node.")
     ] = "tester",
     rpc: Annotated[str, typer.Option(help="The node of --ledger node.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes that train; 0: one a core.")] = 0,

@@ -35,6 +35,17 @@ class AbiFunction:
         except EncodingError as error:
             raise ValueError(f"{self.name} does not take these arguments: {error}") from error
 
+    def decode_input(self, data: bytes) -> tuple[Any, ...]:
+        """Return the arguments of a call from its input.
+
+        Raises:
+            MalformedResponse: it is no call of this function.
+        """
+        try:
+            return decode(self.inputs, data[len(self.selector) :])
+        except DecodingError as error:
+            raise MalformedResponse(f"a call of {self.name} has other arguments: {error}") from error
+
     def decode(self, output: bytes) -> tuple[Any, ...]:
         """Return what a call returned.
 

@@ -27,6 +27,12 @@ def cohort(history: History, policy: RunPolicy, round_id: int) -> frozenset[Addr
     return draw_cohort(history.registered_at[round_id], settings.size, seed=seed, round_id=round_id)
 
 
+def follows_the_ledger(policy: RunPolicy) -> bool:
+    """Return whether nobody knows a round's cohort before the ledger has closed the round before it."""
+    settings = policy.cohort
+    return settings is not None and settings.size is not None and settings.randomness != "seed"
+
+
 def outsiders(history: History, policy: RunPolicy, round_id: int) -> frozenset[int]:
     """Return the submissions of a round, by index, whose participants are not in its cohort."""
     members = cohort(history, policy, round_id)

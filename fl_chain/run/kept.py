@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Digest, RoundStatus
-from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.durable import make_folder, write_durably, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,18 @@ Values = npt.NDArray[np.float32]
 class KeptState:
     """One participant's own values by round, in its folder; nothing of it is published."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
         """Open the folder, made where it is missing.
+
+        Args:
+            folder: for this participant alone.
+            is_durable: whether what is kept has to outlive a power cut.
 
         Raises:
             ConfigError: if it cannot be made.
         """
         self._folder = folder / "kept"
+        self._write = write_durably if is_durable else write_whole
         make_folder(self._folder)
 
     def save(self, round_id: int, base_model_root: Digest, values: Values) -> None:
@@ -47,7 +52,7 @@ class KeptState:
             StateUnwritable: if the disk does not take it.
         """
         content = np.ascontiguousarray(values, dtype=_FLOAT).tobytes()
-        write_durably(self._path(round_id, base_model_root), hashlib.sha256(content).digest() + content)
+        self._write(self._path(round_id, base_model_root), hashlib.sha256(content).digest() + content)
 
     def load(self, round_id: int, base_model_root: Digest) -> Values | None:
         """Return what was kept for a round; None where there is nothing that is whole."""

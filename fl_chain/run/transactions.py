@@ -50,6 +50,7 @@ class SentTransaction:
 
 
 _SENT = TypeAdapter(SentTransaction)
+_NAME = "transaction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class TransactionOutbox:
             ConfigError: if the folder cannot be made.
         """
         make_folder(folder)
-        self._path = folder / "transaction"
+        self._path = folder / _NAME
         self._account = account
         self._is_durable = is_durable
         self._newest = self._load()
@@ -180,3 +181,12 @@ class TransactionOutbox:
             return None
         is_own = (newest.account, newest.chain_id) == (self._account.address, self._account.node.chain_id)
         return newest if is_own else None
+
+
+def forget_newest(folder: Path) -> None:
+    """Remove the note of an account's newest transaction, where the chain is known to hold nothing after it.
+
+    Args:
+        folder: of the account's `TransactionOutbox`, which is not open.
+    """
+    (folder / _NAME).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ class SimulationChoices:
             `fl_chain.data.partition`.
         concentration: of a Dirichlet distribution; above 0.
         shards_each: shards of classes for each participant.
-        ledger: ``memory``, ``tester`` (the contract on eth-tester's machine in this process), or ``node``.
+        ledger: ``memory``, ``tester`` (the contract on eth-tester's machine), or ``node``.
         rpc: where the node is; empty for the others.
         source: the data file, or None for the task's own.
         device: what torch computes on.

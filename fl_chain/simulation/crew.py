@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from fl_chain.errors import FlChainError
-from fl_chain.simulation.trainer import Ground, Job, Trained, Trainer
+from fl_chain.simulation.trainer import Ground, Job, Made, Trained, Trainer
 
 AHEAD = 4  # jobs that a process is told of before it has answered the first: a pipe holds many more
+WRITTEN_ASIDE = 1 << 17  # lanes of an update from which on another thread writes it: a change of threads pays
+
+Result = TypeVar("Result")
 
 
 class WorkerFailed(FlChainError):
@@ -129,20 +134,57 @@ def open_crew(ground: Ground, jobs: int) -> Crew:
 def _serve(ground: Ground, pipe: Connection, foreign: Sequence[Connection]) -> None:
     for one in foreign:
         one.close()
-    trainer: Trainer | None = None
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            trainer = trainer or Trainer(ground)
-            answer: Trained | str = trainer.train(job)
-        except FlChainError as error:
-            answer = str(error)
-        except Exception as error:  # whatever it is, the process that asked has to hear of it
-            answer = f"{type(error).__name__}: {error}"
-        try:
-            pipe.send(answer)
-        except OSError:
-            return
+    with suppress(EOFError, OSError):
+        _Trainee(ground, pipe).serve()
+
+
+class _Trainee:
+    """A process of the pool: it trains, and writes a large update while it trains the next one."""
+
+    def __init__(self, ground: Ground, pipe: Connection) -> None:
+        self._ground = ground
+        self._pipe = pipe
+        self._trainer: Trainer | None = None
+
+    def serve(self) -> None:
+        """Train whoever is asked for, until nobody asks any more.
+
+        Raises:
+            EOFError, OSError: then.
+        """
+        is_large = self._ground.dimension >= WRITTEN_ASIDE
+        with ThreadPoolExecutor(1) as writer:
+            writing: Future[None] | None = None
+            while True:
+                job = self._pipe.recv()
+                made = _attempted(partial(self._made, job))
+                if writing is not None:
+                    writing.result()  # one is written at a time: no more of them are held, and none overtakes
+                writing = writer.submit(self._answer, made) if is_large else None
+                if writing is None:
+                    self._answer(made)
+
+    def _made(self, job: Job) -> Made:
+        return self._own_trainer().made(job)
+
+    def _own_trainer(self) -> Trainer:
+        self._trainer = self._trainer or Trainer(self._ground)
+        return self._trainer
+
+    def _answer(self, made: Made | str) -> None:
+        """Write an update, and say so: whoever hears of it finds it in the store."""
+        self._pipe.send(made if isinstance(made, str) else _attempted(lambda: self._written(made)))
+
+    def _written(self, made: Made) -> Trained:
+        self._own_trainer().write(made)
+        return made.trained
+
+
+def _attempted(work: Callable[[], Result]) -> Result | str:
+    """Return what came of work, or why nothing did."""
+    try:
+        return work()
+    except FlChainError as error:
+        return str(error)
+    except Exception as error:  # whatever it is, the process that asked has to hear of it
+        return f"{type(error).__name__}: {error}"

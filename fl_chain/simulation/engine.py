@@ -3,6 +3,8 @@
 The contract or its in-memory twin, the aggregator, the prover, commitments and stores are those of a run
 between companies. What is saved is what one party can save: a posting is verified once, not by everybody, and
 updates become public when their round closes by being moved from one folder to another.
+
+Where that is sound, nobody waits for the chain either: see `fl_chain.simulation.ahead`.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ class Progress:
 
 
 class Simulation:
-    """A run that is under way; made by `open_simulation`."""
+    """A run that is under way; made by `open_simulation`.
+
+    Attributes:
+        ledger: what the simulation goes by; once `run` has returned, the one that an audit reads.
+    """
 
     def __init__(self, folder: Path, recorded: Recorded, ground: Ground, crew: Crew) -> None:
         self.folder = folder
@@ -100,6 +106,7 @@ class Simulation:
         Raises:
             LedgerError, StoreError, ModelError, InputDataError, VerificationError: see the run's parts.
             WorkerFailed: if a process of the simulation ended, or could not train.
+            ChainNotFollowing: if the chain does not take what the simulation went on from.
         """
         self._judges_own = judges_own and len(self.names) <= MOST_JUDGED
         self._register()
@@ -107,13 +114,22 @@ class Simulation:
             history = self.ledger.sync()
             if has_ended(history, self.ledger.head().timestamp):
                 self._score(history, say)
-                return history
+                self.ledger = self._recorded.settled()
+                return self.ledger.sync()
             if self._step(history, say):
                 continue
             with self.phases.phase(history.state.latest, Phase.AGGREGATE):
                 is_done = self._aggregator.step()
             if not is_done:
                 self._recorded.wait_until(_next_moment(history, self.ledger.head().timestamp))
+
+    def await_chain(self) -> None:
+        """Wait until the chain holds everything that was done so far.
+
+        Raises:
+            ChainNotFollowing: if it does not take it.
+        """
+        self._recorded.await_chain()
 
     def _step(self, history: History, say: Callable[[Progress], None]) -> bool:
         """Do what is due for the participants; return whether anything was done."""
@@ -215,10 +231,10 @@ class Simulation:
         due = [one for one in history.submissions[current.id] if one not in self._published]
         lost = []
         for submission in due:
-            if self.store.has_update(submission.participant, submission.sealed_root):
-                continue
-            if not self.ground.private.move_update(
-                submission.participant, submission.sealed_root, self.store
+            update = submission.participant, submission.sealed_root
+            # Where it was published before, perhaps by a process that was killed, it is published again.
+            if not self.ground.private.move_update(*update, self.store) and not self.store.has_update(
+                *update
             ):
                 lost.append(submission)
         if lost:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fl_chain.config import EncryptionSettings, MaskingSettings, RunSettings
@@ -15,13 +17,17 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.gas import TRANSFER_GAS
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.memory.client import Genesis, MemoryChain, MemoryClient, create_chain, open_memory_chain
+from fl_chain.ledger.memory.twin import SetClock, twin_of
 from fl_chain.ledger.node import Node, connect, embedded
 from fl_chain.ledger.signing import Call
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, RunId, address
+from fl_chain.run.cohorts import follows_the_ledger
 from fl_chain.run.deployment import deploy_run, planned_policy, publish_run
 from fl_chain.run.documents import read_policy
 from fl_chain.run.folder import RunFolder, read_run_folder
+from fl_chain.run.transactions import forget_newest
+from fl_chain.simulation.ahead import AheadLedger, Follower, SavedLedger
 from fl_chain.simulation.choices import SimulationChoices
 from fl_chain.store import Store
 
@@ -30,17 +36,6 @@ MEMORY_CHAIN_ID = 1
 ALLOWANCE_WEI = 10**20  # what each account gets on a node
 POLL_S = 0.2
 TOGETHER = 16  # transactions that are sent in one go
-
-
-class SimulatedClock:
-    """Chain time that stands still until it is moved."""
-
-    def __init__(self, now: float = START_S) -> None:
-        self.now = float(now)
-
-    def __call__(self) -> float:
-        """Return the time, in seconds."""
-        return self.now
 
 
 @dataclass(frozen=True)
@@ -82,6 +77,8 @@ class Recorded:
         participants: their accounts, by name.
         wait_until: lets chain time pass up to a moment, in seconds.
         close: saves what is to be saved.
+        settled: returns the ledger once it holds everything; what it was ahead of its chain is executed then.
+        await_chain: waits until the chain holds everything so far.
     """
 
     ledger: Ledger
@@ -91,6 +88,8 @@ class Recorded:
     participants: Mapping[str, Account]
     wait_until: Callable[[float], None]
     close: Callable[[], None]
+    settled: Callable[[], Ledger]
+    await_chain: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,54 @@ def recorded_run(
         found = read_run_folder(folder)
         ledger = Ledger.open(chain.node, found.run_id.ledger, deployed_block=found.deployed_block)
         policy = read_policy(ledger.definition(), ledger.policy(), store)
-    return Recorded(ledger, policy, operator, aggregator, accounts, chain.wait_until, chain.close)
+    if choices.ledger == "tester" and may_go_ahead(policy):
+        return _ahead(folder, ledger, policy, keys, chain)
+    close = chain.close
+    return Recorded(ledger, policy, operator, aggregator, accounts, chain.wait_until, close, lambda: ledger)
+
+
+def may_go_ahead(policy: RunPolicy) -> bool:
+    """Return whether everything that a simulation asks its chain is known before it is executed.
+
+    That is all but the randomness of its blocks, from which cohorts may be drawn.
+    """
+    return not follows_the_ledger(policy)
+
+
+def _ahead(folder: Path, ledger: Ledger, policy: RunPolicy, keys: Keys, chain: _Chain) -> Recorded:
+    """Return the ledger's twin, with its chain executed in a process of its own."""
+    clock = SetClock(START_S)
+    twin = twin_of(ledger, keys.addresses, clock)
+    chain.close()
+    forget_newest(folder / "aggregator")
+    secrets = (keys.operator, keys.aggregator, *keys.participants.values())
+    saved = SavedLedger(folder / "chain", ledger.run, ledger.deployed_block, secrets)
+    follower, found = Follower(saved), ExitStack()
+
+    def settled() -> Ledger:
+        follower.finish()
+        reopened = _tester(folder)
+        found.callback(reopened.close)
+        return Ledger.open(reopened.node, saved.run.ledger, deployed_block=saved.deployed_block)
+
+    def close() -> None:
+        follower.close()
+        found.close()
+
+    ahead = AheadLedger(twin, clock, follower)
+    operator, aggregator, *others = (Account(ahead.node, key) for key in secrets)
+    participants = dict(zip(keys.participants, others, strict=True))
+    return Recorded(
+        ahead,
+        policy,
+        operator,
+        aggregator,
+        participants,
+        ahead.wait_until,
+        close,
+        cache(settled),
+        follower.catch_up,
+    )
 
 
 def weight_caps(settings: RunSettings, participants: Sequence[Address]) -> dict[Address, int]:
@@ -174,7 +220,7 @@ def _write_folder(folder: Path, ledger: Ledger, deployed_block: int, kind: str) 
 
 
 def _in_memory(folder: Path, settings: RunSettings, keys: Keys, store: Store) -> Recorded:
-    clock = SimulatedClock()
+    clock = SetClock(START_S)
     is_new = not (folder / "run.json").is_file()
     if is_new:
         chain, policy = _created(folder, settings, keys, store, clock)
@@ -192,11 +238,12 @@ def _in_memory(folder: Path, settings: RunSettings, keys: Keys, store: Store) ->
     else:
         policy = read_policy(ledger.definition(), ledger.policy(), store)
     aggregator = Account(ledger.node, keys.aggregator)
-    return Recorded(ledger, policy, operator, aggregator, participants, _mover(clock), chain.close)
+    move = _mover(clock)
+    return Recorded(ledger, policy, operator, aggregator, participants, move, chain.close, lambda: ledger)
 
 
 def _created(
-    folder: Path, settings: RunSettings, keys: Keys, store: Store, clock: SimulatedClock
+    folder: Path, settings: RunSettings, keys: Keys, store: Store, clock: SetClock
 ) -> tuple[MemoryChain, RunPolicy]:
     participants = keys.addresses[2:]
     policy = planned_policy(settings, weight_caps(settings, participants))
@@ -213,7 +260,7 @@ def _created(
     return create_chain(folder / "chain", genesis, clock), policy
 
 
-def _mover(clock: SimulatedClock) -> Callable[[float], None]:
+def _mover(clock: SetClock) -> Callable[[float], None]:
     def wait_until(moment_s: float) -> None:
         clock.now = max(clock.now, moment_s)
 
@@ -224,9 +271,9 @@ def _tester(folder: Path) -> _Chain:
     from fl_chain.ledger.devnet.chain import open_chain
     from fl_chain.ledger.devnet.keys import dev_keys
 
-    clock = SimulatedClock()
-    chain = open_chain(folder / "chain", clock=clock)
-    clock.now = max(clock.now, chain.head.timestamp)
+    chain = open_chain(folder / "chain", clock=lambda: START_S)
+    clock = SetClock(chain.head.timestamp)
+    chain.go_by(clock)
     move = _mover(clock)
 
     def wait_until(moment_s: float) -> None:

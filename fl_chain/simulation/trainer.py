@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fl_chain.aggregation.quantise import model_values
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.native import kernels
 from fl_chain.learning import ModelDefinition, derive_seed
 from fl_chain.learning.work import RoundWork, Values
 from fl_chain.policy import RunPolicy
-from fl_chain.records import Address, Digest, RunId
+from fl_chain.records import Address, Digest, Opening, RunId
 from fl_chain.run.kept import KeptState
 from fl_chain.run.updates import noise_key, private_work, sealed_update, weighted_update
 from fl_chain.simulation.shares import Shares
@@ -43,6 +44,17 @@ class Trained:
     weight: int
     n_examples: int
     loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An update that is not in the participants' store yet."""
+
+    participant: Address
+    round: int
+    opening: Opening
+    lanes: Lanes  # shape (dimension,)
+    trained: Trained
 
 
 @dataclass(frozen=True)
@@ -100,14 +112,24 @@ class Trainer:
         """Train, quantise, seal, and put the update into the participants' own store.
 
         Raises:
+            As `made` and `write`.
+        """
+        made = self.made(job)
+        self.write(made)
+        return made.trained
+
+    def made(self, job: Job) -> Made:
+        """Train, quantise and seal.
+
+        Raises:
             InputDataError: if the participant's rows cannot be read.
             ModelError: if the trained model cannot be represented.
-            StoreError: if the base is not there, or a store does not take the update.
+            StoreError: if the base is not there.
         """
         policy, secret = self._ground.policy, participant_secret(self._ground.policy.seed, job.name)
         key = noise_key(policy, secret, self._ground.run, job.round, job.base_model_root)
         base = self._base_values(job.base_model_root)
-        kept = KeptState(self._ground.folder / "participants" / job.name) if self._keeps else None
+        kept = self._kept(job) if self._keeps else None
         update = self._model.train(
             base,
             self._ground.shares.of(job.name).train,
@@ -132,14 +154,30 @@ class Trainer:
         )
         if kept is not None and update.kept is not None:
             kept.save(job.round, job.base_model_root, update.kept)
+        trained = Trained(made.sealed_root, weight, update.n_examples, update.loss)
+        return Made(job.participant, job.round, made.opening, lanes, trained)
+
+    def write(self, made: Made) -> None:
+        """Put an update into the participants' own store.
+
+        Raises:
+            StoreError: if the store does not take it.
+        """
         self._private.write_update(
-            job.participant, made.sealed_root, made.opening, lanes, run=self._ground.run, round=job.round
+            made.participant,
+            made.trained.sealed_root,
+            made.opening,
+            made.lanes,
+            run=self._ground.run,
+            round=made.round,
         )
-        return Trained(made.sealed_root, weight, update.n_examples, update.loss)
 
     def evaluate(self, values: Values, rows: Any) -> dict[str, float]:
         """Return the metrics of a global model on rows."""
         return self._model.evaluate(values, rows)
+
+    def _kept(self, job: Job) -> KeptState:
+        return KeptState(self._ground.folder / "participants" / job.name, is_durable=False)
 
     @property
     def _keeps(self) -> bool:

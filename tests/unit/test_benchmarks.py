@@ -46,10 +46,19 @@ SMALL: dict[str, tuple[dict[str, object], float]] = {
         0.9,
     ),
     "round_cnn": (
-        {"CLIENTS": 2, "KINDS": {"round_cnn": "OneBatchCnn"}, "ROUNDS": {"round_cnn": 1}, **ALONE},
+        {
+            "CLIENTS": 2,
+            "KINDS": {"round_cnn": "OneBatchCnn"},
+            "TURNS": 1,
+            "ROUNDS": {"round_cnn": 1},
+            **ALONE,
+        },
         0,
     ),
-    "round_lr": ({"CLIENTS": 2, "KINDS": {"round_lr": "SmallLogistic"}, "ROUNDS": 1, "INSTALLS": False}, 0),
+    "round_lr": (
+        {"CLIENTS": 2, "KINDS": {"round_lr": "SmallLogistic"}, "TURNS": 1, "ROUNDS": 1, "INSTALLS": False},
+        0,
+    ),
     "round_pipeline": ({"PARTICIPANTS": 1, "ROWS": 20, "RUNS": 1}, 0),
     "verify_round": ({"DIMENSION": 5000, "PARTICIPANTS": 3}, 0),
 }
@@ -137,11 +146,11 @@ def test_our_side_of_a_round_runs_without_flower(kind: str) -> None:
         turns.append(1.0)
         return 1.0
 
-    ours, theirs = round_seconds(kind, clients=2, rounds=1, turn=turn)
+    ours, theirs = round_seconds(kind, clients=2, turns=1, rounds=2, other=turn)
     assert len(ours) == 1
     assert ours[0] > 0
     assert theirs == [1.0]
-    assert len(turns) == 3  # two rounds to warm up
+    assert len(turns) == 4  # one turn to warm up, of two rounds as well
 
 
 def test_our_side_of_the_overhead_runs_without_flower() -> None:

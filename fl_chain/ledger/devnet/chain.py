@@ -57,7 +57,6 @@ class Chain:
     ) -> None:
         self._evm = evm
         self._database = database
-        self._clock = clock
         self.read_only = read_only
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._receipts: OrderedDict[bytes, tuple[Receipt, ...]] = OrderedDict()
@@ -66,8 +65,7 @@ class Chain:
         self._stored: OrderedDict[bytes, StoredBlock] = OrderedDict()
         self._accounts: tuple[bytes, Any] | None = None  # those that were read last, by their root
         self.head: Header = evm.chaindb.get_canonical_head()
-        self._wall_s = clock()
-        self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
+        self.go_by(clock)
 
     @property
     def chain_id(self) -> int:
@@ -85,6 +83,12 @@ class Chain:
     def close(self) -> None:
         """Let go of the state folder."""
         self._database.close()
+
+    def go_by(self, clock: Callable[[], float]) -> None:
+        """Take chain time from a clock, in seconds, from now on; see the module's clock."""
+        self._clock = clock
+        self._wall_s = clock()
+        self._lead_s: float = max(0.0, self.head.timestamp - self._wall_s)  # of chain time, over the wall
 
     # ------------------------------------------------------------------ writing
 

@@ -99,11 +99,26 @@ class Genesis:
 class MemoryChain:
     """One in-memory ledger and its blocks; each call is appended to a file before it counts."""
 
-    def __init__(self, genesis: Genesis, clock: Callable[[], float], file: BinaryIO | None) -> None:
-        """Begin; see `create_chain` and `open_memory_chain`."""
+    def __init__(
+        self,
+        genesis: Genesis,
+        clock: Callable[[], float],
+        file: BinaryIO | None,
+        *,
+        is_read_only: bool = False,
+    ) -> None:
+        """Begin; see `create_chain` and `open_memory_chain`.
+
+        Args:
+            genesis: what to begin with.
+            clock: chain time, in seconds.
+            file: takes every call; None keeps them in memory alone.
+            is_read_only: whether calls are refused.
+        """
         self.run = genesis.run
         self._clock = clock
         self._file = file
+        self._is_read_only = is_read_only
         self._blocks = [Head(0, hashlib.sha256(genesis.to_json()).digest(), genesis.now)]
         self._counts: dict[Address, int] = {}
         self.events: list[Event] = []
@@ -123,7 +138,7 @@ class MemoryChain:
     def head(self) -> Head:
         """The newest block, made now if time has passed since the last one."""
         now = int(self._clock())
-        if self._file is not None and now > self._blocks[-1].timestamp:
+        if not self._is_read_only and now > self._blocks[-1].timestamp:
             self._write({"now": now})
             self._mine(now, b"", ())
         return self._blocks[-1]
@@ -143,7 +158,7 @@ class MemoryChain:
             LedgerReverted: the ledger refuses it; then there is no block.
             TransactionFailed: it fails otherwise.
         """
-        if self._file is None:
+        if self._is_read_only:
             raise ConfigError("this ledger was opened for reading only; it takes no calls")
         now = max(int(self._clock()), self._blocks[-1].timestamp)
         entry = {
@@ -230,7 +245,7 @@ def open_memory_chain(
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     whole = [line for line in lines if line.endswith(b"\n")]
     try:
-        chain = MemoryChain(Genesis.from_json(whole[0]), clock, None)
+        chain = MemoryChain(Genesis.from_json(whole[0]), clock, None, is_read_only=True)
         for line in whole[1:]:
             chain.replay(line)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, FlChainError) as error:
@@ -239,7 +254,7 @@ def open_memory_chain(
         file = path.open("r+b")
         file.truncate(sum(len(line) for line in whole))
         file.seek(0, os.SEEK_END)
-        chain._file = file
+        chain._file, chain._is_read_only = file, False
     return chain
 
 
@@ -315,13 +330,13 @@ class MemoryClient(Ledger):
         return [event for event in events[start:] if event.place.block_number <= last]
 
     def _send_together(self, orders: Sequence[tuple[Account, str, tuple[Any, ...], int]]) -> list[Receipt]:
-        return [
-            self._send(account, name, *arguments, value_wei=value_wei)
-            for account, name, arguments, value_wei in orders
-        ]
+        return [self._made(*order) for order in orders]
 
     def _send(
         self, account: Account, name: str, *arguments: Any, value_wei: int = 0, **items: int
     ) -> Receipt:
+        return self._made(account, name, arguments, value_wei)
+
+    def _made(self, account: Account, name: str, arguments: tuple[Any, ...], value_wei: int) -> Receipt:
         block = self._chain.call(account.address, name, arguments, value_wei)
         return Receipt(block.hash, block.number, gas_used=0, fee_wei=0, status=1, contract=None)

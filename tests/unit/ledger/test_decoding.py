@@ -223,3 +223,11 @@ def test_a_log_without_time_needs_it_from_elsewhere(logs: list[dict[str, Any]]) 
         decode_logs([log])
     (event,) = decode_logs([log], {int(log["blockNumber"], 16): 77})
     assert event.place.timestamp == 77
+
+
+def test_the_input_of_a_call_says_its_arguments() -> None:
+    submit = ledger_abi().functions["submit"]
+    arguments = (1, bytes(32), b"\x01" * 32, 7)
+    assert submit.decode_input(submit.encode(arguments)) == arguments
+    with pytest.raises(MalformedResponse, match="submit has other arguments"):
+        submit.decode_input(submit.encode(arguments)[:-1])

@@ -35,7 +35,7 @@ from fl_chain.ledger.memory.client import CALLS_NAME, open_memory_chain
 from fl_chain.records import RoundStatus
 from fl_chain.report.schema import parse_report, parse_summary
 from fl_chain.run.folder import read_run_folder
-from fl_chain.simulation import Progress, SimulationChoices, engine, open_simulation
+from fl_chain.simulation import Progress, SimulationChoices, crew, engine, open_simulation
 from fl_chain.simulation.crew import Pool, WorkerFailed
 from fl_chain.simulation.phases import PhaseClock
 from fl_chain.store import Store
@@ -472,6 +472,18 @@ def test_a_participant_that_cannot_train_ends_the_simulation_with_its_name(tmp_p
         simulation.run()
 
 
+def test_an_update_that_is_written_beside_training_is_there_when_it_is_answered_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "WRITTEN_ASIDE", 1)
+    in_two = SimulationChoices(n_participants=6, division="iid", ledger="memory", jobs=2)
+    assert simulated(tmp_path / "aside", in_two, settings(1)) == simulated(tmp_path / "own", run=settings(1))
+    with open_simulation(tmp_path / "run", settings(1), in_two) as simulation:
+        (tmp_path / "run" / "outbox").write_text("no folder")
+        with pytest.raises(WorkerFailed, match=r"participant 0000 in round 1: .*outbox"):
+            simulation.run()
+
+
 def test_what_is_wrong_with_the_data_shows_before_anything_is_deployed(tmp_path: Path) -> None:
     task = TASK.model_copy(update={"source": None})
     choices = SimulationChoices(n_participants=4, ledger="memory", jobs=2)
@@ -487,10 +499,10 @@ def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
     choices = SimulationChoices(n_participants=6, division="iid", ledger="memory", jobs=2)
 
     with open_simulation(tmp_path / "run", settings(), choices) as simulation:
-        crew = simulation._crew
-        assert isinstance(crew, Pool)
-        crew._processes[0].kill()
-        crew._processes[0].join()
+        pool = simulation._crew
+        assert isinstance(pool, Pool)
+        pool._processes[0].kill()
+        pool._processes[0].join()
         with pytest.raises(WorkerFailed, match="--resume"):
             simulation.run()
     assert simulated(tmp_path / "run", choices) == simulated(tmp_path / "whole")
