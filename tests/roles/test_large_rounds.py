@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from consortium import Consortium, policy
+from consortium import PUBLICATION_S, Consortium, policy
 
 from fl_chain.aggregation.quantise import model_values, quantise_update
 from fl_chain.aggregation.round import aggregate_round
@@ -19,13 +19,14 @@ from fl_chain.audit.steps import audit_events
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.config import MaskingSettings
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.errors import MalformedResponse
+from fl_chain.errors import GapInGraph, MalformedResponse
 from fl_chain.learning.work import RoundWork
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import absentees, least_survivors
 from fl_chain.masking.graph import least_holders, reach
-from fl_chain.records import FallReason, RoundStatus
-from fl_chain.run.masked_rounds import round_terms, unmasking_vectors
+from fl_chain.records import Exclusion, ExclusionReason, FallReason, RoundStatus, VoidReason
+from fl_chain.run.masked_rounds import release_blob, round_terms, unmasking_vectors, verify_whole
 from fl_chain.run.unmasking import joined_seeds
 
 COUNT = 67
@@ -81,6 +82,27 @@ class LargeConsortium(Consortium):
             model_root=made.model_root,
         )
 
+    def tear(self, round_id: int) -> None:
+        """Fix survivors of a round that leave a gap, and not one fewer than the contract wants."""
+        history, ledger = self.history, self.run.ledger
+        masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+        assert masks.graph is not None
+        vertices = history.vertices
+        row = masks.graph.neighbours(vertices[submissions[0].participant])[: masks.graph.reach]
+        spare = len(submissions) - least_survivors(masks, history.policy.quorum)
+        left_out = [one for one in submissions if vertices[one.participant] in row][:spare]
+        assert len(left_out) == spare
+        poster = self.account("second")
+        ledger.deposit_bond(poster, self.policy.bond_wei)
+        ledger.fix_survivors(
+            poster,
+            round=round_id,
+            digest=history.rounds[round_id].digest,
+            exclusions=[(Exclusion(one.index, ExclusionReason.UNREADABLE), one) for one in left_out],
+            absentees=absentees(masks, submissions),
+            graph=masks.graph,
+        )
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeConsortium]:
@@ -88,7 +110,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeConsortium]:
     folder: Path = tmp_path_factory.mktemp("large")
     run = LargeConsortium(
         folder,
-        policy=policy(rounds=1, max_total_weight=70_000),
+        policy=policy(rounds=2, max_total_weight=70_000),
         privacy=MaskingSettings(kind="secagg"),
         owners=PEOPLE,
     )
@@ -101,6 +123,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeConsortium]:
     run.work_until(lambda history: bool(history.fallen), STAYING, with_aggregator=False)
     run.aggregator = run.new_aggregator(run.account("second"))
     run.work_until(lambda history: history.rounds[1].status is RoundStatus.POSTED, STAYING)
+    # The last round (another one fell with the lie): an aggregator singles out what is beside a gap.
+    last = run.history.state.latest
+    run.work_until(
+        lambda history: history.rounds[last].status is RoundStatus.CLOSED, STAYING, with_aggregator=False
+    )
+    run.pass_time(PUBLICATION_S + 1.0)
+    run.tear(last)
+    run.work_until(lambda history: history.rounds[last].status is RoundStatus.VOID, STAYING, pause_s=20.0)
     yield run
     run.chain.close()
 
@@ -140,6 +170,18 @@ def test_the_lie_fell_and_the_audit_passes(run: LargeConsortium) -> None:
     (item,) = [one for one in report.rounds if one.round == 1]
     assert item.verified
     assert [one.founded for one in item.fallen] == [True]
+
+
+def test_nobody_releases_a_share_for_survivors_with_a_gap(run: LargeConsortium) -> None:
+    history = run.history
+    (torn,) = [number for number, why in history.voids.items() if why is VoidReason.NOT_POSTED]
+    for who in history.identity_keys:
+        assert not run.store.has_release(who, release_blob(history, torn, who).occasion)
+    with pytest.raises(GapInGraph):
+        verify_whole(history, torn)
+    (warning,) = [one for one in run.audit().warnings if one.kind is Kind.MASKS_LEFT_ON]
+    assert warning.round == torn
+    assert "so few could let the sum be taken apart" in warning.detail
 
 
 def test_a_node_that_lies_about_the_graph_is_found(run: LargeConsortium) -> None:
