@@ -36,7 +36,12 @@ class Contracts:
     ledger: Artifact
     judge: Artifact  # what decides challenges, and in a masked run holds the keys
     verifier: Address  # where that one is
-    is_masked: bool = False  # whether nobody sees a single update of the run
+    deciding: Artifact | None = None  # of a masked run: what the judge has created, and decides by
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update of the run."""
+        return self.deciding is not None
 
     def judge_immutables(self, run: RunId) -> Mapping[str, int]:
         """Return what a deployment writes into the verifier's code, by the names of its source."""
@@ -55,7 +60,7 @@ class Contracts:
     def parts(self) -> tuple[tuple[Artifact, Address], ...]:
         """What is there beside the ledger, and where."""
         judge = (self.judge, self.verifier)
-        return (judge, (mask_challenges(), self.challenges)) if self.is_masked else (judge,)
+        return (judge,) if self.deciding is None else (judge, (self.deciding, self.challenges))
 
 
 def plain_contracts(ledger: Address) -> Contracts:
@@ -103,7 +108,7 @@ def _contracts(node: Node, ledger: Address) -> Contracts:
     if len(code) == len(masked_ledger().template):
         masked_ledger().verify_code(code)
         judge = secure_aggregation()
-        return Contracts(masked_ledger(), judge, _named_verifier(node, ledger), is_masked=True)
+        return Contracts(masked_ledger(), judge, _named_verifier(node, ledger), mask_challenges())
     training_ledger().verify_code(code)
     plain = plain_contracts(ledger)
     named = _named_verifier(node, ledger)
