@@ -1,30 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { ChallengeVerifier } from "./ChallengeVerifier.sol";
-import { IChallengeVerifier } from "./interfaces/IChallengeVerifier.sol";
-import {
-    Departed,
-    ISecureAggregation,
-    KeyRing,
-    LeafOpening,
-    MaskProof,
-    SeedProof,
-    SetUp,
-    SignedSetUp,
-    Survivors
-} from "./interfaces/ISecureAggregation.sol";
-import {
-    AggregationKind,
-    Exclusion,
-    ITrainingLedger,
-    Policy,
-    RangeProof,
-    Round,
-    RoundStatus,
-    SumProof
-} from "./interfaces/ITrainingLedger.sol";
-import { Chunks } from "./libraries/Chunks.sol";
+import { MaskChallenges } from "./MaskChallenges.sol";
+import { MaskState } from "./MaskState.sol";
+import { ISecureAggregation, KeyRing, SetUp, SignedSetUp, Survivors } from "./interfaces/ISecureAggregation.sol";
+import { Exclusion, ITrainingLedger, Policy, Round, RoundStatus } from "./interfaces/ITrainingLedger.sol";
+import { Graphs } from "./libraries/Graphs.sol";
 import { Masks } from "./libraries/Masks.sol";
 import { PartialSums } from "./libraries/PartialSums.sol";
 import { Seals } from "./libraries/Seals.sol";
@@ -51,16 +32,7 @@ interface ILedgerHead {
 
 /// @title SecureAggregation
 /// @notice The masks of one training run, and the verifier of its ledger.
-contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
-    /// @dev The newest round that a participant set up keys for, and that it submitted to under masks.
-    struct Membership {
-        uint32 keyedIn;
-        uint32 submittedTo;
-        /// @dev Counted in the round's `joined`.
-        bool isAwaited;
-        bool hasIdentityKey;
-    }
-
+contract SecureAggregation is MaskState, ISecureAggregation {
     /// @dev A signing key's slot of the ledger.
     struct Seat {
         address participant;
@@ -76,23 +48,32 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
     uint32 private constant NEVER = type(uint32).max;
     /// @dev A posting with more could be so large that no challenge of it fits a transaction of 2^24 gas (EIP-7825).
     uint256 private constant MOST_TERMS = 8192;
+    /// @dev With so many identity keys everybody shares masks with everybody; with more a graph is drawn.
+    uint256 private constant COMPLETE_UP_TO = 64;
 
-    ITrainingLedger private immutable LEDGER;
+    /// @dev Of the deployment, as the ledger's own, whatever a fork of the chain calls itself later.
+    uint64 private immutable CHAIN_ID = uint64(block.chainid);
     ILedgerHead private immutable HEAD;
-
-    mapping(address participant => bytes32) private _identityKeys;
-    mapping(address participant => Membership) private _memberships;
-    mapping(uint256 round => KeyRing) private _rings;
-    mapping(uint256 round => bytes32) private _ringDigests;
-    mapping(uint256 round => Survivors) private _survivors;
-    mapping(uint256 round => mapping(address poster => bytes32)) private _seedsHashes;
-    /// @dev The newest round whose survivors an account fixed.
-    mapping(address account => uint32) private _fixedIn;
+    /// @dev Decides challenges on the state of this contract: the code of both is over the limit of EIP-170.
+    address private immutable CHALLENGES;
 
     /// @param maskedLedger where the ledger will be: its deployer's next contract. The ledger refuses one of another.
-    constructor(address maskedLedger) {
-        LEDGER = ITrainingLedger(maskedLedger);
+    constructor(address maskedLedger) MaskState(maskedLedger) {
         HEAD = ILedgerHead(maskedLedger);
+        CHALLENGES = address(new MaskChallenges(maskedLedger));
+    }
+
+    /// @dev Everything that is not here: the challenges, which change nothing.
+    fallback() external {
+        address challenges = CHALLENGES;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let isRight := delegatecall(gas(), challenges, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(isRight) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
     }
 
     // ------------------------------------------------------------------ participants
@@ -104,10 +85,31 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         if (_identityKeys[participant] != 0) revert IdentityKeyFixed(participant);
         _checkKey(key);
 
+        Vertices memory known = _vertices;
+        Membership storage membership = _memberships[participant];
         _identityKeys[participant] = key;
-        _memberships[participant].hasIdentityKey = true;
+        membership.hasIdentityKey = true;
+        membership.vertex = known.count;
+        _vertices = Vertices(known.count + 1, uint40(block.number));
 
         emit IdentityKeySet(participant, key);
+    }
+
+    /// @inheritdoc ISecureAggregation
+    function drawGraph(uint32 round) external {
+        (Round memory current, KeyRing memory ring) = _openRing(round);
+        Vertices memory known = _vertices;
+        bool isEarly =
+            known.count < current.remaining && block.timestamp + (ring.closeAt - current.since) / 2 < ring.closeAt;
+        // Whoever could choose how many there are in the block that decides could try several graphs.
+        if (!_isDue(ring, known) || isEarly || known.newestIn == block.number) revert NoGraphDue(round);
+
+        ring.vertices = known.count;
+        ring.reach = uint16(Graphs.reach(known.count, current.remaining));
+        ring.seed = bytes16(sha256(abi.encodePacked(bytes32(block.prevrandao), address(this), round)));
+        _rings[round] = ring;
+
+        emit GraphDrawn(round, ring.vertices, ring.reach, ring.seed);
     }
 
     /// @inheritdoc ISecureAggregation
@@ -161,13 +163,24 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         if (_survivors[round].exclusionsHash != 0) revert SurvivorsAlreadyFixed(round);
         _checkTurn(round, current, policy, digest, exclusions.length);
         _checkExclusions(round, current.submissions, exclusions);
-        uint16 members = _rings[round].members;
+        KeyRing memory ring = _rings[round];
+        uint16 members = ring.members;
         _checkAbsentees(round, members - current.submissions, absentees);
         uint256 survivors = current.submissions - exclusions.length;
         uint256 needed = 2 * (uint256(members) - 1) / 3 + 1;
         if (needed < policy.quorum) needed = policy.quorum;
         if (survivors < needed) revert TooFewSurvivors(survivors, needed);
-        uint256 terms = survivors + (members - survivors) * survivors;
+        uint256 terms = survivors;
+        if (ring.vertices == 0) {
+            terms += (members - survivors) * survivors;
+        } else {
+            for (uint256 i; i < members - survivors; ++i) {
+                uint256 vertex = _memberships[_departed(i, exclusions, absentees)].vertex;
+                _staying[round][vertex >> 8] ^= 1 << (vertex & 0xff);
+            }
+            (uint256 pairs,,) = _pairs(round, ring, exclusions, absentees, type(uint256).max);
+            terms += pairs;
+        }
         if (terms > MOST_TERMS) revert TooManyTerms(terms, MOST_TERMS);
 
         _fixedIn[msg.sender] = round;
@@ -231,46 +244,6 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         return stayed.terms + PartialSums.count(uint256(stayed.submissions) + stayed.terms);
     }
 
-    // ------------------------------------------------------------------ challenges
-
-    /// @inheritdoc IChallengeVerifier
-    function challengeRange(uint32, RangeProof calldata) external pure override {
-        revert ITrainingLedger.NoSuchChallenge(AggregationKind.MaskedSums);
-    }
-
-    /// @inheritdoc ISecureAggregation
-    function challengeSeed(uint32 round, SeedProof calldata proof) external view {
-        _checkPublished(round, proof.seeds, proof.departed, proof.setUps);
-        uint256 survivors = _survivors[round].survivors;
-        if (proof.number >= proof.seeds.length) {
-            revert ITrainingLedger.IndexOutOfBounds(proof.number, uint16(proof.seeds.length));
-        }
-        bool isSurvivor = proof.number < survivors;
-        address owner = isSurvivor
-            ? _survivor(round, proof.number, proof.departed.exclusions, proof.leaf)
-            : _departed(proof.number - survivors, proof.departed);
-        _checkSetUp(proof.owner, owner, proof.setUps);
-
-        bytes32 expected = isSurvivor ? proof.owner.maskCommitment : proof.owner.keyCommitment;
-        if (Masks.commitment(proof.seeds[proof.number]) == expected) revert ITrainingLedger.NothingWrong();
-    }
-
-    /// @inheritdoc ISecureAggregation
-    function challengeMask(uint32 round, MaskProof calldata proof) external view {
-        _checkPublished(round, proof.seeds, proof.departed, proof.setUps);
-        _checkList(round, proof.partialSumRoots);
-        uint256 depth = _depthFor(proof.chunk);
-        _checkLength("path", proof.path.length, depth);
-        Survivors memory stayed = _survivors[round];
-        if (proof.term >= stayed.terms) revert ITrainingLedger.IndexOutOfBounds(proof.term, stayed.terms);
-        _checkPath("path", proof.chunkHash, proof.chunk, proof.path, proof.partialSumRoots[proof.term]);
-
-        (bytes32 key, bool isNegative) = proof.term < stayed.survivors
-            ? _ownMask(round, proof, proof.term)
-            : _pairMask(round, proof, stayed.survivors);
-        if (_maskHash(key, proof.chunk, isNegative) == proof.chunkHash) revert ITrainingLedger.NothingWrong();
-    }
-
     // ------------------------------------------------------------------ reading
 
     /// @inheritdoc ISecureAggregation
@@ -320,28 +293,6 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         return ecrecover(hash, uint8(27 + (uint256(vs) >> 255)), r, s);
     }
 
-    /// @dev The participant whose submission is the `number`th of those that stay.
-    function _survivor(uint32 round, uint256 number, Exclusion[] calldata exclusions, LeafOpening calldata leaf)
-        private
-        view
-        returns (address)
-    {
-        uint256 index = number;
-        for (uint256 i; i < exclusions.length && exclusions[i].index <= index; ++i) {
-            ++index;
-        }
-        bytes32 expected = LEDGER.leafOf(round, uint16(index));
-        if (Seals.leaf(leaf.sealedRoot, leaf.weight, leaf.participant) != expected) {
-            revert ITrainingLedger.LeafMismatch(round, uint16(index));
-        }
-        return leaf.participant;
-    }
-
-    function _departed(uint256 number, Departed calldata departed) private pure returns (address) {
-        uint256 excluded = departed.exclusions.length;
-        return number < excluded ? departed.exclusions[number].participant : departed.absentees[number - excluded];
-    }
-
     function _fixed(uint32 round) private view returns (Survivors memory stayed) {
         stayed = _survivors[round];
         if (stayed.exclusionsHash == 0) revert SurvivorsNotFixed(round);
@@ -354,8 +305,13 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         current = LEDGER.roundOf(round);
         if (current.status != RoundStatus.Open) revert ITrainingLedger.WrongStatus(round, current.status);
         ring = _rings[round];
-        if (ring.members == 0) ring.closeAt = current.since + LEDGER.policy().submissionSeconds / KEYS_SHARE;
+        if (ring.closeAt == 0) ring.closeAt = current.since + LEDGER.policy().submissionSeconds / KEYS_SHARE;
         if (ring.isComplete || block.timestamp >= ring.closeAt) revert KeysClosed(round);
+    }
+
+    /// @dev Whether a round waits for its graph: it has none, nobody has joined, and too many may for doing without.
+    function _isDue(KeyRing memory ring, Vertices memory known) private pure returns (bool) {
+        return ring.members == 0 && ring.vertices == 0 && known.count > COMPLETE_UP_TO;
     }
 
     /// @dev Warning: changes `ring` in memory; the caller stores it, and links the set-up's digest to the ring's.
@@ -365,6 +321,11 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         Membership memory membership = _memberships[own.participant];
         if (!membership.hasIdentityKey) revert NoIdentityKey(own.participant);
         _checkKey(own.roundKey);
+        if (ring.members == 0 && _isDue(ring, _vertices)) revert GraphNotDrawn(round);
+        if (ring.vertices != 0) {
+            if (membership.vertex >= ring.vertices) revert NotInGraph(own.participant);
+            _staying[round][membership.vertex >> 8] |= 1 << (membership.vertex & 0xff);
+        }
 
         bool isAwaited = seat.barredFrom == NEVER && seat.lastSeen >= current.lastClosed;
         uint16 index = ring.members++;
@@ -381,97 +342,11 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
         );
     }
 
-    // ------------------------------------------------------------------ inside: what a posting adds up
-
-    /// @dev The list begins with the terms, which are summands after the submissions.
-    function _summands(uint32 round, SumProof calldata proof) internal view override returns (bytes32[] memory roots) {
-        uint256 listed = proof.partialSumRoots.length;
-        uint256 terms = _survivors[round].terms;
-        if (proof.index < terms || proof.index >= listed) {
-            revert ITrainingLedger.IndexOutOfBounds(proof.index, uint16(listed));
-        }
-        uint256 submissions = LEDGER.roundOf(round).submissions;
-        (bool isFirstLevel, uint256 first, uint256 last) =
-            PartialSums.summands(proof.index - terms, submissions + terms);
-        if (!isFirstLevel) {
-            _checkLength("openings", proof.openings.length, 0);
-            roots = new bytes32[](last - first);
-            for (uint256 i; i < roots.length; ++i) {
-                roots[i] = proof.partialSumRoots[terms + first + i];
-            }
-            return roots;
-        }
-        uint256 border = last < submissions ? last : submissions;
-        bytes32[] memory opened = _openedRoots(round, proof.openings, first < border ? first : border, border);
-        uint256 firstTerm = first < submissions ? 0 : first - submissions;
-        roots = new bytes32[](opened.length + last - (first < border ? border : first));
-        for (uint256 i; i < roots.length; ++i) {
-            roots[i] = i < opened.length ? opened[i] : proof.partialSumRoots[firstTerm + i - opened.length];
-        }
-    }
-
-    // ------------------------------------------------------------------ inside: masks
-
-    function _ownMask(uint32 round, MaskProof calldata proof, uint256 number)
-        private
-        view
-        returns (bytes32 key, bool isNegative)
-    {
-        address owner = _survivor(round, number, proof.departed.exclusions, proof.leaf);
-        key = Masks.derived(
-            abi.encodePacked(proof.seeds[number]), _context(round), abi.encodePacked(Masks.OWN, owner, owner)
-        );
-        isNegative = true;
-    }
-
-    function _pairMask(uint32 round, MaskProof calldata proof, uint256 survivors)
-        private
-        view
-        returns (bytes32 key, bool isNegative)
-    {
-        uint256 number = proof.term / survivors - 1;
-        address owner = _departed(number, proof.departed);
-        address peer = _survivor(round, proof.term % survivors, proof.departed.exclusions, proof.leaf);
-        _checkSetUp(proof.peer, peer, proof.setUps);
-        bytes32 context = _context(round);
-        bytes32 privateKey =
-            Masks.derived(abi.encodePacked(proof.seeds[survivors + number]), context, abi.encodePacked(Masks.ROUND));
-        bytes32 secret = Masks.x25519(privateKey, proof.peer.roundKey);
-        (address low, address high) = owner < peer ? (owner, peer) : (peer, owner);
-        key = Masks.derived(abi.encodePacked(secret), context, abi.encodePacked(Masks.PAIR, low, high));
-        // The survivor took it off its update if its address is the higher one: then the term puts it back.
-        isNegative = peer < owner;
-    }
-
-    function _context(uint32 round) private view returns (bytes32) {
-        bytes32 baseRoot = LEDGER.modelRootOf(LEDGER.roundOf(round).baseRound);
-        return sha256(abi.encodePacked(Masks.TAG, CHAIN_ID, address(LEDGER), uint64(round), baseRoot));
-    }
-
-    /// @dev Lanes past the dimension are zero.
-    function _maskHash(bytes32 key, uint64 chunk, bool isNegative) private view returns (bytes32) {
-        uint256 dimension = LEDGER.definition().dimension;
-        uint256 start = uint256(chunk) * Chunks.LANES;
-        uint256 lanes = start >= dimension ? 0 : dimension - start;
-        if (lanes == 0) return Chunks.hashOf(new bytes(Chunks.BYTES));
-        return Chunks.hashOf(Masks.stream(key, chunk, isNegative, lanes < Chunks.LANES ? lanes : Chunks.LANES));
-    }
+    // ------------------------------------------------------------------ inside: hashes
 
     /// @dev What a participant signs: EIP-191, version 0.
     function _signedHash(uint32 round, bytes32 setUpDigest) private view returns (bytes32) {
         return keccak256(abi.encodePacked(bytes2(0x1900), address(this), CHAIN_ID, uint64(round), setUpDigest));
-    }
-
-    function _linked(bytes32 ring, bytes32 setUp) private pure returns (bytes32) {
-        return sha256(abi.encodePacked(bytes1(0x08), ring, setUp));
-    }
-
-    function _setUpDigest(SetUp memory one) private pure returns (bytes32) {
-        return sha256(
-            abi.encodePacked(
-                bytes1(0x09), one.participant, one.roundKey, one.keyCommitment, one.maskCommitment, one.sharesHash
-            )
-        );
     }
 
     // ------------------------------------------------------------------ inside: checks
@@ -529,7 +404,9 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
 
     /// @dev Every submitter is a member, so that so many absentees are all.
     function _checkAbsentees(uint32 round, uint256 expected, address[] calldata absentees) private view {
-        _checkLength("absentees", absentees.length, expected);
+        if (absentees.length != expected) {
+            revert ITrainingLedger.WrongLength("absentees", absentees.length, expected);
+        }
         address previous;
         for (uint256 i; i < absentees.length; ++i) {
             Membership memory membership = _memberships[absentees[i]];
@@ -537,35 +414,5 @@ contract SecureAggregation is ChallengeVerifier, ISecureAggregation {
             if (!isAbsent || absentees[i] <= previous) revert NotAbsent(absentees[i]);
             previous = absentees[i];
         }
-    }
-
-    function _checkPublished(
-        uint32 round,
-        bytes16[] calldata seeds,
-        Departed calldata departed,
-        bytes32[] calldata setUps
-    ) private view {
-        bytes32 given = keccak256(abi.encode(seeds));
-        bytes32 expected = _seedsHashes[round][LEDGER.postingOf(round).poster];
-        if (given != expected) revert WrongSeeds(given, expected);
-        Survivors memory stayed = _survivors[round];
-        given = keccak256(abi.encode(departed.exclusions));
-        if (given != stayed.exclusionsHash) revert WrongDeparted(given, stayed.exclusionsHash);
-        given = keccak256(abi.encode(departed.absentees));
-        if (given != stayed.absenteesHash) revert WrongDeparted(given, stayed.absenteesHash);
-        given = bytes32(0);
-        for (uint256 i; i < setUps.length; ++i) {
-            given = _linked(given, setUps[i]);
-        }
-        if (given != _ringDigests[round]) revert WrongRing(given, _ringDigests[round]);
-    }
-
-    function _checkSetUp(SetUp calldata one, address participant, bytes32[] calldata setUps) private pure {
-        if (one.participant != participant) revert WrongMember(one.participant, participant);
-        bytes32 digest = _setUpDigest(one);
-        for (uint256 i; i < setUps.length; ++i) {
-            if (setUps[i] == digest) return;
-        }
-        revert WrongRing(digest, bytes32(0));
     }
 }

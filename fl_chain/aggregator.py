@@ -13,15 +13,23 @@ from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.encryption.rounds import encrypted_sum
-from fl_chain.errors import ConfigError, LedgerReverted, SpoiltRound, StoreError, VerificationError
+from fl_chain.errors import (
+    ConfigError,
+    GapInGraph,
+    LedgerReverted,
+    SpoiltRound,
+    StoreError,
+    VerificationError,
+)
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import absentees, least_survivors
 from fl_chain.records import Digest, Exclusion, Round, RoundStatus
+from fl_chain.run.graphs import is_graph_due, may_draw
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.key_gathering import KeyGathering
-from fl_chain.run.masked_rounds import published_seeds, wrong_seeds
+from fl_chain.run.masked_rounds import published_seeds, verify_no_gap, wrong_seeds
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
@@ -41,6 +49,7 @@ _OVERTAKEN = (
     "DeadlinePassed",
     "Barred",
     "KeysClosed",
+    "NoGraphDue",
     "SurvivorsAlreadyFixed",
     "SurvivorsNotFixed",
 )
@@ -177,6 +186,12 @@ class Aggregator:
         if history.state.aggregator != self._parts.account.address:
             return False
         now = self._parts.ledger.head().timestamp
+        if is_graph_due(history, current):
+            return may_draw(history, current, now) and self._sent(
+                current,
+                f"graph of round {current.id}",
+                lambda: self._parts.ledger.draw_graph(self._parts.account, current.id),
+            )
         waiting = self._keys.waiting(history, current, now)
         if not waiting:
             return False
@@ -222,6 +237,13 @@ class Aggregator:
                 f"{needed} to take the masks off: it ends without a model unless more updates are published"
             )
             return False
+        excluded = {one.index for one in exclusions}
+        staying = [one.participant for one in submissions if one.index not in excluded]
+        try:
+            verify_no_gap(masks, history.vertices, staying)
+        except GapInGraph as error:
+            self._say_once(f"round {current.id}: {error}, unless more updates are published")
+            return False
         self._ensure_bond(history)
         ledger, account = self._parts.ledger, self._parts.account
         return self._sent(
@@ -233,6 +255,7 @@ class Aggregator:
                 digest=current.digest,
                 exclusions=[(exclusion, submissions[exclusion.index]) for exclusion in exclusions],
                 absentees=absentees(masks, submissions),
+                graph=masks.graph,
             ),
         )
 

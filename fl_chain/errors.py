@@ -22,6 +22,7 @@
     |   |-- Undecryptable         a ciphertext is not what it has to be to decrypt exactly
     |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
     |   |-- SpoiltRound           a participant did not mask as it said
+    |   |-- GapInGraph            the sum of a round could be taken apart
     |   |-- TooFewShares          the masks of a round cannot be taken off
     |   `-- ProofRejected         a proof does not show that a posting is wrong
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
@@ -172,6 +173,10 @@ class UnverifiedPosting(VerificationError):
 
 class SpoiltRound(VerificationError):
     """A participant did not mask as it said: the sum is noise, and the round ends without a model."""
+
+
+class GapInGraph(VerificationError):
+    """Those who stay in a masked round could be told apart into several sums, so no shares are released."""
 
 
 class TooFewShares(VerificationError):

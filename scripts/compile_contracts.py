@@ -24,7 +24,9 @@ CONTRACTS_BY_UNIT = {
     "ChallengeVerifier.sol": "ChallengeVerifier",
     "MaskedLedger.sol": "MaskedLedger",
     "SecureAggregation.sol": "SecureAggregation",
+    "MaskChallenges.sol": "MaskChallenges",
 }
+BASES = ("MaskState.sol",)  # more units whose immutables stand in the contracts' code
 IMPORTED = re.compile(r'^(?:import\b[^;]*?|\}\s*from\s*)["\']([^"\']+)["\']', re.MULTILINE)
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
@@ -36,7 +38,8 @@ SETTINGS: dict[str, Any] = {
         # The syntax tree names the immutables, which the compiler numbers only.
         unit: {contract: ["abi", "evm.bytecode", "evm.deployedBytecode", "storageLayout"], "": ["ast"]}
         for unit, contract in CONTRACTS_BY_UNIT.items()
-    },
+    }
+    | {unit: {"": ["ast"]} for unit in BASES},
 }
 
 
@@ -153,6 +156,7 @@ def compile_artifacts(only: Collection[str] = ()) -> dict[str, dict[str, Any]]:
         for unit, contract in CONTRACTS_BY_UNIT.items()
         if not only or contract in only
     }
+    wanted |= {unit: SETTINGS["outputSelection"][unit] for unit in BASES}
     return artifacts_of(compile_sources(sources, wanted), sources)
 
 
@@ -166,7 +170,7 @@ def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, d
     compiled = {unit: contract for unit, contract in CONTRACTS_BY_UNIT.items() if unit in output["contracts"]}
     names = {
         str(node["id"]): node["name"]
-        for unit in compiled
+        for unit in (*compiled, *BASES)
         for node in variable_declarations(output["sources"][unit]["ast"])
     }
     return {

@@ -89,7 +89,7 @@ def gas() -> str:
 def code() -> str:
     """Return the sizes of the contracts' code."""
     rows = []
-    for contract in ("TrainingLedger", "MaskedLedger", "SecureAggregation"):
+    for contract in ("TrainingLedger", "MaskedLedger", "SecureAggregation", "MaskChallenges"):
         artifact = json.loads((ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8"))
         sizes = [(len(artifact[key]) - 2) // 2 for key in ("deployedBytecode", "bytecode")]
         rows += [

@@ -34,6 +34,12 @@ struct KeyRing {
     bool isComplete;
     /// @notice From then on nobody joins either; zero before the first one.
     uint40 closeAt;
+    /// @notice How many participants the round's graph is of; zero where everybody shares masks with everybody.
+    uint16 vertices;
+    /// @notice How many neighbours each has on each side of the ring.
+    uint16 reach;
+    /// @notice What the order of the ring is drawn from.
+    bytes16 seed;
 }
 
 /// @notice Who stays in a round's sum. Fixed once, for every posting of the round.
@@ -80,7 +86,8 @@ struct SeedProof {
 
 /// @notice Shows that a term of a posting is not the mask that its seed gives, in one chunk.
 struct MaskProof {
-    /// @notice Of the term: each survivor's own mask, then for each of the departed one for each survivor.
+    /// @notice Of the term: each survivor's own mask, then for each of the departed one for each survivor; where a graph was
+    /// drawn, for each of its neighbours who stays, around the ring.
     uint16 term;
     uint64 chunk;
     /// @notice Hash of the term's own chunk, and its siblings up to the listed root, lowest first.
@@ -94,15 +101,17 @@ struct MaskProof {
     /// @notice Whose seed gives the mask; and the survivor that it was shared with, the same one for an own mask.
     SetUp owner;
     SetUp peer;
-    /// @notice Of the survivor's submission.
+    /// @notice Of the survivor's submission; not looked at for a pair's mask where a graph was drawn.
     LeafOpening leaf;
 }
 
 /// @title The masks of one training run
 /// @notice Keys before a round's updates are masked, who stays in its sum, and the seeds that take the masks off.
-/// @dev It is the verifier of its ledger, which asks it at every submission and posting.
+/// @dev It is the verifier of its ledger, which asks it at every submission and posting, and is an `IMaskChallenges` as well.
 interface ISecureAggregation {
     event IdentityKeySet(address indexed participant, bytes32 key);
+    /// @dev A participant's number in the graph is the place of its `IdentityKeySet` among all, from 0.
+    event GraphDrawn(uint32 indexed round, uint16 vertices, uint16 reach, bytes16 seed);
     event KeysSetUp(
         uint32 indexed round,
         address indexed participant,
@@ -126,6 +135,10 @@ interface ISecureAggregation {
     error IdentityKeyFixed(address participant);
     error NoIdentityKey(address participant);
     error KeyOfLowOrder(bytes32 key);
+    error NoGraphDue(uint32 round);
+    error GraphNotDrawn(uint32 round);
+    error NotInGraph(address participant);
+    error NotTheVertex(address participant, uint256 vertex);
     error KeysClosed(uint32 round);
     error KeysNotClosed(uint32 round, uint40 closedAt);
     error KeysAlreadySetUp(uint32 round, address participant);
@@ -146,6 +159,14 @@ interface ISecureAggregation {
 
     /// @notice Sets the caller's identity key (X25519), for ever: it seals what peers send one another.
     function setIdentityKey(bytes32 key) external;
+
+    /// @notice Draws who shares masks with whom in an open round, once and before anybody joins it. Anyone may, where more
+    /// than 64 participants have an identity key; no round of so many begins without.
+    /// @dev From the chain's randomness of the block, when all who are in the graph are known: not in the block in which an
+    /// identity key was set, and while fewer have one than the round expects, not in the first eighth of the submission
+    /// period. Whoever sets its key later is not in the round. Fewer neighbours would do than there are, so that a block
+    /// producer who draws again a thousand times gains nothing.
+    function drawGraph(uint32 round) external;
 
     /// @notice Joins an open round's masks. In the first quarter of the submission period, or until every expected
     /// participant has, the quorum at least; submissions begin then.
@@ -196,11 +217,6 @@ interface ISecureAggregation {
         external
         view
         returns (uint256);
-
-    // ------------------------------------------------------------------ challenges, asked by the ledger
-
-    function challengeSeed(uint32 round, SeedProof calldata proof) external view;
-    function challengeMask(uint32 round, MaskProof calldata proof) external view;
 
     // ------------------------------------------------------------------ reading
 

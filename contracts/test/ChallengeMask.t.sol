@@ -194,3 +194,116 @@ contract ChallengeMaskTest is MaskProofs {
         refuse(abi.encodeWithSelector(ISecureAggregation.WrongMember.selector, worker(0), worker(4)), proof);
     }
 }
+
+/// @notice 66 members of a graph: number 1 is left out, numbers 64 and 65 never submitted.
+contract ChallengeMaskOfAGraphTest is MaskProofs {
+    using Vectors for bytes;
+
+    uint256 private constant COUNT = 66;
+    uint256 private constant STAYED = 63;
+
+    struct Pair {
+        uint256 gone;
+        uint256 peer;
+    }
+
+    Pair[] private pairs;
+    Exclusion private leftOut;
+
+    function rules() internal view override returns (Policy memory policy) {
+        policy = super.rules();
+        policy.maxTotalWeight = 10_000;
+        policy.clipLanes = 100;
+    }
+
+    function setUp() public override {
+        dimension = 6;
+        super.setUp();
+        closeMasked(COUNT, 64);
+        pass(20);
+        leftOut = excluding(1, 1, 1);
+        fix(AGGREGATOR, theExclusions(), people(64, COUNT));
+        uint256[] memory order = graphRing();
+        uint256 reach = masks.keyRingOf(1).reach;
+        uint256[3] memory gone = [uint256(1), 64, 65];
+        for (uint256 d; d < 3; ++d) {
+            uint256[] memory around = aroundIn(order, reach, gone[d]);
+            for (uint256 k; k < around.length; ++k) {
+                if (around[k] != 1 && around[k] < 64) pairs.push(Pair(gone[d], around[k]));
+            }
+        }
+        vm.assertEq(masks.survivorsOf(1).terms, STAYED + pairs.length);
+    }
+
+    function theExclusions() private view returns (Exclusion[] memory) {
+        return only(leftOut);
+    }
+
+    function rightTerm(Pair memory pair) private view returns (bytes memory) {
+        return maskLanes(pairKey(pair.gone, pair.peer), worker(pair.peer) < worker(pair.gone));
+    }
+
+    /// @dev All terms but one are the same vector.
+    function postWith(uint256 number, bytes memory vector, bytes memory others) private {
+        uint256 terms = STAYED + pairs.length;
+        bytes32[] memory rootsOfTerms = new bytes32[](terms);
+        for (uint256 i; i < terms; ++i) {
+            rootsOfTerms[i] = i == number ? vector.root() : others.root();
+        }
+        publish(AGGREGATOR, seedsOf(COUNT, 64, theExclusions()));
+        listed = Vectors.joined(rootsOfTerms, sums(listLength(64 + terms)));
+        postRoots(AGGREGATOR, theExclusions(), listed, "model");
+    }
+
+    function proofOf(uint256 number, uint256 peer, bytes memory vector) private view returns (MaskProof memory proof) {
+        proof.term = uint16(number);
+        proof.chunkHash = vector.chunkHash(0);
+        proof.path = vector.path(0);
+        proof.partialSumRoots = listed;
+        proof.seeds = seedsOf(COUNT, 64, theExclusions());
+        proof.departed = Departed(theExclusions(), people(64, COUNT));
+        proof.setUps = setUpDigests(COUNT);
+        proof.peer = setUpOf(peer);
+    }
+
+    function refuse(bytes memory reason, MaskProof memory proof) private {
+        expectError(reason);
+        masked().challengeMask(1, proof);
+    }
+
+    /// forge-config: default.fuzz.runs = 3
+    function testATermIsOfItsPair(uint256 draw_, uint256 other) public {
+        uint256 number = bound(draw_, 0, pairs.length - 1);
+        Pair memory pair = pairs[number];
+        other = bound(other, 0, COUNT - 1);
+        bytes memory right = rightTerm(pair);
+        bytes memory wrong = Vectors.zero(dimension);
+        postWith(STAYED + number, right, wrong);
+        refuse(
+            abi.encodeWithSelector(ITrainingLedger.NothingWrong.selector), proofOf(STAYED + number, pair.peer, right)
+        );
+        if (other != pair.peer) {
+            refuse(
+                abi.encodeWithSelector(ISecureAggregation.NotTheVertex.selector, worker(other), pair.peer),
+                proofOf(STAYED + number, other, right)
+            );
+        }
+        // Any other term is a mask that is not zero.
+        uint256 next = (number + 1) % pairs.length;
+        masked().challengeMask(1, proofOf(STAYED + next, pairs[next].peer, wrong));
+        verifyFallen(1, 1);
+    }
+
+    function testTheLastTermOnBothSides() public {
+        uint256 last = STAYED + pairs.length - 1;
+        bytes memory right = rightTerm(pairs[pairs.length - 1]);
+        postWith(last, right, right);
+        uint256 peer = pairs[pairs.length - 1].peer;
+        MaskProof memory proof = proofOf(last, peer, right);
+        refuse(abi.encodeWithSelector(ITrainingLedger.NothingWrong.selector), proof);
+        proof.term += 1;
+        refuse(
+            abi.encodeWithSelector(ITrainingLedger.IndexOutOfBounds.selector, last + 1, STAYED + pairs.length), proof
+        );
+    }
+}

@@ -392,22 +392,78 @@ contract FixSurvivorsOfManyTest is MaskedTest {
         policy.clipLanes = 100;
     }
 
-    function testTheTermsOnBothSides() public {
-        closeMasked(192, 129);
-        pass(20);
-        refuseFix(
-            abi.encodeWithSelector(ISecureAggregation.TooManyTerms.selector, 128 + 64 * 128, 8192),
-            AGGREGATOR,
-            only(excluding(0, 0, 1)),
-            people(129, 192)
-        );
-        closeFewer();
-        fix(AGGREGATOR, nobody, people(128, 191));
-        vm.assertEq(masks.survivorsOf(1).terms, 8192);
+    /// @notice The masks that the departed share with those who stay: each with its neighbours alone.
+    function pairs(uint256 submitting, uint256 count, uint256 leftOut) private view returns (uint256 found) {
+        KeyRing memory keys = masks.keyRingOf(1);
+        uint256[] memory order = graphRing();
+        for (uint256 i; i < count; ++i) {
+            if (i != leftOut && i < submitting) continue;
+            uint256[] memory around = aroundIn(order, keys.reach, i);
+            for (uint256 k; k < around.length; ++k) {
+                if (around[k] != leftOut && around[k] < submitting) ++found;
+            }
+        }
     }
 
-    function closeFewer() private {
-        super.setUp();
-        closeMasked(191, 128);
+    /// forge-config: default.fuzz.runs = 4
+    function testCountsTheNeighboursOfTheDeparted(uint256 submitting, uint16 leftOut, bytes32 randomness) public {
+        vm.prevrandao(randomness);
+        uint256 count = 70;
+        submitting = bound(submitting, 60, count);
+        leftOut = uint16(bound(leftOut, 0, submitting - 1));
+        closeMasked(count, submitting);
+        pass(20);
+        uint256 expected = submitting - 1 + pairs(submitting, count, leftOut);
+        fix(AGGREGATOR, only(excluding(leftOut, leftOut, 1)), people(submitting, count));
+        vm.assertEq(masks.survivorsOf(1).terms, expected);
+        vm.assertLe(expected, submitting - 1 + (count - submitting + 1) * 2 * masks.keyRingOf(1).reach);
+    }
+
+    /// @notice 512 members, of whom as many leave as there are terms for, or one more.
+    function testTheTermsOnBothSides() public {
+        uint256 count = 512;
+        openMasked(count);
+        draw();
+        setUpAll(count);
+        uint256 submitting = 420;
+        uint256 terms;
+        do {
+            --submitting;
+            terms = submitting + pairs(submitting, count, count);
+        } while (terms <= 8192);
+        vm.assertLe(342, submitting); // so few could not be unmasked
+        submitAll(submitting);
+        uint256 snapshot = vm.snapshotState();
+        pass(100);
+        ledger.closeRound(1);
+        bytes memory reason = abi.encodeWithSelector(ISecureAggregation.TooManyTerms.selector, terms, 8192);
+        refuseFix(reason, AGGREGATOR, nobody, people(submitting, count));
+        vm.revertToState(snapshot);
+        submit(submitting);
+        pass(100);
+        ledger.closeRound(1);
+        fix(AGGREGATOR, nobody, people(submitting + 1, count));
+        vm.assertEq(masks.survivorsOf(1).terms, submitting + 1 + pairs(submitting + 1, count, count));
+    }
+
+    /// @notice With a twentieth gone it stays far below what a transaction may take, whatever else is in its block.
+    function testTheGasOf128Members() public {
+        vm.assertLe(gasOf(128), 600_000);
+    }
+
+    function testTheGasOf256Members() public {
+        vm.assertLe(gasOf(256), 1_100_000);
+    }
+
+    function gasOf(uint256 count) private returns (uint256) {
+        uint256 submitting = count - count / 20;
+        closeMasked(count, submitting);
+        address[] memory absentees = people(submitting, count);
+        bytes32 digest = ledger.digestOf(1);
+        vm.cool(address(masks));
+        vm.prank(AGGREGATOR);
+        uint256 before = gasleft();
+        masks.fixSurvivors(1, digest, nobody, absentees);
+        return before - gasleft();
     }
 }

@@ -130,6 +130,53 @@ abstract contract MaskedTest is ChallengeTest {
         masks.setUpKeys(number, one.roundKey, one.keyCommitment, one.maskCommitment, one.sharesHash);
     }
 
+    // ------------------------------------------------------------------ graphs
+
+    /// @notice Draws the latest round's graph, a block after the newest identity key.
+    function draw() internal {
+        uint32 number = latest();
+        vm.roll(block.number + 1);
+        vm.prank(STRANGER);
+        masks.drawGraph(number);
+    }
+
+    function refuseDraw(bytes memory reason, uint32 number) internal {
+        vm.prank(STRANGER);
+        expectError(reason);
+        masks.drawGraph(number);
+    }
+
+    /// @notice The order of a graph's ring as the protocol draws it, written apart from the contract's library.
+    function ringFrom(bytes16 seed, uint256 vertices) internal pure returns (uint256[] memory ring) {
+        ring = new uint256[](vertices);
+        for (uint256 i; i < vertices; ++i) {
+            ring[i] = i;
+        }
+        for (uint256 number; number + 1 < vertices; ++number) {
+            bytes32 drawn = sha256(abi.encodePacked(bytes1(0x0a), seed, uint64(number / 8 * 8)));
+            uint256 last = vertices - number - 1;
+            uint256 chosen = uint256(uint32(uint256(drawn) >> 32 * (number % 8))) % (last + 1);
+            (ring[chosen], ring[last]) = (ring[last], ring[chosen]);
+        }
+    }
+
+    /// @notice Whom a participant shares masks with in a ring, in the order of their places.
+    function aroundIn(uint256[] memory ring, uint256 reach, uint256 i) internal pure returns (uint256[] memory around) {
+        uint256 place;
+        while (ring[place] != i) ++place;
+        around = new uint256[](2 * reach);
+        for (uint256 step; step < reach; ++step) {
+            around[step] = ring[(place + ring.length - reach + step) % ring.length];
+            around[reach + step] = ring[(place + 1 + step) % ring.length];
+        }
+    }
+
+    /// @notice The ring of the latest round.
+    function graphRing() internal view returns (uint256[] memory) {
+        KeyRing memory keys = masks.keyRingOf(latest());
+        return ringFrom(keys.seed, keys.vertices);
+    }
+
     // ------------------------------------------------------------------ rounds
 
     /// @notice Opens round 1 for `count` participants with identity keys.
@@ -147,6 +194,7 @@ abstract contract MaskedTest is ChallengeTest {
     }
 
     function closeLatest(uint256 count, uint256 submitting) internal {
+        if (count > 64 && masks.keyRingOf(latest()).vertices == 0) draw();
         setUpAll(count);
         if (!masks.keyRingOf(latest()).isComplete) pass(KEYS_SECONDS);
         submitAll(submitting);

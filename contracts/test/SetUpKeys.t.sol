@@ -215,6 +215,45 @@ contract SetUpKeysTest is MaskedTest {
     }
 
     /// @notice Where the round expects nobody, everybody has the whole time to join.
+    /// @notice With more than 64 identity keys nobody joins before the graph is drawn.
+    function testTheGraphIsDrawnFirst() public {
+        openMasked(65);
+        refuseSetUp(abi.encodeWithSelector(ISecureAggregation.GraphNotDrawn.selector, 1), 7);
+        draw();
+        setUpAll(65);
+        verifyRing(65, 65, true);
+    }
+
+    function testWhoCameLaterIsNotInTheGraph() public {
+        open(67);
+        for (uint256 i; i < 66; ++i) {
+            identify(66 - i);
+        }
+        pass(13);
+        draw();
+        vm.prank(worker(0));
+        masks.setIdentityKey(identityKeyOf(0));
+        refuseSetUp(abi.encodeWithSelector(ISecureAggregation.NotInGraph.selector, worker(0)), 0);
+        setUpKeys(1);
+    }
+
+    /// @notice A round in which somebody has joined stays one without a graph.
+    function testAnOpenRingTakesMoreThan64() public {
+        open(66);
+        for (uint256 i; i < 64; ++i) {
+            identify(i);
+        }
+        setUpKeys(0);
+        identify(64);
+        identify(65);
+        vm.roll(block.number + 1);
+        refuseDraw(abi.encodeWithSelector(ISecureAggregation.NoGraphDue.selector, 1), 1);
+        for (uint256 i = 1; i < 66; ++i) {
+            setUpKeys(i);
+        }
+        verifyRing(66, 66, true);
+    }
+
     function testWhereNobodyIsExpectedNobodyIsLockedOut() public {
         openMasked(6);
         closeLatest(3, 3);

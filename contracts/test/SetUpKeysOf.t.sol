@@ -189,6 +189,30 @@ contract SetUpKeysOfTest is MaskedTest {
         masks.setUpKeysOf(number, list);
     }
 
+    function testTheGraphIsDrawnFirst() public {
+        openMasked(65);
+        SignedSetUp[] memory list = signedSetUps(65);
+        vm.prank(STRANGER);
+        expectError(abi.encodeWithSelector(ISecureAggregation.GraphNotDrawn.selector, 1));
+        masks.setUpKeysOf(1, list);
+        draw();
+        bring(list);
+        vm.assertTrue(masks.keyRingOf(1).isComplete);
+    }
+
+    function testWhoCameLaterIsNotInTheGraph() public {
+        openMasked(65);
+        admit(65);
+        register(65);
+        pass(13);
+        draw();
+        identify(65);
+        SignedSetUp[] memory list = signedSetUps(66);
+        vm.prank(STRANGER);
+        expectError(abi.encodeWithSelector(ISecureAggregation.NotInGraph.selector, worker(65)));
+        masks.setUpKeysOf(1, list);
+    }
+
     function testRefusesWhoHasNoIdentityKey() public {
         open(3);
         SignedSetUp[] memory list = signedSetUps(1);

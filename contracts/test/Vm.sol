@@ -51,6 +51,7 @@ interface Vm {
     function prevrandao(bytes32 value) external;
     function readFile(string calldata path) external view returns (string memory);
     function revertToState(uint256 snapshot) external returns (bool);
+    function roll(uint256 number) external;
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function snapshotState() external returns (uint256);
     function startPrank(address sender) external;

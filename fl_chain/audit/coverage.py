@@ -121,6 +121,12 @@ EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
 MASK_EVENTS: Mapping[str, Mapping[str, Checks]] = MappingProxyType(
     {
         "IdentityKeySet": {"participant": _LEDGER, "key": _STATE},
+        "GraphDrawn": {
+            "round": _LEDGER,
+            "vertices": _FIELD,
+            "reach": _FIELD,
+            "seed": (C.SEEDS, C.CONTRACT_STATE),
+        },
         "KeysSetUp": {
             "round": _LEDGER,
             "participant": _LEDGER,

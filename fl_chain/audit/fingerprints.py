@@ -21,6 +21,7 @@ _DECISIVE = (
     e.RoundPosted,
     e.PostingFell,
     e.RoundVoided,
+    e.GraphDrawn,
     e.KeysSetUp,
     e.SurvivorsFixed,
     e.SeedsPublished,

@@ -270,7 +270,8 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             _ANOTHER_NODE,
         ),
         Kind.SEED_DIFFERS: _error(
-            "A round's seed is the SHA-256 of its closing block's randomness and its digest.",
+            "A round's seed is the SHA-256 of its closing block's randomness and its digest; that of its "
+            "graph, of the randomness of the block that drew it, the contract and the round.",
             _HASHES,
             _ANOTHER_NODE,
         ),

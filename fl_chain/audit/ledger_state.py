@@ -14,10 +14,11 @@ from fl_chain.audit.step_rules import shown
 from fl_chain.commitment.partial_sums import sums_hash
 from fl_chain.ledger import events as e
 from fl_chain.ledger.client import Ledger
-from fl_chain.ledger.expected_masks import stored_seeds, stored_survivors
+from fl_chain.ledger.expected_masks import stored_ring, stored_seeds, stored_survivors
 from fl_chain.ledger.history import History
 from fl_chain.ledger.node import Node, data_bytes, parse_head
 from fl_chain.ledger.views import NOBODY
+from fl_chain.masking.keys import SEED_BYTES
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Round, RoundStatus
 from fl_chain.run.keeper import has_ended
 
@@ -50,8 +51,10 @@ def audit_contract_state(ledger: Ledger, history: History, report: Collection, *
             )
 
 
-def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> dict[int, Any]:
-    """Compare hash and time of every event's block, and the seeds of closed rounds, with the chain's blocks.
+def audit_blocks(
+    node: Node, events: Sequence[e.Event], report: Collection, *, masks: Address = ZERO_ADDRESS
+) -> dict[int, Any]:
+    """Compare hash and time of every event's block, and the seeds of rounds and graphs, with the chain's.
 
     Where a node does not show a block's randomness, seeds are not compared: what is left out is no finding.
 
@@ -78,18 +81,30 @@ def audit_blocks(node: Node, events: Sequence[e.Event], report: Collection) -> d
                 expected="none" if actual is None else f"{shown(actual[0])} at {actual[1]}",
                 actual=f"{shown(stated[0])} at {stated[1]}",
             )
-        elif isinstance(event, e.RoundClosed) and "mixHash" in block:
-            _audit_seed(event, data_bytes(block["mixHash"]), report)
+        elif isinstance(event, e.RoundClosed | e.GraphDrawn) and "mixHash" in block:
+            _audit_seed(event, data_bytes(block["mixHash"]), masks, report)
     return blocks
 
 
-def _audit_seed(event: e.RoundClosed, randomness: bytes, report: Collection) -> None:
+def _audit_seed(
+    event: e.RoundClosed | e.GraphDrawn, randomness: bytes, masks: Address, report: Collection
+) -> None:
     report.count(CheckId.SEEDS)
-    seed = hashlib.sha256(randomness + event.digest).digest()
+    if isinstance(event, e.RoundClosed):
+        what, seed = (
+            "closing block's randomness and its digest",
+            hashlib.sha256(randomness + event.digest).digest(),
+        )
+    else:
+        drawn_for = bytes.fromhex(masks[2:]) + event.round.to_bytes(4, "big")
+        what, seed = (
+            "graph's block's randomness",
+            hashlib.sha256(randomness + drawn_for).digest()[:SEED_BYTES],
+        )
     if seed != event.seed:
         report.add(
             Kind.SEED_DIFFERS,
-            "the seed is not what its closing block's randomness and its digest give",
+            f"the seed is not what its {what} give",
             round=event.round,
             expected=shown(seed),
             actual=shown(event.seed),
@@ -174,8 +189,7 @@ def _of_masks(ledger: Ledger, history: History) -> Iterator[Comparison]:
         yield "identity key", None, who, expected, ledger.identity_key(who)
     for round_id in history.rounds:
         masks = history.round_masks(round_id)
-        ring = (len(masks.keys), masks.joined, masks.is_complete, masks.close_at)
-        yield "ring of keys", round_id, None, ring, ledger.key_ring(round_id)
+        yield "ring of keys", round_id, None, stored_ring(masks), ledger.key_ring(round_id)
         yield "digest of the ring", round_id, None, masks.ring_digest(), ledger.ring_digest(round_id)
         survivors = stored_survivors(masks, history.submissions[round_id])
         yield "survivors", round_id, None, survivors, ledger.survivors(round_id)

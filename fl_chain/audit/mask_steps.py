@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fl_chain.audit.step_rules import Problem, Walk, differing, problems, unordered
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, absentees, least_survivors
+from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, absentees, least_survivors, term_count
+from fl_chain.masking.graph import COMPLETE_UP_TO, reach
 from fl_chain.records import ExclusionReason, Round, RoundStatus
 
 MOST_TERMS = 8192
@@ -26,6 +28,26 @@ def _(event: e.IdentityKeySet, walk: Walk) -> Iterator[Problem]:
 
 
 @problems.register
+def _(event: e.GraphDrawn, walk: Walk) -> Iterator[Problem]:
+    history, now = walk.history, event.place.timestamp
+    current, masks = history.rounds[event.round], history.round_masks(event.round)
+    vertices, window_s = len(history.identity_keys), history.policy.submission_s // KEYS_SHARE
+    if current.status is not RoundStatus.OPEN or now >= current.since + window_s:
+        yield unordered("the time to set up keys was over, or had not begun")
+    if masks.keys or masks.graph is not None:
+        yield unordered("somebody had joined already, or the graph was drawn before")
+    if vertices <= COMPLETE_UP_TO:
+        yield unordered("so few share masks with everybody")
+    if vertices < current.remaining and now + window_s // 2 < current.since + window_s:
+        yield unordered("it did not wait for those expected who had no identity key yet")
+    if history.newest_identity_in == event.place.block_number:
+        yield unordered("an identity key was set in the same block")
+    yield from differing(
+        vertices=(vertices, event.vertices), reach=(reach(vertices, current.remaining), event.reach)
+    )
+
+
+@problems.register
 def _(event: e.KeysSetUp, walk: Walk) -> Iterator[Problem]:
     history, now = walk.history, event.place.timestamp
     current, masks = history.rounds[event.round], history.round_masks(event.round)
@@ -41,6 +63,11 @@ def _(event: e.KeysSetUp, walk: Walk) -> Iterator[Problem]:
         yield unordered("the participant had no identity key")
     if event.participant in masks.members:
         yield unordered("the participant had set up keys before")
+    if masks.graph is None:
+        if not masks.keys and len(history.identity_keys) > COMPLETE_UP_TO:
+            yield unordered("the round's graph was not drawn yet")
+    elif history.vertices.get(event.participant, masks.graph.vertices) >= masks.graph.vertices:
+        yield unordered("the participant is not in the round's graph")
     yield from differing(index=(len(masks.keys), event.index))
 
 
@@ -66,13 +93,19 @@ def _(event: e.SurvivorsFixed, walk: Walk) -> Iterator[Problem]:
     survivors = len(submissions) - len(event.exclusions)
     if survivors < least_survivors(masks, history.policy.quorum):
         yield unordered("too few stayed")
-    departed = len(masks.keys) - survivors
-    if survivors + departed * survivors > MOST_TERMS:
+    fixed = replace(
+        masks,
+        exclusions=event.exclusions,
+        absentees=tuple(absentees(masks, submissions)),
+        survivors=survivors,
+    )
+    terms = term_count(fixed, history.vertices, submissions)
+    if terms > MOST_TERMS:
         yield unordered("there were too many terms")
     yield from differing(
         survivors=(survivors, event.survivors),
-        terms=(survivors + departed * survivors, event.terms),
-        absentees=(tuple(absentees(masks, submissions)), event.absentees),
+        terms=(terms, event.terms),
+        absentees=(fixed.absentees, event.absentees),
     )
 
 

@@ -20,7 +20,13 @@ from fl_chain.ledger.masks import least_survivors, seeds_by_owner
 from fl_chain.masking.shares import seed_commitment
 from fl_chain.masking.unmasking import is_of_round_key
 from fl_chain.records import Address, Posting, Quantisation, Submission, VoidReason
-from fl_chain.run.masked_rounds import masking_context, release_blob, verify_sum, wrong_seeds
+from fl_chain.run.masked_rounds import (
+    masking_context,
+    release_blob,
+    verify_sum,
+    verify_whole,
+    wrong_seeds,
+)
 from fl_chain.run.recovery import Recovery, is_noise, key_spoiler
 from fl_chain.run.unmasking import joined_seeds
 from fl_chain.store import Store
@@ -184,6 +190,7 @@ def unmasked_reason(history: History, store: Store, round_id: int) -> str:
         )
     if not masks.seeds:
         try:
+            verify_whole(history, round_id)
             joined_seeds(history, store, round_id)
         except (StoreError, VerificationError) as error:
             return f"its masks could not be taken off: {error}"

@@ -126,7 +126,7 @@ class _CheckedChain:
 
 def _audited_chain(ledger: Ledger, history: History, events: Sequence[Event]) -> _CheckedChain:
     notes = Collection()
-    blocks = audit_blocks(ledger.node, events, notes)
+    blocks = audit_blocks(ledger.node, events, notes, masks=ledger.verifier)
     proofs, is_proven = audit_proofs(ledger, history, notes, blocks=blocks)
     return _CheckedChain(notes, proofs, is_proven, _gas(ledger, events))
 

@@ -7,7 +7,7 @@ that the state's trie holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -62,8 +62,9 @@ def _audit_state(ledger: Ledger, history: History, report: Collection, is_comple
     node, block = ledger.node, ledger.head()
     try:
         proven = proven_account(node, block, ledger.run.ledger, ())
-        judge = proven_account(node, block, ledger.verifier, ())
-        _audit_code(ledger, history, proven, judge, report)
+        parts = [proven_account(node, block, place, ()) for _, place in ledger.contracts.parts]
+        judge = parts[0]
+        _audit_code(ledger, history, proven, parts, report)
         _audit_balance(ledger, history, proven, report)
         slots, is_whole = _audit_storage(
             ledger, ledger.run.ledger, lambda: expected_storage(history), proven, report, is_complete
@@ -97,23 +98,25 @@ def _audit_state(ledger: Ledger, history: History, report: Collection, is_comple
 
 
 def _audit_code(
-    ledger: Ledger, history: History, proven: ProvenAccount, judge: ProvenAccount, report: Collection
+    ledger: Ledger,
+    history: History,
+    proven: ProvenAccount,
+    others: Sequence[ProvenAccount],
+    report: Collection,
 ) -> None:
-    """Check both contracts' code, and that what the constructor wrote into it is what its event says."""
+    """Check the contracts' code, and that what the constructor wrote into it is what its event says."""
+    contracts = ledger.contracts
     parts = (
         (
             "the ledger's",
             ledger.run.ledger,
             proven,
-            ledger.contracts.ledger,
+            contracts.ledger,
             _expected_immutables(ledger, history),
         ),
-        (
-            "the verifier's",
-            ledger.verifier,
-            judge,
-            ledger.contracts.judge,
-            ledger.contracts.judge_immutables(ledger.run),
+        *(
+            ("the verifier's", place, account, artifact, contracts.judge_immutables(ledger.run))
+            for (artifact, place), account in zip(contracts.parts, others, strict=True)
         ),
     )
     for whose, where, account, artifact, expected in parts:

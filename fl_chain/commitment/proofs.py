@@ -170,3 +170,5 @@ class PostedMasks:
     survivors: int
     terms: int
     seeds: tuple[bytes, ...]  # that the poster published last
+    pairs: tuple[tuple[Address, Address], ...] | None = None
+    """Of a round with a graph: of whom and with which survivor each term after the own masks is."""

@@ -89,6 +89,8 @@ def parse_abi(description: Sequence[Mapping[str, Any]]) -> ContractAbi:
     constructor: tuple[str, ...] = ()
     for entry in description:
         inputs = tuple(_canonical_type(field) for field in entry.get("inputs", ()))
+        if entry["type"] == "fallback":
+            continue
         if entry["type"] == "constructor":
             constructor = inputs
             continue

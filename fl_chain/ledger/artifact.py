@@ -103,6 +103,12 @@ def secure_aggregation() -> Artifact:
     return _artifact("SecureAggregation")
 
 
+@cache
+def mask_challenges() -> Artifact:
+    """Return the artifact of ``contracts/MaskChallenges.sol``, which `SecureAggregation` creates and runs."""
+    return _artifact("MaskChallenges")
+
+
 def _artifact(contract: str) -> Artifact:
     folder = resources.files("fl_chain.ledger") / "artifacts"
     return parse_artifact(json.loads((folder / f"{contract}.json").read_text(encoding="utf-8")))

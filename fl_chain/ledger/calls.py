@@ -16,6 +16,7 @@ from fl_chain.ledger.node import Node, quantity
 from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.signing import Call
 from fl_chain.ledger.token import Token
+from fl_chain.masking.graph import Graph
 from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -188,6 +189,10 @@ class LedgerCalls(ABC):
         """Name the participant's X25519 key, for ever; peers seal their shares to it."""
         return self._mask(account, "setIdentityKey", key)
 
+    def draw_graph(self, account: Account, round_id: int) -> Receipt:
+        """Draw who shares masks with whom in an open round of many participants."""
+        return self._mask(account, "drawGraph", round_id)
+
     def set_up_keys(self, account: Account, round_id: int, keys: PublishedKeys) -> Receipt:
         """Join an open round's masks."""
         commitments = (keys.key_commitment, keys.mask_commitment, keys.shares_hash)
@@ -214,6 +219,7 @@ class LedgerCalls(ABC):
         digest: Digest,
         exclusions: Sequence[tuple[Exclusion, Submission]],
         absentees: Sequence[Address],
+        graph: Graph | None = None,
     ) -> Receipt:
         """Fix who stays in a closed round's sum, once for ever.
 
@@ -223,13 +229,17 @@ class LedgerCalls(ABC):
             digest: its digest as it was read.
             exclusions: what is left out, each with its submission, ascending by index.
             absentees: members of the ring that did not submit, ascending: all of them.
+            graph: of the round, where it has one.
         """
+        vertices, reach = (graph.vertices, graph.reach) if graph else (0, 0)
         return self._mask(
             account,
             "fixSurvivors",
             *(round, digest, _opened(exclusions), list(absentees)),
             exclusions=len(exclusions),
             members=len(absentees),
+            vertices=vertices,
+            steps=(len(exclusions) + len(absentees)) * 2 * reach,
         )
 
     def publish_seeds(self, account: Account, round_id: int, seeds: Sequence[bytes]) -> Receipt:

@@ -253,10 +253,14 @@ class Ledger(LedgerCalls):
         """Return a participant's X25519 identity key; zeros where it has none."""
         return bytes(self._mask_view("identityKeyOf", participant)[0])
 
-    def key_ring(self, round_id: int) -> tuple[int, int, bool, int]:
-        """Return a ring's members, those expected, whether all of these joined, and when it closes."""
-        members, joined, is_complete, close_at = self._mask_view("keyRingOf", round_id)[0]
-        return members, joined, is_complete, close_at
+    def key_ring(self, round_id: int) -> tuple[int, int, bool, int, int, int, bytes]:
+        """Return a ring's members, those expected, whether all of these joined, and when it closes.
+
+        Then vertices, reach and seed of the round's graph; zeros where it has none.
+        """
+        *numbers, vertices, reach, seed = self._mask_view("keyRingOf", round_id)[0]
+        members, joined, is_complete, close_at = numbers
+        return members, joined, is_complete, close_at, vertices, reach, bytes(seed)
 
     def ring_digest(self, round_id: int) -> Digest:
         """Return what is stored of a round's set-ups."""

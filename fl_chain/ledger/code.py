@@ -1,7 +1,8 @@
 """The check that a ledger is this release's contract, and that its challenges are decided by the right one.
 
 A plain ledger's constructor creates the verifier, so its address follows from the ledger's. A masked ledger's
-is deployed before it, for the address that the ledger will have, and names that ledger. That code hashes
+is deployed before it, for the address that the ledger will have, and names that ledger; its constructor
+creates what decides its challenges, whose address follows from its own. That code hashes
 right is not enough: the few values that a deployment writes into it are looked at as well, since whoever
 deploys by other means than the constructor could write others.
 """
@@ -19,6 +20,7 @@ from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.artifact import (
     Artifact,
     challenge_verifier,
+    mask_challenges,
     masked_ledger,
     secure_aggregation,
     training_ledger,
@@ -29,18 +31,36 @@ from fl_chain.records import Address, RunId, address
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The two contracts of a run."""
+    """The contracts of a run."""
 
     ledger: Artifact
     judge: Artifact  # what decides challenges, and in a masked run holds the keys
     verifier: Address  # where that one is
-    is_masked: bool = False  # whether nobody sees a single update of the run
+    deciding: Artifact | None = None  # of a masked run: what the judge has created, and decides by
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update of the run."""
+        return self.deciding is not None
 
     def judge_immutables(self, run: RunId) -> Mapping[str, int]:
         """Return what a deployment writes into the verifier's code, by the names of its source."""
         if not self.is_masked:
             return {"CHAIN_ID": run.chain_id}
-        return {"CHAIN_ID": run.chain_id, "LEDGER": int(run.ledger, 16), "HEAD": int(run.ledger, 16)}
+        ledger = int(run.ledger, 16)
+        challenges = int(self.challenges, 16)
+        return {"CHAIN_ID": run.chain_id, "LEDGER": ledger, "HEAD": ledger, "CHALLENGES": challenges}
+
+    @property
+    def challenges(self) -> Address:
+        """Where the code is that decides challenges: the verifier's own, or what a masked run's created."""
+        return created_address(self.verifier, 1) if self.is_masked else self.verifier
+
+    @property
+    def parts(self) -> tuple[tuple[Artifact, Address], ...]:
+        """What is there beside the ledger, and where."""
+        judge = (self.judge, self.verifier)
+        return (judge,) if self.deciding is None else (judge, (self.deciding, self.challenges))
 
 
 def plain_contracts(ledger: Address) -> Contracts:
@@ -67,17 +87,19 @@ def verify_ledger_code(node: Node, ledger: Address) -> Contracts:
         LedgerUnavailable: no node answers.
     """
     contracts = _contracts(node, ledger)
-    code = node.code(contracts.verifier)
-    try:
-        contracts.judge.verify_code(code)
-        written = contracts.judge.named_immutables(code)
-    except WrongCode as error:
-        raise WrongCode(
-            f"what decides this ledger's challenges, {contracts.verifier}, is not what it should be: {error}"
-        ) from error
-    for name, expected in contracts.judge_immutables(RunId(node.chain_id, ledger)).items():
-        if written.get(name, expected) != expected:
-            raise WrongCode(_made_for_another(name, written[name], node))
+    expected = contracts.judge_immutables(RunId(node.chain_id, ledger))
+    for artifact, place in contracts.parts:
+        code = node.code(place)
+        try:
+            artifact.verify_code(code)
+            written = artifact.named_immutables(code)
+        except WrongCode as error:
+            raise WrongCode(
+                f"what decides this ledger's challenges, {place}, is not what it should be: {error}"
+            ) from error
+        for name, value in expected.items():
+            if written.get(name, value) != value:
+                raise WrongCode(_made_for_another(name, written[name], node))
     return contracts
 
 
@@ -86,7 +108,7 @@ def _contracts(node: Node, ledger: Address) -> Contracts:
     if len(code) == len(masked_ledger().template):
         masked_ledger().verify_code(code)
         judge = secure_aggregation()
-        return Contracts(masked_ledger(), judge, _named_verifier(node, ledger), is_masked=True)
+        return Contracts(masked_ledger(), judge, _named_verifier(node, ledger), mask_challenges())
     training_ledger().verify_code(code)
     plain = plain_contracts(ledger)
     named = _named_verifier(node, ledger)
@@ -103,6 +125,11 @@ def _made_for_another(name: str, value: int, node: Node) -> str:
         return (
             f"what decides this ledger's challenges was made for chain {value}, not {node.chain_id}, so "
             "that it refuses every right proof: take no part in this run"
+        )
+    if name == "CHALLENGES":
+        return (
+            f"what holds this ledger's masks has its challenges decided by {value:#042x}, which it did not "
+            "create: take no part in this run"
         )
     return f"what holds this ledger's masks was made for the ledger {value:#042x}: take no part in this run"
 

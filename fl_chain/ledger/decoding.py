@@ -222,9 +222,7 @@ def _seeds_published(place: Place, topics: Sequence[bytes], data: bytes) -> Even
     words = _words(data)
     if (_uint(32)(words[0]), _uint(16)(words[1]), len(words) - 2) != (WORD, len(words) - 2, len(words) - 2):
         raise ValueError("SeedsPublished's list is not where the encoder puts it")
-    if any(any(word[_SEED_BYTES:]) for word in words[2:]):
-        raise ValueError(f"a seed has {_SEED_BYTES} bytes")
-    seeds = tuple(word[:_SEED_BYTES] for word in words[2:])
+    seeds = tuple(_bytes16(word) for word in words[2:])
     return SeedsPublished(place, _uint(32)(round_word), _address(by), seeds)
 
 
@@ -255,6 +253,8 @@ def _read(types: Sequence[str], words: Sequence[bytes]) -> list[Any]:
 def _reader(kind: str) -> Reader:
     if kind == "bytes32":
         return Digest
+    if kind == "bytes16":
+        return _bytes16
     if kind == "address":
         return _address
     return _uint(int(kind.removeprefix("uint")))
@@ -269,6 +269,12 @@ def _uint(bits: int) -> Callable[[bytes], int]:
         return value
 
     return read
+
+
+def _bytes16(word: bytes) -> bytes:
+    if len(word) != WORD or any(word[_SEED_BYTES:]):
+        raise ValueError(f"a seed has {_SEED_BYTES} bytes")
+    return word[:_SEED_BYTES]
 
 
 def _address(word: bytes) -> Address:

@@ -279,6 +279,16 @@ class IdentityKeySet(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GraphDrawn(Event):
+    """Who shares masks with whom in a round of many participants was drawn, once."""
+
+    round: int
+    vertices: int  # participants in it, by the order of their identity keys
+    reach: int  # neighbours on each side
+    seed: bytes  # 16 bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KeysSetUp(Event):
     """A participant of a masked run joined a round's masks."""
 
@@ -340,5 +350,11 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     RewardClaimed,
 )
 
-MASK_EVENT_TYPES: tuple[type[Event], ...] = (IdentityKeySet, KeysSetUp, SurvivorsFixed, SeedsPublished)
+MASK_EVENT_TYPES: tuple[type[Event], ...] = (
+    IdentityKeySet,
+    GraphDrawn,
+    KeysSetUp,
+    SurvivorsFixed,
+    SeedsPublished,
+)
 """Those of a masked run's second contract; field for field those of ISecureAggregation.sol."""

@@ -12,7 +12,8 @@ from fl_chain.ledger.artifact import secure_aggregation
 from fl_chain.ledger.expected_storage import ExpectedWord, Part, Subject, packed_words
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import Membership, RoundMasks
-from fl_chain.ledger.storage_layout import StorageLayout, Value
+from fl_chain.ledger.storage_layout import Key, StorageLayout, Value
+from fl_chain.masking.graph import Graph
 from fl_chain.records import Address, Submission
 
 _EXCLUSIONS = "(uint16,uint8,uint32,address,bytes32)[]"
@@ -61,33 +62,56 @@ def stored_seeds(masks: RoundMasks, poster: Address) -> bytes:
 def _parts(history: History) -> Iterator[Part]:
     for who, key in history.identity_keys.items():
         yield Part(Subject("identity key", participant=who), "_identityKeys", (who,), key)
+    vertices = history.vertices
+    held: Value = {"count": len(vertices), "newestIn": history.newest_identity_in}
+    yield Part(Subject("participants with an identity key"), "_vertices", (), held)
     known = history.identity_keys.keys() | history.memberships.keys()
     for who in sorted(known):
         membership = history.memberships.get(who, Membership())
-        held: Value = {
+        held = {
             "keyedIn": membership.keyed_in,
             "submittedTo": membership.submitted_to,
             "isAwaited": membership.is_awaited,
-            "hasIdentityKey": who in history.identity_keys,
+            "hasIdentityKey": who in vertices,
+            "vertex": vertices.get(who, 0),
         }
         yield Part(Subject("membership", participant=who), "_memberships", (who,), held)
     for account, round_id in history.fixed_in.items():
         yield Part(Subject(f"newest round fixed by {account}"), "_fixedIn", (account,), round_id)
     for round_id, masks in history.masks.items():
-        yield from _round_parts(round_id, masks, history.submissions[round_id])
+        yield from _round_parts(round_id, masks, history)
 
 
-def _round_parts(round_id: int, masks: RoundMasks, submissions: Sequence[Submission]) -> Iterator[Part]:
-    def part(what: str, variable: str, value: Value, *keys: Address) -> Part:
+def stored_ring(masks: RoundMasks) -> tuple[int, int, bool, int, int, int, bytes]:
+    """Return what the contract keeps of a round's set-ups beside their digest."""
+    graph = masks.graph or Graph(0, 0, bytes(16))
+    joined = (len(masks.keys), masks.joined, masks.is_complete, masks.close_at)
+    return *joined, graph.vertices, graph.reach, graph.seed
+
+
+def stored_vertices(history: History, round_id: int) -> dict[int, int]:
+    """Return the words of flags of those who stay in a round with a graph, or may yet."""
+    masks, vertices = history.round_masks(round_id), history.vertices
+    if masks.graph is None:
+        return {}
+    gone = masks.departed(history.submissions[round_id])
+    words: dict[int, int] = {}
+    for who in set(masks.members).difference(gone):
+        number = vertices[who]
+        words[number >> 8] = words.get(number >> 8, 0) | 1 << (number & 0xFF)
+    return words
+
+
+def _round_parts(round_id: int, masks: RoundMasks, history: History) -> Iterator[Part]:
+    submissions = history.submissions[round_id]
+
+    def part(what: str, variable: str, value: Value, *keys: Key) -> Part:
         return Part(Subject(what, round=round_id), variable, (round_id, *keys), value)
 
-    ring: Value = {
-        "members": len(masks.keys),
-        "joined": masks.joined,
-        "isComplete": masks.is_complete,
-        "closeAt": masks.close_at,
-    }
-    yield part("ring of keys", "_rings", ring)
+    members = ("members", "joined", "isComplete", "closeAt", "vertices", "reach", "seed")
+    yield part("ring of keys", "_rings", dict(zip(members, stored_ring(masks), strict=True)))
+    for word, flags in stored_vertices(history, round_id).items():
+        yield part("who stays in the graph", "_staying", flags, word)
     yield part("digest of the ring", "_ringDigests", masks.ring_digest())
     names = ("exclusionsHash", "absenteesHash", "members", "submissions", "survivors", "terms")
     yield part("survivors", "_survivors", dict(zip(names, stored_survivors(masks, submissions), strict=True)))

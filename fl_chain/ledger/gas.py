@@ -13,6 +13,8 @@ _OPENING_GAS = 250_000  # a call may settle one round and open the next
 _PER_BYTE_GAS = 40  # EIP-7623's floor for a byte that is not zero
 _PER_EXCLUSION_GAS = 12_000
 _PER_MEMBER_GAS = 12_000  # of a masked round's ring: an absentee is looked up, a seed is hashed
+_PER_VERTEX_GAS = 2_500  # of a masked round's graph: its order is drawn again
+_PER_STEP_GAS = 500  # from one of the departed to a neighbour
 _PER_SET_UP_GAS = 80_000  # of a participant's keys of a masked round
 _PER_CLAIM_GAS = 60_000
 _PER_ROUND_GAS = 80_000
@@ -45,6 +47,8 @@ def gas_limit(
     rounds: int = 0,
     members: int = 0,
     set_ups: int = 0,
+    vertices: int = 0,
+    steps: int = 0,
 ) -> int:
     """Return a gas limit for a call of the ledger.
 
@@ -56,7 +60,10 @@ def gas_limit(
         rounds: that may become final, or void with a posting that falls.
         members: of a masked round's ring.
         set_ups: keys that are brought to one.
+        vertices: of a masked round's graph, where the contract draws its order.
+        steps: from the departed to their neighbours that it looks at there.
     """
     items = exclusions * _PER_EXCLUSION_GAS + claims * _PER_CLAIM_GAS + rounds * _PER_ROUND_GAS
     items += members * _PER_MEMBER_GAS + set_ups * _PER_SET_UP_GAS
+    items += vertices * _PER_VERTEX_GAS + steps * _PER_STEP_GAS
     return _CONSTANT_GAS.get(call, DEFAULT_GAS) + data_bytes * _PER_BYTE_GAS + items

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fl_chain.masking.graph import Graph
 from fl_chain.masking.setup import ring_digest, set_up_digest
+from fl_chain.masking.unmasking import UnmaskingTerm, ring_terms, unmasking_terms
 from fl_chain.records import Address, Digest, Exclusion, PublishedKeys, Submission
 
 KEYS_SHARE = 4
@@ -26,6 +28,7 @@ class RoundMasks:
     """A round's masks.
 
     Attributes:
+        graph: who shares masks with whom; None where everybody does with everybody.
         keys: in the order of the ring.
         joined: how many of them the round expected.
         is_complete: everybody whom it expected has joined, so nobody else does.
@@ -39,6 +42,7 @@ class RoundMasks:
             the departed, 16 bytes each.
     """
 
+    graph: Graph | None = None
     keys: tuple[PublishedKeys, ...] = ()
     joined: int = 0
     is_complete: bool = False
@@ -86,6 +90,37 @@ def absentees(masks: RoundMasks, submissions: Sequence[Submission]) -> list[Addr
 def least_survivors(masks: RoundMasks, quorum: int) -> int:
     """Return how many have to stay so that masks can be taken off, and the sum does not give them away."""
     return max(quorum, 2 * (len(masks.keys) - 1) // 3 + 1)
+
+
+def neighbours(masks: RoundMasks, vertices: Mapping[Address, int], who: Address) -> tuple[Address, ...]:
+    """Return the members of a round with whom a participant shares masks, in the order of the terms.
+
+    Args:
+        masks: the round's.
+        vertices: of the run's participants.
+        who: one of them.
+    """
+    if masks.graph is None:
+        return tuple(one for one in masks.members if one != who)
+    members = {vertices[one]: one for one in masks.members}
+    return tuple(members[one] for one in masks.graph.neighbours(vertices[who]) if one in members)
+
+
+def round_terms(
+    masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]
+) -> list[UnmaskingTerm]:
+    """Return the terms of a round whose survivors are fixed, in the order of the posted list."""
+    stayed, departed = masks.stayed(submissions), masks.departed(submissions)
+    if masks.graph is None:
+        return ring_terms(stayed, departed)
+    return unmasking_terms({who: neighbours(masks, vertices, who) for who in departed}, stayed, departed)
+
+
+def term_count(masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]) -> int:
+    """Return how many terms a round has whose survivors are fixed."""
+    if masks.graph is None:  # without a list, since in large rounds it is a long one
+        return masks.survivors * (1 + len(masks.departed(submissions)))
+    return len(round_terms(masks, vertices, submissions))
 
 
 def seeds_by_owner(

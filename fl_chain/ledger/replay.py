@@ -13,7 +13,7 @@ from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.seals import fold, initial_digest, leaf
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger import events as e
-from fl_chain.ledger.masks import KEYS_SHARE, Membership
+from fl_chain.ledger.masks import KEYS_SHARE, Membership, RoundMasks, term_count
 from fl_chain.ledger.memory.bounds import verify_definition, verify_masked_policy, verify_policy
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
@@ -24,6 +24,8 @@ from fl_chain.ledger.views import (
     Settlement,
     SignerRotation,
 )
+from fl_chain.masking.graph import COMPLETE_UP_TO, Graph, reach
+from fl_chain.masking.keys import SEED_BYTES
 from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
@@ -428,6 +430,23 @@ def _(event: e.IdentityKeySet, tables: Tables) -> None:
     if event.participant not in tables.participants or event.participant in tables.identity_keys:
         raise ValueError("a participant sets its identity key once")
     tables.identity_keys[event.participant] = event.key
+    tables.newest_identity_in = event.place.block_number
+
+
+@apply_event.register
+def _(event: e.GraphDrawn, tables: Tables) -> None:
+    _verify_masked(tables)
+    current, masks = tables.rounds[event.round], tables.round_masks(event.round)
+    if current.status is not RoundStatus.OPEN or masks.keys or masks.graph is not None:
+        raise ValueError("a graph is drawn once, before anybody joins an open round's masks")
+    vertices = len(tables.identity_keys)
+    if vertices <= COMPLETE_UP_TO or event.vertices != vertices or len(event.seed) != SEED_BYTES:
+        raise ValueError("a graph is of all who have an identity key, where these are many")
+    if event.reach != reach(vertices, current.remaining):
+        raise ValueError("how far a graph reaches follows from how many are in it, and expected")
+    close_at = current.since + tables.policy.submission_s // KEYS_SHARE
+    graph = Graph(event.vertices, event.reach, event.seed)
+    tables.masks[event.round] = replace(masks, graph=graph, close_at=close_at)
 
 
 @apply_event.register
@@ -439,6 +458,7 @@ def _(event: e.KeysSetUp, tables: Tables) -> None:
         raise ValueError("keys are set up once, before an open round's ring is complete")
     if event.index != len(masks.keys) or event.participant not in tables.identity_keys:
         raise ValueError("set-ups are contiguous, of participants with identity keys")
+    _verify_in_graph(event.participant, masks, tables)
     close_at = masks.close_at or current.since + tables.policy.submission_s // KEYS_SHARE
     participant = tables.participants[event.participant]
     is_awaited = participant.barred_from == NEVER and participant.last_seen >= current.last_closed
@@ -465,13 +485,12 @@ def _(event: e.SurvivorsFixed, tables: Tables) -> None:
         raise ValueError("the survivors of a closed round are fixed once")
     departed = len(event.exclusions) + len(event.absentees)
     survivors = current.submissions - len(event.exclusions)
-    given = (survivors, survivors + departed * survivors, len(masks.keys) - departed)
-    if given != (event.survivors, event.terms, survivors) or survivors < 1:
+    given = (survivors, len(masks.keys) - departed)
+    if given != (event.survivors, survivors) or survivors < 1:
         raise ValueError("survivors and departed are the members of the ring")
     if any(one.index >= current.submissions for one in event.exclusions):
         raise ValueError("exclusions are of submissions")
-    tables.fixed_in[event.by] = event.round
-    tables.masks[event.round] = replace(
+    fixed = replace(
         masks,
         exclusions=event.exclusions,
         absentees=event.absentees,
@@ -479,6 +498,10 @@ def _(event: e.SurvivorsFixed, tables: Tables) -> None:
         terms=event.terms,
         fixed_by=event.by,
     )
+    if event.terms != term_count(fixed, tables.vertices, tables.submissions[event.round]):
+        raise ValueError("how many terms there are follows from who stays")
+    tables.fixed_in[event.by] = event.round
+    tables.masks[event.round] = fixed
 
 
 @apply_event.register
@@ -488,6 +511,14 @@ def _(event: e.SeedsPublished, tables: Tables) -> None:
     if masks.exclusions is None or len(event.seeds) != len(masks.keys):
         raise ValueError("one seed of each member is published, once the survivors are fixed")
     tables.masks[event.round] = replace(masks, seeds={**masks.seeds, event.by: event.seeds})
+
+
+def _verify_in_graph(who: Address, masks: RoundMasks, tables: Tables) -> None:
+    if masks.graph is None:
+        if not masks.keys and len(tables.identity_keys) > COMPLETE_UP_TO:
+            raise ValueError("nobody joins a round of many before its graph is drawn")
+    elif tables.vertices[who] >= masks.graph.vertices:
+        raise ValueError("whoever joins is in the round's graph")
 
 
 def _verify_masked(tables: Tables) -> None:

@@ -20,6 +20,7 @@ _PURPOSES = (
     e.PostingFell,
     e.PostingObjected,
     e.UpdateSubmitted,
+    e.GraphDrawn,
     e.KeysSetUp,
     e.SurvivorsFixed,
     e.SeedsPublished,

@@ -67,7 +67,8 @@ class Tables:
         caps_at_submission: weight cap by round and index.
         departed: participants that left and have not come back.
         registered_at: who could submit to a round when it opened, in order of address.
-        identity_keys: of participants of a masked run, 32 bytes.
+        identity_keys: of participants of a masked run, 32 bytes, in the order in which they came.
+        newest_identity_in: number of the block of the newest identity key.
         memberships: what the masks of a masked run know of each participant.
         fixed_in: the newest round whose survivors an account fixed.
         masks: by round of a masked run.
@@ -107,6 +108,7 @@ class Tables:
         self.departed: set[Address] = set()
         self.registered_at: dict[int, tuple[Address, ...]] = {}
         self.identity_keys: dict[Address, bytes] = {}
+        self.newest_identity_in = 0
         self.memberships: dict[Address, Membership] = {}
         self.fixed_in: dict[Address, int] = {}
         self.masks: dict[int, RoundMasks] = {}
@@ -128,6 +130,11 @@ class Tables:
     def round_masks(self, round_id: int) -> RoundMasks:
         """Return a round's masks; empty where nobody set up keys."""
         return self.masks.get(round_id, RoundMasks())
+
+    @property
+    def vertices(self) -> dict[Address, int]:
+        """The numbers that participants of a masked run have in its graphs."""
+        return {who: number for number, who in enumerate(self.identity_keys)}
 
     def model_root(self, round_id: int) -> Digest:
         """Return the root of the model that a round made; genesis for 0, a zero digest where none stands."""

@@ -80,9 +80,15 @@ def _mask(proof: MaskProof, posted: PostedRound, masks: PostedMasks) -> Mask:
     if proof.term < masks.survivors:
         owner = _survivor(proof, proof.term, posted)
         return Mask(self_mask_key(proof.seeds[proof.term], context, owner), is_negative=True)
-    number = proof.term // masks.survivors - 1
+    if masks.pairs is None:
+        number = proof.term // masks.survivors - 1
+        peer = _survivor(proof, proof.term % masks.survivors, posted)
+    else:
+        gone, peer = masks.pairs[proof.term - masks.survivors]
+        number = _all_departed(proof).index(gone)
+        if proof.peer.participant != peer:
+            raise ProofRejected("NotTheVertex", participant=proof.peer.participant, expected=peer)
     owner = _departed(proof, number)
-    peer = _survivor(proof, proof.term % masks.survivors, posted)
     _verify_set_up(proof.peer, peer, proof.set_ups)
     private = round_private_key(proof.seeds[masks.survivors + number], context)
     key = pair_mask_key(private, proof.peer.round_key, context, (owner, peer))
@@ -114,8 +120,12 @@ def _survivor(proof: SeedProof | MaskProof, number: int, posted: PostedRound) ->
 
 
 def _departed(proof: SeedProof | MaskProof, number: int) -> Address:
+    return _all_departed(proof)[number]
+
+
+def _all_departed(proof: SeedProof | MaskProof) -> list[Address]:
     excluded = [one.participant for one in proof.departed.exclusions]
-    return [*excluded, *proof.departed.absentees][number]
+    return [*excluded, *proof.departed.absentees]
 
 
 def _verify_set_up(keys: PublishedKeys, participant: Address, set_ups: tuple[Digest, ...]) -> None:

@@ -1,83 +1,174 @@
 """Who shares masks with whom.
 
-Everyone with everyone up to 64 participants; above, a Harary graph over a random order (Bell et al. 2020,
-section 3): each has k neighbours, and k grows with the logarithm of their number. The order is drawn from a
-seed that is fixed after the commitments to the round's keys, so nobody can choose its neighbours.
+Everyone with everyone up to 64 participants; above, a Harary graph over a random order of them (Bell et al.
+2020, section 3): everyone with the ``reach`` nearest on each side of a ring, so that masks and shares grow
+with the logarithm of their number. The order is drawn from the chain's randomness after it is fixed who is in
+it, so nobody can choose its neighbours; the contract has it as `SecureAggregation.sol` and `Graphs.sol` say.
+
+Bell et al. let nobody choose who drops out. Here an aggregator names who is left out of a sum once the graph
+is known, so two rules of the participants keep a sum whole, whatever it names:
+
+- Nobody shares its seeds among fewer than `least_holders`: so many that those of them who collude do not
+  reach the threshold.
+- Nobody releases a share for survivors that leave a gap: of any ``reach`` places in a row `least_staying`
+  stay, so many that one of them is honest in all such rows but one at most. Two honest survivors who follow
+  one another around the ring are at most ``reach`` apart but once, so all of them hang together by masks of
+  which nobody knows one: only the sum of all can be unmasked.
+
+Both hold but once in 2^50 draws where a fifth of a round's members collude, whoever they are. Forty bits
+would do; a block producer may throw draws away until it likes one, and has to throw away a thousand to gain
+ten.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from math import comb
 
-from fl_chain.commitment.encoding import address_bytes, bytes32
+from fl_chain.commitment.encoding import u64
+from fl_chain.masking.keys import seed16
 from fl_chain.masking.shares import threshold
-from fl_chain.records import Address
 
 COMPLETE_UP_TO = 64
-_TAG = b"fl_chain/masking/order\x00"
+SECRECY_BITS = 50
+COLLUDING = 5
+"""One in so many of a round's members may collude with the aggregator."""
+
+_TAG = b"\x0a"
+_DRAWS_A_HASH = 8
 
 
-def neighbours(participants: Sequence[Address], seed: bytes) -> dict[Address, tuple[Address, ...]]:
-    """Return for each participant whom it shares masks with, sorted.
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The graph of one round; its vertices are participants by the order of their identity keys, from 0."""
+
+    vertices: int
+    reach: int  # neighbours on each side of the ring
+    seed: bytes  # 16 bytes
+
+    def neighbours(self, vertex: int) -> tuple[int, ...]:
+        """Return whom a vertex shares masks with, in the order of their places around the ring.
+
+        Raises:
+            IndexError: if the graph has no such vertex.
+        """
+        ring, places = _ring(self.seed, self.vertices)
+        place = places[vertex]
+        steps = (step for step in range(-self.reach, self.reach + 1) if step)
+        return tuple(ring[(place + step) % self.vertices] for step in steps)
+
+    def is_complete(self) -> bool:
+        """Return whether everyone is everyone's neighbour, so that there are no gaps."""
+        return 2 * self.reach + 1 >= self.vertices
+
+    def gap(self, staying: Collection[int], members: int) -> tuple[int, int] | None:
+        """Return the first place of a row of which too few stay, and how many do; None where there is none.
+
+        Args:
+            staying: the vertices that stay in the round's sum.
+            members: of the round, of whom a fifth may collude.
+        """
+        if self.is_complete():
+            return None
+        needed = least_staying(self.vertices, members, self.reach)
+        ring, _ = _ring(self.seed, self.vertices)
+        stays = [vertex in staying for vertex in ring]
+        count = sum(stays[: self.reach])
+        for first in range(self.vertices):
+            if count < needed:
+                return first, count
+            count += stays[(first + self.reach) % self.vertices] - stays[first]
+        return None
+
+
+@lru_cache(maxsize=16)
+def _ring(seed: bytes, vertices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the vertices in their order around the ring, and the place of each."""
+    ring = list(range(vertices))
+    seed16(seed)
+    drawn = 0
+    for number in range(vertices - 1):
+        if number % _DRAWS_A_HASH == 0:
+            block = hashlib.sha256(_TAG + seed + u64(number, "a draw"))
+            drawn = int.from_bytes(block.digest(), "big")
+        last = vertices - 1 - number
+        chosen = (drawn & 0xFFFFFFFF) % (last + 1)
+        ring[chosen], ring[last] = ring[last], ring[chosen]
+        drawn >>= 32
+    places = [0] * vertices
+    for place, vertex in enumerate(ring):
+        places[vertex] = place
+    return tuple(ring), tuple(places)
+
+
+def reach(vertices: int, expected: int) -> int:
+    """Return how many neighbours the contract gives a vertex on each side; see `Graphs.reach`.
+
+    So many that a round of 65 and more goes on where a tenth of its members leave it, but once in 500 times
+    at most (`is_lasting`), or where a tenth of the vertices is not expected and a twentieth leaves.
 
     Args:
-        participants: each once, in any order.
-        seed: 32 bytes.
-
-    Raises:
-        ValueError: if one stands twice, or the seed has another length.
+        vertices: participants with an identity key, at least 2.
+        expected: of them, in the round.
     """
-    ordered = sorted(participants)
-    if len(set(ordered)) != len(ordered):
-        raise ValueError("a participant stands twice in the list")
-    if len(ordered) <= COMPLETE_UP_TO:
-        return {one: tuple(other for other in ordered if other != one) for one in ordered}
-    bytes32(seed, "the seed of the graph")
-    ring = sorted(
-        ordered, key=lambda one: hashlib.sha256(_TAG + seed + address_bytes(one, "a participant")).digest()
-    )
-    half = degree(len(ring)) // 2
-    found = {}
-    for place, one in enumerate(ring):
-        around = [ring[(place + step) % len(ring)] for step in range(-half, half + 1) if step]
-        found[one] = tuple(sorted(around))
-    return found
+    side = 6 * (vertices.bit_length() - 1) - 7
+    if expected < vertices:
+        square = max(1, expected * expected)
+        side = -(-side * vertices * vertices // square)
+    return min(side, (vertices - 1) // 2)
 
 
 @cache
-def degree(participants: int) -> int:
-    """Return how many neighbours each has: all others up to 64 participants, else an even number.
+def least_holders(expected: int) -> int:
+    """Return among how many others at least a participant shares its seeds where a graph is drawn.
 
-    It is the smallest for which, whoever drops out, with a fifth of the participants colluding with the
-    aggregator and a tenth dropping out (after Bell et al. 2020, section 3.2, by union bounds in integers):
-
-    - with probability 1 - 2^-40 nobody's seeds can be put together by those who collude;
-    - with probability 1 - 2^-40 the graph of the honest ones who stay is connected, so that only the sum of
-      all of them can be unmasked;
-    - with probability 1 - 2^-20 everybody keeps enough neighbours for the round to be unmasked.
+    With fewer, those of them who collude could reach the threshold for somebody once in 2^50 draws. The draw
+    is hypergeometric: which of those whom a round expects are around a participant is no other's choice.
     """
-    if participants <= COMPLETE_UP_TO:
-        return participants - 1
-    colluding, dropped = participants // 5, participants // 10
-    for neighbour_count in range(2, participants - 1, 2):
-        needed = threshold(neighbour_count)
-        is_secret = _tail(participants, colluding, neighbour_count, needed) << 40 <= comb(
-            participants - 1, neighbour_count
-        )
-        half = neighbour_count // 2
-        is_connected = participants * (colluding + dropped) ** half << 40 <= participants**half
-        lost = _tail(participants, dropped, neighbour_count, neighbour_count - needed + 1)
-        is_lasting = lost << 20 <= comb(participants - 1, neighbour_count)
-        if is_secret and is_connected and is_lasting:
-            return neighbour_count
-    return (participants - 1) // 2 * 2
+    colluding, in_a_row = expected // COLLUDING, 0
+    for holders in range(3, expected):
+        draws = _tail(expected - 1, colluding, holders, threshold(holders + 1))
+        is_secret = expected * draws << SECRECY_BITS <= comb(expected - 1, holders)
+        in_a_row = in_a_row + 1 if is_secret else 0
+        if in_a_row == 3:  # the threshold goes up twice in three steps: any larger number does as well
+            return holders - 2
+    return max(1, expected - 1)
 
 
-def _tail(participants: int, marked: int, drawn: int, least: int) -> int:
-    """Return ``participants`` times the number of draws that hold at least so many marked ones."""
-    others = participants - 1 - marked
-    draws = sum(comb(marked, hit) * comb(others, drawn - hit) for hit in range(least, drawn + 1))
-    return participants * draws
+@cache
+def least_staying(vertices: int, members: int, side: int) -> int:
+    """Return how many of any ``side`` places in a row have to stay in a sum; one more where all are too few.
+
+    A sum falls apart only between two rows without an honest survivor. With this many survivors in each, all
+    of them would collude; the union bound is over all pairs of rows, which are drawn without replacement.
+    """
+    colluding, draws = members // COLLUDING, comb(vertices, side)
+    for least in range(1, side + 1):
+        rows = vertices * _tail(vertices, colluding, side, least)
+        if rows * rows << SECRECY_BITS <= 2 * draws * draws:
+            return least
+    return side + 1
+
+
+def is_lasting(vertices: int, expected: int, side: int, missing: int, bits: int) -> bool:
+    """Return whether a round goes on but once in ``2^bits`` times, where so many vertices are not in its sum.
+
+    Args:
+        vertices: of the graph.
+        expected: of the round.
+        side: neighbours on each side.
+        missing: vertices that are not expected, or leave.
+        bits: of certainty, by a union bound over all rows.
+    """
+    needed = least_staying(vertices, expected, side)
+    draws = vertices * _tail(vertices, missing, side, max(0, side - needed + 1))
+    return draws << bits <= comb(vertices, side)
+
+
+def _tail(population: int, marked: int, drawn: int, least: int) -> int:
+    """Return the number of draws without replacement that hold at least so many marked ones."""
+    others = population - marked
+    return sum(comb(marked, hit) * comb(others, drawn - hit) for hit in range(least, min(drawn, marked) + 1))

@@ -16,7 +16,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from fl_chain.commitment.encoding import address_bytes
+from fl_chain.masking.graph import COMPLETE_UP_TO
 from fl_chain.records import Address
+
+LEFT_OUT = 8
+"""Of a round of more than 64 one in so many stays out at most."""
 
 _TAG = b"fl_chain/masking/recovery\x00"
 
@@ -60,18 +64,21 @@ def group(
 
     Returns:
         All but who was named, where nobody is suspected; else half of the suspects and everyone beside them,
-        with more suspects where these are fewer than the quorum. All but the only suspect, where there is
-        one. All who were not named, where no choice is left.
+        with more suspects where these are fewer than the quorum, and where there are more than 64 with all
+        but an eighth: a graph of which half stays out has gaps. All but the only suspect, where there is one.
+        All who were not named, where no choice is left.
     """
     present = frozenset(registered) - suspicion.named
     suspects = sorted(suspicion.suspects & present, key=lambda one: _place(one, seed))
     if not suspects:
         return present
     beside = present.difference(suspects)
-    half = len(suspects) // 2
-    while half < len(suspects) and len(beside) + half < quorum:
-        half += 1
-    return beside.union(suspects[:half])
+    kept = len(suspects) // 2
+    if len(present) > COMPLETE_UP_TO:
+        kept = max(kept, len(suspects) - len(present) // LEFT_OUT)
+    while kept < len(suspects) and len(beside) + kept < quorum:
+        kept += 1
+    return beside.union(suspects[:kept])
 
 
 def _place(participant: Address, seed: bytes) -> bytes:

@@ -104,24 +104,27 @@ class UnmaskingTerm:
 
 
 def unmasking_terms(
-    set_ups: Mapping[Address, KeySetUp], survivors: Sequence[Address], departed: Sequence[Address]
+    neighbours: Mapping[Address, Sequence[Address]],
+    survivors: Sequence[Address],
+    departed: Sequence[Address],
 ) -> list[UnmaskingTerm]:
     """Return the terms of a round, in the order of the summands.
 
     Args:
-        set_ups: of everyone in the round's ring.
+        neighbours: with whom each of the departed shares masks, in the order of its terms.
         survivors: in the order of their submissions.
         departed: the others: whose submissions are left out, in their order, then who never submitted,
             ascending.
     """
     terms = [UnmaskingTerm(owner, None) for owner in survivors]
+    staying = frozenset(survivors)
     for owner in departed:
-        terms += [UnmaskingTerm(owner, peer) for peer in survivors if peer in set_ups[owner].sealed]
+        terms += [UnmaskingTerm(owner, peer) for peer in neighbours[owner] if peer in staying]
     return terms
 
 
 def ring_terms(survivors: Sequence[Address], departed: Sequence[Address]) -> list[UnmaskingTerm]:
-    """Return the terms of a round in which everyone masks with everyone of the ring, as ledgers have them.
+    """Return the terms of a round in which everyone masks with everyone of the ring.
 
     Args:
         survivors: in the order of their submissions.

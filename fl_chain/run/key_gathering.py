@@ -6,6 +6,7 @@ from fl_chain.errors import StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import KEYS_SHARE
 from fl_chain.records import Address, Round
+from fl_chain.run.graphs import is_graph_due
 from fl_chain.run.masked_rounds import set_up_blob
 from fl_chain.run.recovery import Recovery
 from fl_chain.run.ring import expected_participants
@@ -31,9 +32,11 @@ class KeyGathering:
             now: chain time.
         """
         masks, window_s = history.round_masks(current.id), history.policy.submission_s // KEYS_SHARE
-        if masks.is_complete or now >= current.since + window_s:
+        if masks.is_complete or now >= current.since + window_s or is_graph_due(history, current):
             return []
         members = self._recovery.members(history, current.id)
+        if masks.graph is not None:  # with somebody who is not in it the transaction would fail
+            members = members.intersection(list(history.identity_keys)[: masks.graph.vertices])
         expected = members.intersection(expected_participants(history, current))
         # With the last of those who are expected the ring is complete: whoever comes back goes first.
         order = sorted(members - set(masks.members), key=lambda who: (who in expected, who))

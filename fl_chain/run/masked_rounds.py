@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -10,14 +10,15 @@ from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.encoding import u64
 from fl_chain.commitment.proofs import Departed, ExcludedSubmission, PostedMasks
-from fl_chain.errors import SpoiltRound, VerificationError
+from fl_chain.errors import GapInGraph, SpoiltRound, VerificationError
+from fl_chain.ledger import masks as ledger_masks
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import seeds_by_owner
+from fl_chain.ledger.masks import RoundMasks, seeds_by_owner
 from fl_chain.ledger.messages import signer_for
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.releases import occasion
 from fl_chain.masking.setup import set_up_digest
-from fl_chain.masking.unmasking import UnmaskingTerm, committed_kind, ring_terms, seed_to_release, term_lanes
+from fl_chain.masking.unmasking import UnmaskingTerm, committed_kind, seed_to_release, term_lanes
 from fl_chain.records import Address, Digest, PublishedKeys, Quantisation
 from fl_chain.store import ReleaseBlob, SetUpBlob, SignedRelease, SignedSetUp
 
@@ -37,7 +38,37 @@ def round_occasion(history: History, round_id: int) -> Digest:
 def round_terms(history: History, round_id: int) -> list[UnmaskingTerm]:
     """Return the terms of a round whose survivors are fixed, in the order of the posted list."""
     masks, submissions = history.round_masks(round_id), history.submissions[round_id]
-    return ring_terms(masks.stayed(submissions), masks.departed(submissions))
+    return ledger_masks.round_terms(masks, history.vertices, submissions)
+
+
+def masking_peers(history: History, round_id: int, who: Address) -> dict[Address, PublishedKeys]:
+    """Return the keys of those with whom a member of a round shares masks."""
+    masks = history.round_masks(round_id)
+    by_member = masks.by_member
+    return {peer: by_member[peer] for peer in ledger_masks.neighbours(masks, history.vertices, who)}
+
+
+def verify_whole(history: History, round_id: int) -> None:
+    """Check that only the sum of all survivors of a round can be unmasked, and not sums of some of them.
+
+    Raises:
+        GapInGraph: if of some row of the round's graph too few stay; see `fl_chain.masking.graph`.
+    """
+    masks, vertices = history.round_masks(round_id), history.vertices
+    verify_no_gap(masks, vertices, masks.stayed(history.submissions[round_id]))
+
+
+def verify_no_gap(masks: RoundMasks, vertices: Mapping[Address, int], survivors: Iterable[Address]) -> None:
+    """Check that survivors leave no gap in a round's graph; see `verify_whole`."""
+    if masks.graph is None:
+        return
+    gap = masks.graph.gap({vertices[who] for who in survivors}, len(masks.keys))
+    if gap is not None:
+        place, staying = gap
+        raise GapInGraph(
+            f"of the {masks.graph.reach} participants from place {place} of the graph on only {staying} "
+            "stay: so few could let the sum be taken apart, so the round ends without a model"
+        )
 
 
 def published_seeds(history: History, round_id: int, poster: Address) -> dict[Address, bytes]:
@@ -154,4 +185,10 @@ def posted_masks(history: History, round_id: int, poster: Address) -> PostedMask
         survivors=masks.survivors,
         terms=masks.terms,
         seeds=masks.seeds[poster],
+        pairs=None if masks.graph is None else _pairs(history, round_id),
     )
+
+
+def _pairs(history: History, round_id: int) -> tuple[tuple[Address, Address], ...]:
+    terms = round_terms(history, round_id)
+    return tuple((one.owner, one.peer) for one in terms if one.peer is not None)

@@ -7,7 +7,7 @@ from fl_chain.commitment.proofs import LeafOpening, MaskProof, PostedMasks, Seed
 from fl_chain.commitment.tree import chunk_path
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.shares import seed_commitment
-from fl_chain.masking.unmasking import is_of_round_key, ring_terms, term_lanes
+from fl_chain.masking.unmasking import UnmaskingTerm, is_of_round_key, ring_terms, term_lanes
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, Submission
 from fl_chain.run.postings import PostingClaim
 
@@ -31,7 +31,9 @@ class PostedTerms:
         survivors = [one.participant for one in self._stayed]
         departed = [one.participant for one in masks.departed.exclusions] + list(masks.departed.absentees)
         self._owners = [self._keys[who] for who in survivors + departed]
-        self._terms = ring_terms(survivors, departed)
+        self._numbers = {who: number for number, who in enumerate(survivors + departed)}
+        self._terms = ring_terms(survivors, departed if masks.pairs is None else ())
+        self._terms += [UnmaskingTerm(*pair) for pair in masks.pairs or ()]
 
     def wrong_seed(self) -> int | None:
         """Return the number of the first seed that is not the one committed to; None where all are."""
@@ -69,7 +71,8 @@ class PostedTerms:
             chunk: in which it is wrong.
             hashes: the chunk hashes under the listed root.
         """
-        masks, survivor = self._masks, self._stayed[term % len(self._stayed)]
+        masks, shared = self._masks, self._terms[term]
+        peer = shared.owner if shared.peer is None else shared.peer
         return MaskProof(
             term=term,
             chunk=chunk,
@@ -80,14 +83,13 @@ class PostedTerms:
             departed=masks.departed,
             set_ups=masks.set_ups,
             owner=self._owners[self._number(term)],
-            peer=self._keys[survivor.participant],
-            leaf=_leaf(survivor),
+            peer=self._keys[peer],
+            leaf=_leaf(self._stayed[self._numbers[peer]]),
         )
 
     def _number(self, term: int) -> int:
         """Return the number of the seed that gives a term."""
-        survivors = len(self._stayed)
-        return term if term < survivors else survivors + term // survivors - 1
+        return self._numbers[self._terms[term].owner]
 
 
 def _leaf(submission: Submission) -> LeafOpening:

@@ -36,13 +36,16 @@ from fl_chain.masking.setup import (
 from fl_chain.masking.unmasking import masked, seed_to_release
 from fl_chain.records import Address, Digest, PublishedKeys, Round, RoundStatus, address
 from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.graphs import draws_at, is_graph_due, may_draw, possible_owners, receivers_among
 from fl_chain.run.keeper import active_round
 from fl_chain.run.masked_rounds import (
     masking_context,
+    masking_peers,
     release_blob,
     round_occasion,
     set_up_blob,
     set_up_content,
+    verify_whole,
 )
 from fl_chain.run.recovery import Recovery
 from fl_chain.run.transactions import TransactionOutbox
@@ -52,7 +55,14 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # after a store has failed, or a peer's shares were not there
 REPUBLICATION_S = 30.0  # between two looks whether a release is still there
-_OVERTAKEN = ("KeysClosed", "WrongStatus", "KeysAlreadySetUp", "IdentityKeyFixed", "ParticipantSuspendedFrom")
+_OVERTAKEN = (
+    "NoGraphDue",
+    "KeysClosed",
+    "WrongStatus",
+    "KeysAlreadySetUp",
+    "IdentityKeyFixed",
+    "ParticipantSuspendedFrom",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +118,7 @@ class RingMember:
 
     def masked(self, history: History, round_id: int, identity: Address, lanes: Lanes) -> Lanes:
         """Return an update under its masks, for a ring that is closed."""
-        peers = {
-            who: keys for who, keys in history.round_masks(round_id).by_member.items() if who != identity
-        }
+        peers = masking_peers(history, round_id, identity)
         context = masking_context(history, round_id)
         return masked(lanes, self._secrets(history, round_id, identity), context, identity, peers)
 
@@ -134,6 +142,12 @@ class RingMember:
         now = self._parts.ledger.head().timestamp
         if not self._is_wanted(history, current, identity, now):
             return False
+        if is_graph_due(history, current):
+            return self._draw(history, current, identity, now)
+        return self._joined(history, current, identity, now)
+
+    def _joined(self, history: History, current: Round, identity: Address, now: int) -> bool:
+        """Set keys up for a round; return whether anything was written or sent."""
         receivers = self._receivers(history, current, identity, now)
         if receivers is None:
             return False
@@ -159,6 +173,17 @@ class RingMember:
         else:
             self._refused.add(Digest(context.digest()))
         return is_sent
+
+    def _draw(self, history: History, current: Round, identity: Address, now: int) -> bool:
+        """Draw the round's graph, where the aggregator has not in time."""
+        if not may_draw(history, current, now) or now < draws_at(history, current, identity):
+            return False
+        ledger, account = self._parts.ledger, self._parts.account
+        return self._sent(
+            f"graph of round {current.id}",
+            is_due=lambda: ledger.key_ring(current.id)[4] == 0,
+            call=lambda: ledger.draw_graph(account, current.id),
+        )
 
     def _is_wanted(self, history: History, current: Round, identity: Address, now: int) -> bool:
         """Return whether this participant is to set up keys for a round that is open."""
@@ -192,18 +217,25 @@ class RingMember:
         path = self._path("receivers", history, current.id)
         if path.exists():
             content = path.read_bytes()
-            chosen = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
+            remembered = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
             # Fewer would be shares of another polynomial.
-            are_known = all(who in history.identity_keys for who in chosen)
-            return {who: history.identity_keys[who] for who in chosen} if are_known else None
+            are_known = all(who in history.identity_keys for who in remembered)
+            return {who: history.identity_keys[who] for who in remembered} if are_known else None
         expected = [who for who in expected_participants(history, current) if who != identity]
         known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
         is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
         if len(known) + 1 < history.policy.quorum or (len(known) < len(expected) and is_patient):
             return None
+        chosen, needed = receivers_among(history, current, identity, known)
+        if len(chosen) < needed:
+            self._say(
+                f"round {current.id}: only {len(chosen)} neighbours are expected, and seeds are shared among "
+                f"{needed} at least: stays out of this round"
+            )
+            return None
         make_folder(self._folder)
-        write_durably(path, b"".join(bytes.fromhex(who[2:]) for who in sorted(known)))
-        return known
+        write_durably(path, b"".join(bytes.fromhex(who[2:]) for who in sorted(chosen)))
+        return chosen
 
     def _secrets(self, history: History, round_id: int, identity: Address) -> RoundSecrets:
         return round_secrets(self._parts.secret, masking_context(history, round_id), identity)
@@ -234,10 +266,11 @@ class RingMember:
         survivors = frozenset(masks.stayed(history.submissions[round_id]))
         if not self._are_enough(history, round_id, len(survivors)):
             return False
+        verify_whole(history, round_id)
         if not self._is_remembered(history, round_id, when):
             return False
         shares, missing = {}, []
-        for keys in masks.keys:
+        for keys in possible_owners(history, round_id, identity):
             try:
                 both = self._shares_of(history, round_id, identity, keys)
             except (StoreError, VerificationError) as error:
@@ -330,6 +363,7 @@ def _can_join(history: History, current: Round, masks: RoundMasks, identity: Add
         and current.id < participant.barred_from
         and identity in history.identity_keys
         and identity not in masks.members
+        and (masks.graph is None or history.vertices[identity] < masks.graph.vertices)
         and not masks.is_complete
         and now < current.since + history.policy.submission_s // KEYS_SHARE
     )
@@ -362,6 +396,6 @@ def expected_participants(history: History, current: Round) -> list[Address]:
 
 
 def _is_ring_open(ledger: Ledger, round_id: int) -> bool:
-    _, _, is_complete, close_at = ledger.key_ring(round_id)
+    _, _, is_complete, close_at, *_ = ledger.key_ring(round_id)
     is_over = close_at != 0 and ledger.head().timestamp >= close_at
     return ledger.round(round_id).status is RoundStatus.OPEN and not is_complete and not is_over

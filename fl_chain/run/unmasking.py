@@ -78,7 +78,7 @@ def _joined(set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address, bytes], r
             seed = reconstructed_seed(set_up, kind, {who: shares[who] for who in chosen})
         except VerificationError:
             continue
-        wrong = [who for who in shares if not _fits(set_up, kind, shares, chosen, who)]
+        wrong = _wrong_shares(set_up, kind, shares, chosen)
         if wrong:
             log.warning("round %d: wrong shares of %s were released by %s", round_id, what, ", ".join(wrong))
         return seed
@@ -88,19 +88,28 @@ def _joined(set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address, bytes], r
     )
 
 
-def _fits(
+def _wrong_shares(
+    set_up: KeySetUp, kind: SeedKind, shares: Mapping[Address, bytes], chosen: tuple[Address, ...]
+) -> list[Address]:
+    """Return whose shares do not belong to a seed that some gave: all the others at once, else one by one."""
+    others = tuple(who for who in shares if who not in chosen)
+    if not others:
+        return []
+    together = (*others, *chosen)[: len(chosen)]
+    if len(others) <= len(chosen) and _give_the_seed(set_up, kind, shares, together):
+        return []
+    return [who for who in others if not _give_the_seed(set_up, kind, shares, (*chosen[1:], who))]
+
+
+def _give_the_seed(
     set_up: KeySetUp,
     kind: SeedKind,
     shares: Mapping[Address, bytes],
     chosen: tuple[Address, ...],
-    who: Address,
 ) -> bool:
-    """Return whether a share gives the same seed with all but one of those that gave it."""
-    if who in chosen:
-        return True
-    others = (*chosen[1:], who)
+    """Return whether some shares give the seed that was committed to."""
     try:
-        reconstructed_seed(set_up, kind, {one: shares[one] for one in others})
+        reconstructed_seed(set_up, kind, {one: shares[one] for one in chosen})
     except VerificationError:
         return False
     return True

@@ -48,8 +48,8 @@ def masked_rules() -> dict[str, Rules]:
 
     What only the ledger can refuse of the two challenges is not among them.
     """
-    members = _read("ChallengeVerifier.sol") | _read("SecureAggregation.sol")
-    own = _read("SecureAggregation.sol")
+    own = _read("MaskChallenges.sol") | _read("SecureAggregation.sol")
+    members = _read("ChallengeVerifier.sol") | _read("MaskState.sol") | own
     return {
         name: _rules_of(name, members)
         for name, (head, _) in own.items()
@@ -87,9 +87,7 @@ def _rules_of(name: str, members: dict[str, tuple[str, str]]) -> Rules:
         pending += [word for word in re.findall(r"\w+", head) if word in members]
         pending += [word for word in re.findall(r"\b(\w+)\(", body) if word in members]
     bodies = [members[member][1] for member in reached]
-    errors = {
-        error for body in bodies for error in re.findall(r"\brevert (?:ITrainingLedger\.)?(\w+)\(", body)
-    }
+    errors = {error for body in bodies for error in re.findall(r"\brevert (?:I\w+\.)?(\w+)\(", body)}
     if "obstacle" in members[name][1]:
         # Reverts with an error that was encoded before; whoever else asks for the obstacle goes on without.
         errors |= set(re.findall(r"\b(\w+)\.selector", members["_obstacle"][1]))

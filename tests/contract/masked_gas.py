@@ -5,6 +5,7 @@ from __future__ import annotations
 from masked_run import MASKED_POLICY, MaskedRound, MaskedRun, secret
 
 from fl_chain.commitment.tree import vector_root
+from fl_chain.masking.graph import COMPLETE_UP_TO
 from fl_chain.masking.keys import public_key
 
 MEMBERS = 16
@@ -32,6 +33,7 @@ def measure_masks() -> dict[str, int]:
     gas["submit_masked_closing"] = apart.submit(MEMBERS - 1)
     gas |= aggregated(apart, f"_{MEMBERS}")
 
+    gas["drawGraph"] = drawn()
     together = MaskedRound(run, MEMBERS, id=3)
     gas[f"setUpKeysOf_{MEMBERS}"] = together.set_up_together(range(MEMBERS))
     for index in range(MEMBERS):
@@ -46,6 +48,13 @@ def newcomer(run: MaskedRun) -> int:
     used = run.mask(worker, "setIdentityKey", public_key(secret(MEMBERS, "identity")))
     run.send(run.operator, "suspend", worker.address)
     return used
+
+
+def drawn() -> int:
+    """Return what the graph of a round costs, which the fewest participants have that do not do without."""
+    run = MaskedRun(dict(MASKED_POLICY))
+    run.participants(COMPLETE_UP_TO + 1)
+    return run.mask(run.aggregator, "drawGraph", 1)
 
 
 def aggregated(current: MaskedRound, size: str) -> dict[str, int]:

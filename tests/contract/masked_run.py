@@ -22,7 +22,7 @@ from fl_chain.ledger.artifact import masked_ledger, secure_aggregation
 from fl_chain.masking.context import MaskingContext
 from fl_chain.masking.keys import public_key
 from fl_chain.masking.setup import KeySetUp, RoundSecrets, key_set_up, round_secrets, shares_hash
-from fl_chain.masking.unmasking import UnmaskingTerm, masked, seed_to_release, term_lanes, unmasking_terms
+from fl_chain.masking.unmasking import UnmaskingTerm, masked, ring_terms, seed_to_release, term_lanes
 from fl_chain.records import Address, Digest, RunId, address
 
 DIMENSION = 1500  # two chunks, the second one incomplete
@@ -179,7 +179,7 @@ class MaskedRound:
         ]
 
     def terms(self) -> list[UnmaskingTerm]:
-        return unmasking_terms(self.set_ups, self.survivors, self.departed)
+        return ring_terms(self.survivors, self.departed)
 
     def term_lanes(self, term: UnmaskingTerm) -> Lanes:
         seeds = dict(zip([*self.survivors, *self.departed], self.seeds(), strict=True))

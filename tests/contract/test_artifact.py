@@ -14,6 +14,7 @@ from fl_chain.ledger.abi import ledger_abi
 from fl_chain.ledger.artifact import (
     Artifact,
     challenge_verifier,
+    mask_challenges,
     masked_ledger,
     secure_aggregation,
     training_ledger,
@@ -41,7 +42,7 @@ def deployed(run: Run) -> bytes:
     [
         ("TrainingLedger", "ChallengeVerifier"),
         # Three quarters of a minute more; what they are made of is compared by hashes all the same.
-        pytest.param(("MaskedLedger", "SecureAggregation"), marks=pytest.mark.long),
+        pytest.param(("MaskedLedger", "SecureAggregation", "MaskChallenges"), marks=pytest.mark.long),
     ],
     ids=["plain", "masked"],
 )
@@ -60,7 +61,8 @@ def test_the_committed_artifacts_are_what_the_sources_compile_to(contracts: tupl
 
 
 @pytest.mark.parametrize(
-    "contract", ["TrainingLedger", "ChallengeVerifier", "MaskedLedger", "SecureAggregation"]
+    "contract",
+    ["TrainingLedger", "ChallengeVerifier", "MaskedLedger", "SecureAggregation", "MaskChallenges"],
 )
 def test_an_artifact_names_no_folder_of_this_machine(contract: str) -> None:
     text = (ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8")
@@ -131,11 +133,22 @@ def test_the_verifiers_code_leaves_room_below_the_limit() -> None:
     assert 0 < len(challenge_verifier().template) <= 24_576
 
 
-@pytest.mark.parametrize("artifact", [masked_ledger(), secure_aggregation()], ids=["ledger", "masks"])
+@pytest.mark.parametrize(
+    "artifact",
+    [masked_ledger(), secure_aggregation(), mask_challenges()],
+    ids=["ledger", "masks", "challenges"],
+)
 def test_the_masked_contracts_leave_room_below_both_limits(artifact: Artifact) -> None:
     arguments = 32 * 64
     assert 0 < len(artifact.template) <= 24_576
     assert len(artifact.template) < len(artifact.bytecode) + arguments <= 49_152
+
+
+def test_the_masks_carry_the_code_of_their_challenges_and_could_not_be_one_contract() -> None:
+    masks, challenges = secure_aggregation(), mask_challenges()
+    assert challenges.bytecode in masks.bytecode
+    assert masks.storage_layout == challenges.storage_layout
+    assert len(masks.template) + len(challenges.template) > 24_576
 
 
 def test_one_deployment_could_not_hold_both() -> None:

@@ -67,6 +67,7 @@ def test_a_participant_of_a_masked_round_pays_at_most_half_as_much_again(gas: di
 @pytest.mark.parametrize(
     ("call", "limit"),
     [
+        ("drawGraph", 70_000),
         ("setUpKeys", 65_000),
         ("submit_masked", 82_000),
         ("fixSurvivors_16", 150_000),

@@ -10,7 +10,10 @@ from eth_hash.auto import keccak
 from masked_run import DIMENSION, MaskedRound, MaskedRun
 
 from fl_chain.commitment.tree import vector_root
+from fl_chain.ledger.artifact import mask_challenges, masked_ledger, secure_aggregation
+from fl_chain.ledger.code import Contracts, created_address
 from fl_chain.masking.setup import ring_digest
+from fl_chain.records import address
 
 NOTHING_WRONG = re.escape(str(keccak(b"NothingWrong()")[:4])[1:])
 
@@ -91,3 +94,17 @@ def test_signed_set_ups_come_together(run: MaskedRun) -> None:
     current.set_up_together(range(5))
     assert run.masks.functions.keyRingOf(1).call()[:3] == (5, 5, True)
     assert run.masks.functions.ringDigestOf(1).call() == ring_digest(current.ring())
+
+
+def test_the_code_that_decides_challenges_is_the_one_that_the_masks_created(run: MaskedRun) -> None:
+    ledger = run.run_id.ledger
+    masks = address(run.masks.address.lower())
+    contracts = Contracts(masked_ledger(), secure_aggregation(), masks, mask_challenges())
+    assert contracts.challenges == created_address(masks, 1)
+    expected = contracts.judge_immutables(run.run_id)
+    for artifact, place in contracts.parts:
+        code = bytes(run.w3.eth.get_code(run.w3.to_checksum_address(place)))
+        artifact.verify_code(code)
+        written = artifact.named_immutables(code)
+        assert written == {name: expected[name] for name in written}
+    assert expected["LEDGER"] == int(ledger, 16)

@@ -66,9 +66,14 @@ def policy(**changes: object) -> PolicySettings:
 
 @dataclass
 class Consortium:
-    """Five stores, an aggregator, and whoever else a test needs."""
+    """Five stores, an aggregator, and whoever else a test needs.
+
+    Attributes:
+        owners: who takes part; ``Store 1#7`` is one more with the rows of ``Store 1``.
+    """
 
     folder: Path
+    owners: tuple[str, ...] = field(default=OWNERS, kw_only=True)
     policy: PolicySettings = field(default_factory=policy)
     clock: Clock = field(default_factory=Clock)
     confirmations: int = 0
@@ -84,7 +89,7 @@ class Consortium:
         self.bank = Account(self.node, bank_key)
         self.operator = self.account("operator")
         self.aggregator_account = self.account("aggregator")
-        self.accounts = {owner: self.account(f"participant {owner}") for owner in OWNERS}
+        self.accounts = {owner: self.account(f"participant {owner}") for owner in self.owners}
         task, model, training = logistic_regression()
         model = self.task_model or model
         training = TrainingSettings.model_validate({**training.model_dump(), **self.training})
@@ -107,7 +112,7 @@ class Consortium:
             funding_wei=self.policy.rounds * (self.policy.reward_wei + self.policy.aggregator_reward_wei),
             token=self.coin(),
         )
-        self.workers = {owner: self.worker(owner) for owner in OWNERS}
+        self.workers = {owner: self.worker(owner) for owner in self.owners}
         self.aggregator = self.new_aggregator(self.aggregator_account)
 
     def start_chain(self) -> tuple[Node, bytes]:
@@ -147,7 +152,7 @@ class Consortium:
         learner = LocalLearner(
             build_task(self.run.policy.task, self.run.policy.model),
             self.run.policy.training,
-            owner=owner,
+            owner=owner.partition("#")[0],
             seed=self.run.policy.seed,
         )
         account = self.accounts[owner]

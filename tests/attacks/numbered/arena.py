@@ -191,8 +191,9 @@ class Arena:
         return Ledger.open(node, self.address, deployed_block=self.deployed_block)
 
     def _masked_contracts(self) -> Contracts:
-        ledger, masks = (switchable.artifact(one) for one in ("MaskedLedger", "SecureAggregation"))
-        return Contracts(ledger, masks, _named_verifier(self.node, self.address), is_masked=True)
+        names = ("MaskedLedger", "SecureAggregation", "MaskChallenges")
+        ledger, masks, challenges = (switchable.artifact(one) for one in names)
+        return Contracts(ledger, masks, _named_verifier(self.node, self.address), challenges)
 
     @property
     def history(self) -> History:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 LEDGER, VERIFIER, MASKS = "TrainingLedger.sol", "ChallengeVerifier.sol", "SecureAggregation.sol"
+MASK_CHALLENGES = "MaskChallenges.sol"
 GUARD = "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol"
 
 _CONDITION = re.compile(r"^if \((?P<condition>.*?)\) (?P<rest>revert\b|break;|\{)", re.DOTALL)
@@ -236,11 +237,15 @@ EDITS: tuple[Edit, ...] = (
         "survivors-once", "if (_survivors[round].exclusionsHash != 0) revert SurvivorsAlreadyFixed", MASKS
     ),
     _check("enough-survivors", "if (survivors < needed) revert TooFewSurvivors", MASKS),
-    _check("seed-is-wrong", "if (Masks.commitment(proof.seeds[proof.number]) == expected) revert", MASKS),
+    _check(
+        "seed-is-wrong",
+        "if (Masks.commitment(proof.seeds[proof.number]) == expected) revert",
+        MASK_CHALLENGES,
+    ),
     _check(
         "term-is-wrong",
         "if (_maskHash(key, proof.chunk, isNegative) == proof.chunkHash) revert",
-        MASKS,
+        MASK_CHALLENGES,
     ),
 )
 
@@ -287,17 +292,17 @@ _PLUMBING: tuple[Edit, ...] = (
         "interface Switches {\n    function rulesOff() external view returns (uint256);\n}\n\n"
         "/// @title ChallengeVerifier",
     ),
-    Edit(  # it is called by others than the ledger, too
+    Edit(  # it is called by others than the ledger
         MASKS,
         "    // ------------------------------------------------------------------ inside: checks\n",
-        "    function _isOn(uint256 rule) internal view override returns (bool) {\n"
+        "    function _isOn(uint256 rule) private view returns (bool) {\n"
         "        return Switches(address(LEDGER)).rulesOff() >> rule & 1 == 0;\n    }\n\n"
         "    // ------------------------------------------------------------------ inside: checks\n",
     ),
     Edit(
         MASKS,
-        "import { ChallengeVerifier } from",
-        "import { ChallengeVerifier, Switches } from",
+        "import { MaskChallenges } from",
+        'import { Switches } from "./ChallengeVerifier.sol";\nimport { MaskChallenges } from',
     ),
     Edit(
         VERIFIER,

@@ -13,7 +13,7 @@ from fl_chain.errors import WrongCode
 from fl_chain.ledger.artifact import challenge_verifier
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.code import verifier_address
-from fl_chain.records import Address, address
+from fl_chain.records import Address, AggregationKind, address
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,48 @@ def test_a_judge_for_another_chain_is_refused(run: Run) -> None:
     assert other != code
     with pytest.raises(WrongCode, match=f"for chain {chain_id + 1}"):
         Ledger.open(run.node, forged(run, verifier_address, other))
+
+
+@pytest.fixture(scope="module")
+def masked() -> Iterator[Run]:
+    with deployed_run(aggregation=AggregationKind.MASKED_SUMS, quorum=3) as deployed:
+        yield deployed
+
+
+def with_masks(run: Run, change: Callable[[bytes], bytes]) -> Address:
+    """Put a masked ledger on the chain whose masks have other code, and return where."""
+    stranger = run.stranger
+    nonce = run.node.nonce(stranger.address)
+    masks, ledger = created(stranger.address, nonce), created(stranger.address, nonce + 1)
+    own = run.ledger.run.ledger
+    code = run.node.code(run.ledger.verifier).replace(bytes.fromhex(own[2:]), bytes.fromhex(ledger[2:]))
+    assert stranger.send(None, returning(change(code)), gas=12_000_000).contract == masks
+    code = run.node.code(own).replace(bytes.fromhex(run.ledger.verifier[2:]), bytes.fromhex(masks[2:]))
+    assert stranger.send(None, returning(code), gas=12_000_000).contract == ledger
+    return ledger
+
+
+def test_masks_whose_challenges_others_decide_are_refused(masked: Run) -> None:
+    ledger = with_masks(masked, lambda code: code)
+    with pytest.raises(WrongCode, match="which it did not create"):
+        Ledger.open(masked.node, ledger)
+
+
+def test_masks_that_have_created_nothing_are_refused(masked: Run) -> None:
+    challenges = masked.ledger.contracts.challenges
+    stranger = masked.stranger.address
+    place = created(created(stranger, masked.node.nonce(stranger)), 1)
+    ledger = with_masks(
+        masked, lambda code: code.replace(bytes.fromhex(challenges[2:]), bytes.fromhex(place[2:]))
+    )
+    with pytest.raises(WrongCode, match="no contract at this address"):
+        Ledger.open(masked.node, ledger)
+
+
+def test_masks_of_another_ledger_are_refused(masked: Run) -> None:
+    other = bytes.fromhex(masked.stranger.address[2:])
+    nonce = masked.node.nonce(masked.stranger.address)
+    own = bytes.fromhex(created(masked.stranger.address, nonce + 1)[2:])
+    ledger = with_masks(masked, lambda code: code.replace(own, other))
+    with pytest.raises(WrongCode, match="was made for the ledger"):
+        Ledger.open(masked.node, ledger)

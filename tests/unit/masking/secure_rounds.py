@@ -9,7 +9,7 @@ import numpy as np
 
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.masking.context import MaskingContext
-from fl_chain.masking.graph import neighbours
+from fl_chain.masking.graph import COMPLETE_UP_TO, Graph, reach
 from fl_chain.masking.keys import public_key
 from fl_chain.masking.setup import (
     KeySetUp,
@@ -21,6 +21,7 @@ from fl_chain.masking.setup import (
     round_secrets,
 )
 from fl_chain.masking.unmasking import (
+    UnmaskingTerm,
     masked,
     reconstructed_seed,
     seed_to_release,
@@ -49,18 +50,25 @@ class SecureRound:
     secrets: dict[Address, RoundSecrets] = field(default_factory=dict)
     identity: dict[Address, bytes] = field(default_factory=dict)
     set_ups: dict[Address, KeySetUp] = field(default_factory=dict)
+    neighbours: dict[Address, list[Address]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.count)
         people = [participant(number) for number in range(self.count)]
-        graph = neighbours(people, b"\x01" * 32)
+        self.neighbours = {who: [peer for peer in people if peer != who] for who in people}
+        if self.count > COMPLETE_UP_TO:
+            self.graph = Graph(self.count, reach(self.count, self.count), b"\x01" * 16)
+            self.neighbours = {
+                who: [people[peer] for peer in self.graph.neighbours(number)]
+                for number, who in enumerate(people)
+            }
         for number, who in enumerate(people):
             self.identity[who] = secret(number, "identity")
             self.secrets[who] = round_secrets(secret(number, "worker"), self.context, who)
             values = rng.integers(-(2**20), 2**20, self.dimension).astype(np.int32)
             self.updates[who] = values.view(np.uint32).astype(LANE)
         for who in people:
-            keys = {peer: public_key(self.identity[peer]) for peer in graph[who]}
+            keys = {peer: public_key(self.identity[peer]) for peer in self.neighbours[who]}
             self.set_ups[who] = key_set_up(self.secrets[who], self.identity[who], self.context, who, keys)
 
     def neighbour_set_ups(self, who: Address) -> dict[Address, KeySetUp]:
@@ -96,12 +104,16 @@ class SecureRound:
             found[owner] = reconstructed_seed(set_up, kind, shares)
         return found
 
+    def terms(self, survivors: frozenset[Address]) -> list[UnmaskingTerm]:
+        gone = sorted(self.set_ups.keys() - survivors)
+        return unmasking_terms(self.neighbours, sorted(survivors), gone)
+
     def secure_sum(self, survivors: frozenset[Address]) -> list[int]:
         seeds = self.seeds(survivors)
         total = np.zeros(self.dimension, dtype=np.uint32)
         for who in survivors:
             total += self.masked(who).astype(np.uint32)
-        for term in unmasking_terms(self.set_ups, sorted(survivors), sorted(self.set_ups.keys() - survivors)):
+        for term in self.terms(survivors):
             lanes = term_lanes(term, seeds[term.owner], self.context, self.set_ups, self.dimension)
             total += lanes.astype(np.uint32)
         return [int(lane) for lane in total]

@@ -57,3 +57,14 @@ def test_who_was_named_stays_out() -> None:
     people = [participant(number) for number in range(5)]
     named = Suspicion(named=frozenset(people[:1]))
     assert group(named, people, 3, bytes(32)) == set(people[1:])
+
+
+@pytest.mark.parametrize(
+    ("count", "suspected", "stay_out"), [(64, 64, 32), (65, 65, 8), (256, 256, 32), (256, 20, 10)]
+)
+def test_of_a_large_round_an_eighth_stays_out_at_most(count: int, suspected: int, stay_out: int) -> None:
+    people = [participant(number) for number in range(count)]
+    suspicion = Suspicion(frozenset(people[:suspected]))
+    members = group(suspicion, people, 3, bytes(32))
+    assert count - len(members) == stay_out
+    assert members.issuperset(people[suspected:])

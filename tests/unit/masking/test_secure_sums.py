@@ -8,7 +8,6 @@ from secure_rounds import CONTEXT, SecureRound, participant
 
 from fl_chain.errors import DigestMismatch, MalformedBlob, VerificationError
 from fl_chain.masking.context import MaskingContext
-from fl_chain.masking.graph import COMPLETE_UP_TO, degree, neighbours
 from fl_chain.masking.setup import holders, key_set_up, verify_key_set_up
 from fl_chain.masking.shares import seed_commitment, threshold
 from fl_chain.masking.unmasking import (
@@ -17,7 +16,6 @@ from fl_chain.masking.unmasking import (
     reconstructed_seed,
     seed_to_release,
     term_lanes,
-    unmasking_terms,
 )
 from fl_chain.records import Address, Digest
 
@@ -78,7 +76,7 @@ def test_a_worker_that_was_shown_another_base_gives_noise_and_not_its_update() -
     total = fooled.masked(victim).astype(np.uint32)
     for who in survivors - {victim}:
         total = total + round_.masked(who).astype(np.uint32)
-    for term in unmasking_terms(round_.set_ups, sorted(survivors), sorted(round_.set_ups.keys() - survivors)):
+    for term in round_.terms(survivors):
         total = total + term_lanes(term, seeds[term.owner], CONTEXT, round_.set_ups, 64).astype(np.uint32)
     difference = (total - np.array(round_.plain_sum(survivors), dtype=np.uint32)).view(np.int32)
     assert np.median(np.abs(difference.astype(np.int64))) > 2**26
@@ -152,25 +150,3 @@ def test_the_digest_of_a_set_up_covers_every_field() -> None:
         type(set_up)(**{**fields, name: value}).digest() for name, value in changed.items()
     }
     assert len(digests) == 1 + len(changed)
-
-
-def test_everyone_neighbours_everyone_up_to_a_size_and_the_graph_is_symmetric_above() -> None:
-    few = [participant(number) for number in range(COMPLETE_UP_TO)]
-    assert all(len(around) == COMPLETE_UP_TO - 1 for around in neighbours(few, b"").values())
-    many = [participant(number) for number in range(COMPLETE_UP_TO + 40)]
-    graph = neighbours(many, b"\x02" * 32)
-    assert {len(around) for around in graph.values()} == {degree(len(many))}
-    assert all(one in graph[other] for one, around in graph.items() for other in around)
-    assert graph == neighbours(many[::-1], b"\x02" * 32)
-    assert graph != neighbours(many, b"\x03" * 32)
-    with pytest.raises(ValueError, match="twice"):
-        neighbours([*few, few[0]], b"")
-    with pytest.raises(ValueError, match="seed of the graph"):
-        neighbours(many, b"short")
-
-
-def test_the_degree_grows_slowly() -> None:
-    degrees = [degree(count) for count in (65, 100, 500, 1000, 2000)]
-    assert degrees == sorted(degrees)
-    assert all(value % 2 == 0 for value in degrees)
-    assert degrees[-1] < 100
