@@ -1,8 +1,12 @@
 # Every command of the project. CI calls these and nothing else.
 PYTHON ?= python3
 VENV := .venv
-INSTALL := pip install --quiet --disable-pip-version-check
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(VENV)/bin
+# Byte code is written when a module is first imported: to compile all that is installed takes longer than the demo.
+# What every process imports is compiled once, before there are several.
+unexport PYTHONDONTWRITEBYTECODE
+WARM_UP := python -c "import fl_chain.cli.main, fl_chain.demo, fl_chain.worker, fl_chain.learning, torch"
 RUN_STAMP := $(VENV)/.run-stamp
 FUZZ_SECONDS ?= 60
 DEV_STAMP := $(VENV)/.dev-stamp
@@ -20,11 +24,13 @@ help: ## list the commands
 $(RUN_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(INSTALL) -c constraints.txt -e .
+	$(BIN)/$(WARM_UP)
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(INSTALL) -c constraints.txt -e '.[dev]'
+	$(BIN)/$(WARM_UP)
 	@touch $(RUN_STAMP) $@
 
 $(NODE_STAMP): contracts/package.json contracts/package-lock.json | node-check

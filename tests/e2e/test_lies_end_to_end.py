@@ -126,7 +126,7 @@ def keys_with_money(node: Node, bank: bytes, names: list[str]) -> dict[str, byte
     return keys
 
 
-@pytest.mark.parametrize("kind", ["devnet", "anvil"])
+@pytest.mark.parametrize("kind", [pytest.param("devnet", marks=pytest.mark.long), "anvil"])
 def test_two_liars_fall_and_the_run_ends(tmp_path: Path, kind: str) -> None:
     with ExitStack() as stack:
         processes = Processes(tmp_path, stack)

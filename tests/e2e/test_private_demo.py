@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import called, run_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
@@ -23,7 +23,6 @@ def test_a_protected_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path
     assert "0.15625 of 0.46875 zCDP" in json.loads(status.stdout)["privacy"]
 
 
-@pytest.mark.long
 def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
     out = tmp_path / "masked"
     result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "secagg")
@@ -42,7 +41,6 @@ def test_a_masked_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -
     assert json.loads(status.stdout)["privacy"].startswith("secure aggregation")
 
 
-@pytest.mark.long
 def test_an_encrypted_demo_passes_its_audit_and_says_so_everywhere(tmp_path: Path) -> None:
     out = tmp_path / "encrypted"
     result = run_command("demo", "--out", str(out), "--rounds", "1", "--seed", "3", "--privacy", "he")

@@ -63,6 +63,7 @@ def closed_by_a_submission(demo: Demo) -> dict[int, bool]:
     }
 
 
+@pytest.mark.long  # faults/test_deadlines.py has the same in one process
 def test_a_dead_worker_costs_one_deadline(tmp_path: Path) -> None:
     with start_demo(
         tmp_path / "run", settings(rounds=3, submission_s=LONG_SUBMISSION_S), force=False

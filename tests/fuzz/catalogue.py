@@ -21,6 +21,7 @@ REASONS = {
     "fl_chain.aggregation.kernels": "lanes and values whose form its callers have checked",
     "fl_chain.aggregation.native": "an interface of those",
     "fl_chain.aggregation.whole_round": "chunk hashes that it has just computed",
+    "fl_chain.audit.ledger_state": "an address that the run's history has checked",
     "fl_chain.audit.sketches": "lanes that the store has checked, and digests",
     "fl_chain.cli.audit": "connects; what nodes answer is read in fl_chain.ledger",
     "fl_chain.cli.plot": "hands two files' bytes to fl_chain.report.schema",
