@@ -39,7 +39,7 @@ from fl_chain.records import Address, Quantisation
 PARTICIPANTS = 16
 ROWS = 600
 HIDDEN = 250
-RUNS = 5
+RUNS = 15
 WEIGHT = 600
 QUANTISATION = Quantisation(fraction_bits=22, scale_bits=15, clip_lanes=2**15, max_total_weight=10_000)
 TRAINING = TrainingSettings(learning_rate=0.01, local_epochs=1, batch_size=10)
