@@ -23,6 +23,7 @@ from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, least_survivors
+from fl_chain.masking.groups import Groups
 from fl_chain.masking.keys import identity_private_key, public_key
 from fl_chain.masking.releases import Release
 from fl_chain.masking.setup import (
@@ -75,6 +76,7 @@ class RingParts:
     transactions: TransactionOutbox
     secret: bytes  # the worker's, 32 bytes
     folder: Path  # the worker's
+    groups: int = 0  # of a round, by the policy document; 0 for one sum of all
 
 
 class RingMember:
@@ -225,6 +227,13 @@ class RingMember:
         known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
         is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
         if len(known) + 1 < history.policy.quorum or (len(known) < len(expected) and is_patient):
+            return None
+        graph = history.round_masks(current.id).graph
+        if isinstance(graph, Groups) and graph.count != self._parts.groups:
+            self._say(
+                f"round {current.id}: the contract draws {graph.count} groups, the policy document says "
+                f"{self._parts.groups}: stays out of this run; ask the operator"
+            )
             return None
         chosen, needed = receivers_among(history, current, identity, known)
         if len(chosen) < needed:
