@@ -193,6 +193,13 @@ class RingMember:
         masks = history.round_masks(current.id)
         if context in self._refused or not _can_join(history, current, masks, identity, now):
             return False
+        graph, agreed = masks.graph, self._parts.groups
+        if isinstance(graph, Groups) and graph.count != agreed:
+            self._say(
+                f"round {current.id}: the contract draws {graph.count} groups, the policy document says "
+                f"{agreed}: stays out of this run; ask the operator"
+            )
+            return False
         if identity in self._recovery.members(history, current.id):
             return True
         self._say(
@@ -227,13 +234,6 @@ class RingMember:
         known = {who: history.identity_keys[who] for who in expected if who in history.identity_keys}
         is_patient = now < current.since + history.policy.submission_s // (2 * KEYS_SHARE)
         if len(known) + 1 < history.policy.quorum or (len(known) < len(expected) and is_patient):
-            return None
-        graph = history.round_masks(current.id).graph
-        if isinstance(graph, Groups) and graph.count != self._parts.groups:
-            self._say(
-                f"round {current.id}: the contract draws {graph.count} groups, the policy document says "
-                f"{self._parts.groups}: stays out of this run; ask the operator"
-            )
             return None
         chosen, needed = receivers_among(history, current, identity, known)
         if len(chosen) < needed:

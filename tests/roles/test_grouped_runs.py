@@ -25,10 +25,10 @@ from fl_chain.errors import MalformedResponse, TooFewInGroups
 from fl_chain.learning.work import RoundWork
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import round_groups
+from fl_chain.ledger.masks import absentees, round_groups
 from fl_chain.masking.groups import Groups, MaskedGroup
 from fl_chain.records import AggregationKind, ExclusionReason, RoundStatus, VoidReason
-from fl_chain.run.masked_rounds import published_seeds, verify_fixable
+from fl_chain.run.masked_rounds import published_seeds, round_occasion, verify_fixable
 from fl_chain.run.protection import protection
 from fl_chain.run.recovery import Recovery
 
@@ -93,19 +93,24 @@ def is_void(history: History, round_id: int) -> bool:
     return round_id in history.rounds and history.rounds[round_id].status is RoundStatus.VOID
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroupedConsortium]:
-    """Round 1 has a lie within bounds, round 2 a group of noise; of round 3 one leaves, of the next two."""
-    folder: Path = tmp_path_factory.mktemp("grouped")
+def started(folder: Path, *, rounds: int) -> GroupedConsortium:
+    """Return a run after its first round, in which one lies within bounds."""
     run = GroupedConsortium(
         folder,
-        policy=policy(rounds=4, quorum=6),
+        policy=policy(rounds=rounds, quorum=6),
         privacy=MaskingSettings(kind="secagg", groups=GROUPS),
         aggregation=MedianSettings(rule="median"),
         owners=PEOPLE,
     )
     run.lie(largest, None)
-    run.work_until(lambda history: 2 in history.rounds, PEOPLE)
+    run.work_until(lambda history: bool(history.postings.get(1)), PEOPLE)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroupedConsortium]:
+    """Round 1 has a lie within bounds, round 2 a group of noise; of round 3 one leaves, of the next two."""
+    run = started(tmp_path_factory.mktemp("grouped"), rounds=4)
     run.lie(None, lambda lanes: lanes[::-1].copy())
     run.work_until(lambda history: 3 in history.rounds, PEOPLE)
     run.lie(None, None)
@@ -126,10 +131,9 @@ def report(run: GroupedConsortium) -> AuditReport:
     return run.audit()
 
 
-@pytest.mark.parametrize("round_id", [1, 2, 3])
-def test_the_model_is_the_median_of_the_plain_means_of_groups(run: GroupedConsortium, round_id: int) -> None:
+def verify_model(run: GroupedConsortium, round_id: int, spoilt: frozenset[str] = frozenset()) -> None:
+    """Check that a model is what the rule makes of the plain means of the groups that have a sum."""
     history = run.history
-    spoilt = {run.address(LIAR)} if round_id == 2 else set()
     kept = [one for one in run.groups(round_id) if one.survivors and not spoilt & set(one.survivors)]
     assert len(kept) == (3 if round_id == 1 else 2)
     means = np.stack([run.plain_mean(round_id, one) for one in kept]).astype(LANE)
@@ -148,6 +152,22 @@ def test_the_model_is_the_median_of_the_plain_means_of_groups(run: GroupedConsor
         assert ((averaged < honest.min(axis=0)) | (averaged > honest.max(axis=0))).any()
 
 
+def test_a_lie_is_outvoted_and_the_audit_passes(tmp_path: Path) -> None:
+    run = started(tmp_path, rounds=1)
+    verify_model(run, 1)
+    report = run.audit()
+    assert report.verdict == "pass", report.findings
+    assert [item.round for item in report.rounds if item.verified] == [1]
+    run.chain.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_id", [1, 2, 3])
+def test_the_model_is_the_median_of_the_plain_means_of_groups(run: GroupedConsortium, round_id: int) -> None:
+    verify_model(run, round_id, frozenset({run.address(LIAR)} if round_id == 2 else ()))
+
+
+@pytest.mark.long
 def test_the_audit_passes_and_says_what_ran(run: GroupedConsortium, report: AuditReport) -> None:
     assert report.verdict == "pass", report.findings
     assert report.run["protection"] == protection(run.history)
@@ -157,6 +177,7 @@ def test_the_audit_passes_and_says_what_ran(run: GroupedConsortium, report: Audi
     assert report.proofs["state"]["whole_storage"]
 
 
+@pytest.mark.long
 def test_a_group_of_noise_is_left_out_and_its_members_are_under_suspicion(
     run: GroupedConsortium, report: AuditReport
 ) -> None:
@@ -184,6 +205,7 @@ def until(run: GroupedConsortium, round_id: int) -> int:
     return opened.place.block_number
 
 
+@pytest.mark.long
 def test_a_group_that_is_too_small_is_left_out_and_nothing_of_it_is_opened(run: GroupedConsortium) -> None:
     history = run.history
     masks, (gone,) = history.round_masks(3), [one for one in run.groups(3) if not one.survivors]
@@ -194,7 +216,9 @@ def test_a_group_that_is_too_small_is_left_out_and_nothing_of_it_is_opened(run: 
     seeds = published_seeds(history, 3, history.postings[3].poster)
     assert all(not any(seeds[who]) for who in gone.members)
     assert all(any(seeds[who]) for who in masks.members if who not in gone.members)
-    assert not any(run.store.has_release(who, when(run)) for who in gone.members)
+    when = round_occasion(history, 3)
+    assert not any(run.store.has_release(who, when) for who in gone.members)
+    assert all(run.store.has_release(who, when) for who in masks.members if who not in gone.members)
 
 
 def when(run: GroupedConsortium) -> bytes:
@@ -203,6 +227,7 @@ def when(run: GroupedConsortium) -> bytes:
     return round_occasion(run.history, 3)
 
 
+@pytest.mark.long
 def test_without_a_majority_of_groups_the_round_is_void(run: GroupedConsortium, report: AuditReport) -> None:
     assert run.history.voids[4] is VoidReason.NOT_POSTED
     (warning,) = [one for one in report.warnings if one.kind is Kind.MASKS_LEFT_ON]
@@ -214,6 +239,51 @@ def test_without_a_majority_of_groups_the_round_is_void(run: GroupedConsortium, 
         verify_fixable(masks, run.history.vertices, submissions, ())
 
 
+def closed_fourth(run: GroupedConsortium) -> History:
+    """Return the history as round 4 had closed, which nobody could fix survivors of."""
+    history, events = History(run.run.ledger.run), run.run.ledger.all_events()
+    over = next(at for at, one in enumerate(events) if isinstance(one, e.RoundVoided) and one.round == 4)
+    history.extend(events[:over])
+    return history
+
+
+@pytest.mark.long
+def test_nobody_releases_a_share_for_too_few_of_a_group_whatever_a_node_says(
+    run: GroupedConsortium, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node says that the two who are left of a group were fixed as its survivors."""
+    history = closed_fourth(run)
+    masks, submissions = history.round_masks(4), history.submissions[4]
+    gone = tuple(absentees(masks, submissions))
+    last = run.run.ledger.all_events()[-1].place
+    place = replace(last, block_number=last.block_number + 1)
+    history.extend(
+        [e.SurvivorsFixed(place, 4, run.aggregator_account.address, len(submissions), 0, (), gone)]
+    )
+    for owner in PEOPLE:
+        run.workers[owner]._ring.step(history, run.address(owner))
+        assert not run.store.has_release(run.address(owner), round_occasion(history, 4))
+    assert "or nobody of it stays: no share of it is released" in caplog.text
+
+
+@pytest.mark.long
+def test_nobody_joins_a_round_of_other_groups_than_were_agreed_on(
+    run: GroupedConsortium, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = run.run.ledger.all_events()
+    drawn = next(at for at, one in enumerate(events) if isinstance(one, e.GraphDrawn))
+    history = History(run.run.ledger.run)
+    history.extend(events[: drawn + 1])
+    ring, who = run.workers[PEOPLE[1]]._ring, run.address(PEOPLE[1])
+    current, now = history.rounds[1], history.rounds[1].since
+    assert ring._is_wanted(history, current, who, now)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ring, "_parts", replace(ring._parts, groups=2))
+        assert not ring._is_wanted(history, current, who, now)
+    assert "the contract draws 3 groups, the policy document says 2" in caplog.text
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [{"reach": 4}, {"vertices": COUNT - 1}, {"seed": bytes(16)}])
 def test_a_lie_about_groups_is_found(run: GroupedConsortium, changes: dict[str, object]) -> None:
     ledger, events = run.ledger(), run.run.ledger.all_events()
