@@ -279,9 +279,7 @@ contract GroupsTest is MaskedTest {
         expectError(abi.encodeWithSelector(ITrainingLedger.IndexOutOfBounds.selector, 0, 0));
         masked().challengeMask(1, proof);
         ApplyProof memory applied;
-        expectError(
-            abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.MaskedResult)
-        );
+        expectError(abi.encodeWithSelector(ITrainingLedger.NoSuchChallenge.selector, AggregationKind.MaskedResult));
         ledger.challengeApply(1, applied);
         SumProof memory sum;
         expectError(abi.encodeWithSelector(ITrainingLedger.IndexOutOfBounds.selector, 0, 0));
