@@ -110,8 +110,11 @@ def _objections(history: History, fallen: FallenPosting) -> int:
 
 
 def _is_right(history: History, store: Store, posting: Posting) -> bool:
-    """Return whether the blobs show that a posting is right; one that leaves anything out is not judged."""
-    if posting.exclusions:
+    """Return whether the blobs show that a posting is right.
+
+    One that leaves anything out is not judged, nor one of groups: only the rule says what their sums make.
+    """
+    if posting.exclusions or history.is_grouped:
         return False
     derivation = _Derivation(history, store, posting)
     reasons = MASKED_PROVABLE if history.is_masked else PROVABLE
