@@ -143,7 +143,7 @@ def results() -> list[Result]:
         images = read_images("mnist", data_places())
     except FlChainError as error:
         raise ConfigError(str(error)) from error
-    worlds = [_World(images, seed) for seed in SEEDS]
+    worlds = [World(images, seed) for seed in SEEDS]
     cells = []
     for name in RULE_NAMES:
         rule = RULES[name]
@@ -183,7 +183,7 @@ def _cell(rule: str, attack: str | None, accuracies: list[float], clean: list[fl
     )
 
 
-class _World:
+class World:
     """The participants with their rows, for one seed."""
 
     def __init__(self, images: Images, seed: int) -> None:
@@ -200,22 +200,31 @@ class _World:
 
     def accuracy(self, rule: Rule, attack: Attack | None) -> float:
         """Return the accuracy of the last round's model on the test set."""
-        dimension = self._test.shape[1] * CLASSES
+        dimension = self.dimension
         model = model_lanes(np.zeros(dimension, dtype=np.float32), QUANTISATION.fraction_bits)
         carried = rule.initial(dimension)
         for _ in range(ROUNDS):
             base = model_values(model, QUANTISATION.fraction_bits)
-            learned = self._learned(base)
+            learned = self.learned(base)
             sent = learned.attackers if attack is None else attack(learned)
             changes = np.concatenate([sent, learned.honest])
             updates = np.empty(changes.shape, dtype=LANE)
             for row, change in enumerate(changes):
                 updates[row] = quantise_update(base + change, base, 1, QUANTISATION)
             model, carried = after_round(rule, model, updates, carried)
+        return self.accuracy_of(model)
+
+    def accuracy_of(self, model: Lanes) -> float:
+        """Return a model's accuracy on the test set."""
         weights = model_values(model, QUANTISATION.fraction_bits).reshape(-1, CLASSES)
         return float(((self._test @ weights).argmax(axis=1) == self._test_labels).mean())
 
-    def _learned(self, base: Floats) -> Learned:
+    @property
+    def dimension(self) -> int:
+        """Lanes of a model."""
+        return int(self._test.shape[1]) * CLASSES
+
+    def learned(self, base: Floats) -> Learned:
         """Train everybody at once: gradient descent on all of a participant's own rows."""
         weights: Floats = np.broadcast_to(
             base.reshape(-1, CLASSES), (len(self._features), base.size // CLASSES, CLASSES)

@@ -17,6 +17,7 @@ import {
 } from "./interfaces/ISecureAggregation.sol";
 import { AggregationKind, Exclusion, ITrainingLedger, RangeProof, SumProof } from "./interfaces/ITrainingLedger.sol";
 import { Chunks } from "./libraries/Chunks.sol";
+import { Graphs } from "./libraries/Graphs.sol";
 import { Masks } from "./libraries/Masks.sol";
 import { PartialSums } from "./libraries/PartialSums.sol";
 import { Seals } from "./libraries/Seals.sol";
@@ -25,7 +26,7 @@ import { Seals } from "./libraries/Seals.sol";
 /// @notice What decides challenges of a masked run.
 /// @dev Warning: it has no state of its own. `SecureAggregation`, which creates it, runs this code on its own.
 contract MaskChallenges is MaskState, ChallengeVerifier, IMaskChallenges {
-    constructor(address maskedLedger) MaskState(maskedLedger) { }
+    constructor(address maskedLedger, uint16 groups) MaskState(maskedLedger, groups) { }
 
     // ------------------------------------------------------------------ challenges
 
@@ -46,6 +47,9 @@ contract MaskChallenges is MaskState, ChallengeVerifier, IMaskChallenges {
             ? _survivor(round, proof.number, proof.departed.exclusions, proof.leaf)
             : _departed(proof.number - survivors, proof.departed.exclusions, proof.departed.absentees);
         _checkSetUp(proof.owner, owner, proof.setUps);
+        // Of a group that does not stay nobody releases a seed, so that zero stands for each.
+        bool isBlank = GROUPS != 0 && proof.seeds[proof.number] == 0;
+        if (isBlank && !isSurvivor && !_isOfStayingGroup(round, owner)) revert ITrainingLedger.NothingWrong();
 
         bytes32 expected = isSurvivor ? proof.owner.maskCommitment : proof.owner.keyCommitment;
         if (Masks.commitment(proof.seeds[proof.number]) == expected) revert ITrainingLedger.NothingWrong();
@@ -84,6 +88,19 @@ contract MaskChallenges is MaskState, ChallengeVerifier, IMaskChallenges {
             revert ITrainingLedger.LeafMismatch(round, uint16(index));
         }
         return leaf.participant;
+    }
+
+    /// @dev Whether anybody of a member's group stays in the round.
+    function _isOfStayingGroup(uint32 round, address member) private view returns (bool) {
+        KeyRing memory ring = _rings[round];
+        uint256[] memory order = Graphs.order(ring.seed, ring.vertices);
+        uint256 own = Graphs.group(order[_memberships[member].vertex] >> 128, ring.vertices, GROUPS);
+        for (uint256 place; place < order.length; ++place) {
+            if (Graphs.group(place, ring.vertices, GROUPS) != own) continue;
+            uint256 vertex = uint128(order[place]);
+            if (_staying[round][vertex >> 8] >> (vertex & 0xff) & 1 == 1) return true;
+        }
+        return false;
     }
 
     // ------------------------------------------------------------------ inside: what a posting adds up

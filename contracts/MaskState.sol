@@ -26,6 +26,8 @@ abstract contract MaskState {
     }
 
     ITrainingLedger internal immutable LEDGER;
+    /// @dev Into how many a round's participants are drawn, so that a rule can compare sums; zero where there is one sum.
+    uint16 internal immutable GROUPS;
 
     mapping(address participant => bytes32) internal _identityKeys;
     mapping(address participant => Membership) internal _memberships;
@@ -33,14 +35,15 @@ abstract contract MaskState {
     mapping(uint256 round => KeyRing) internal _rings;
     mapping(uint256 round => bytes32) internal _ringDigests;
     mapping(uint256 round => Survivors) internal _survivors;
-    /// @dev Of a round with a graph: the members among the vertices, those alone who stay once the survivors are fixed.
+    /// @dev Of a round with a graph or groups: the members among the vertices, those alone who stay once the survivors are fixed.
     mapping(uint256 round => mapping(uint256 word => uint256)) internal _staying;
     mapping(uint256 round => mapping(address poster => bytes32)) internal _seedsHashes;
     /// @dev The newest round whose survivors an account fixed.
     mapping(address account => uint32) internal _fixedIn;
 
-    constructor(address maskedLedger) {
+    constructor(address maskedLedger, uint16 groups) {
         LEDGER = ITrainingLedger(maskedLedger);
+        GROUPS = groups;
     }
 
     function _departed(uint256 number, Exclusion[] calldata exclusions, address[] calldata absentees)

@@ -13,10 +13,13 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
     uint16 private constant LEAST_QUORUM = 3;
     /// @dev Below it the time for setting up keys, a quarter, would be none.
     uint32 private constant LEAST_SUBMISSION_SECONDS = 4;
+    /// @dev With fewer groups one that is wrong is not outvoted.
+    uint16 private constant LEAST_GROUPS = 3;
 
     /// @param runDefinition what is trained.
-    /// @param runPolicy the rules; `aggregation` is `MaskedSums`, the quorum at least 3, `submissionSeconds` at least 4, and
-    /// `closeAt` 0: a round that closed early would have too few left to take the masks of the others off.
+    /// @param runPolicy the rules; `aggregation` is `MaskedSums`, or `MaskedResult` where the masks have groups, 3 at least. The
+    /// quorum is at least 3, and 3 in each of a majority of the groups; `submissionSeconds` at least 4, and `closeAt` 0: a
+    /// round that closed early would have too few left to take the masks of the others off.
     /// @param aggregator who may post first.
     /// @param runToken the ERC-20 token that all amounts are in; zero for the native coin.
     /// @param masks the `SecureAggregation` of this ledger, which was deployed for its address.
@@ -27,9 +30,13 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
         address runToken,
         address masks
     ) LedgerBase(runDefinition, runPolicy, aggregator, runToken, masks) {
-        bool isMasked = runPolicy.aggregation == AggregationKind.MaskedSums;
+        bool isGrouped = runPolicy.aggregation == AggregationKind.MaskedResult;
+        bool isMasked = isGrouped || runPolicy.aggregation == AggregationKind.MaskedSums;
         _checkBound(isMasked, "aggregation", uint256(runPolicy.aggregation));
-        _checkBound(runPolicy.quorum >= LEAST_QUORUM, "quorum", runPolicy.quorum);
+        uint16 groups = ISecureAggregation(masks).groups();
+        _checkBound(isGrouped ? groups >= LEAST_GROUPS : groups == 0, "groups", groups);
+        uint256 leastQuorum = isGrouped ? LEAST_QUORUM * (uint256(groups) / 2 + 1) : LEAST_QUORUM;
+        _checkBound(runPolicy.quorum >= leastQuorum, "quorum", runPolicy.quorum);
         _checkBound(runPolicy.closeAt == 0, "closeAt", runPolicy.closeAt);
         uint32 submissionSeconds = runPolicy.submissionSeconds;
         _checkBound(submissionSeconds >= LEAST_SUBMISSION_SECONDS, "submissionSeconds", submissionSeconds);
@@ -50,6 +57,10 @@ contract MaskedLedger is LedgerBase, IMaskedLedger {
     function seatOf(address signer) external view returns (address participant, uint32 lastSeen, uint32 barredFrom) {
         Seat memory seat = _seatOf(signer);
         return (seat.participant, seat.lastSeen, seat.barredFrom);
+    }
+
+    function _kindOfSums() internal pure override returns (AggregationKind) {
+        return AggregationKind.MaskedSums;
     }
 
     function _beforeDeparture(uint32 round, address participant) internal override {

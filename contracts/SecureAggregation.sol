@@ -50,6 +50,8 @@ contract SecureAggregation is MaskState, ISecureAggregation {
     uint256 private constant MOST_TERMS = 8192;
     /// @dev With so many identity keys everybody shares masks with everybody; with more a graph is drawn.
     uint256 private constant COMPLETE_UP_TO = 64;
+    /// @dev A sum of fewer gives its summands away.
+    uint256 private constant LEAST_IN_GROUP = 3;
 
     /// @dev Of the deployment, as the ledger's own, whatever a fork of the chain calls itself later.
     uint64 private immutable CHAIN_ID = uint64(block.chainid);
@@ -58,9 +60,10 @@ contract SecureAggregation is MaskState, ISecureAggregation {
     address private immutable CHALLENGES;
 
     /// @param maskedLedger where the ledger will be: its deployer's next contract. The ledger refuses one of another.
-    constructor(address maskedLedger) MaskState(maskedLedger) {
+    /// @param groups into how many each round's participants are drawn; zero for one sum of all.
+    constructor(address maskedLedger, uint16 groups) MaskState(maskedLedger, groups) {
         HEAD = ILedgerHead(maskedLedger);
-        CHALLENGES = address(new MaskChallenges(maskedLedger));
+        CHALLENGES = address(new MaskChallenges(maskedLedger, groups));
     }
 
     /// @dev Everything that is not here: the challenges, which change nothing.
@@ -105,7 +108,7 @@ contract SecureAggregation is MaskState, ISecureAggregation {
         if (!_isDue(ring, known) || isEarly || known.newestIn == block.number) revert NoGraphDue(round);
 
         ring.vertices = known.count;
-        ring.reach = uint16(Graphs.reach(known.count, current.remaining));
+        ring.reach = GROUPS == 0 ? uint16(Graphs.reach(known.count, current.remaining)) : GROUPS;
         ring.seed = bytes16(sha256(abi.encodePacked(bytes32(block.prevrandao), address(this), round)));
         _rings[round] = ring;
 
@@ -167,20 +170,17 @@ contract SecureAggregation is MaskState, ISecureAggregation {
         uint16 members = ring.members;
         _checkAbsentees(round, members - current.submissions, absentees);
         uint256 survivors = current.submissions - exclusions.length;
-        uint256 needed = 2 * (uint256(members) - 1) / 3 + 1;
+        uint256 needed = GROUPS == 0 ? 2 * (uint256(members) - 1) / 3 + 1 : 0;
         if (needed < policy.quorum) needed = policy.quorum;
         if (survivors < needed) revert TooFewSurvivors(survivors, needed);
-        uint256 terms = survivors;
-        if (ring.vertices == 0) {
-            terms += (members - survivors) * survivors;
-        } else {
+        if (GROUPS != 0) _checkGroups(round, ring, exclusions, absentees);
+        if (ring.vertices != 0) {
             for (uint256 i; i < members - survivors; ++i) {
                 uint256 vertex = _memberships[_departed(i, exclusions, absentees)].vertex;
                 _staying[round][vertex >> 8] ^= 1 << (vertex & 0xff);
             }
-            (uint256 pairs,,) = _pairs(round, ring, exclusions, absentees, type(uint256).max);
-            terms += pairs;
         }
+        uint256 terms = _termCount(round, ring, survivors, exclusions, absentees);
         if (terms > MOST_TERMS) revert TooManyTerms(terms, MOST_TERMS);
 
         _fixedIn[msg.sender] = round;
@@ -241,6 +241,7 @@ contract SecureAggregation is MaskState, ISecureAggregation {
         if (_seedsHashes[round][poster] == 0) revert NoSeeds(round, poster);
         bytes32 given = keccak256(abi.encode(exclusions));
         if (given != stayed.exclusionsHash) revert WrongDeparted(given, stayed.exclusionsHash);
+        if (GROUPS != 0) return 0;
         return stayed.terms + PartialSums.count(uint256(stayed.submissions) + stayed.terms);
     }
 
@@ -249,6 +250,11 @@ contract SecureAggregation is MaskState, ISecureAggregation {
     /// @inheritdoc ISecureAggregation
     function ledger() external view returns (address) {
         return address(LEDGER);
+    }
+
+    /// @inheritdoc ISecureAggregation
+    function groups() external view returns (uint16) {
+        return GROUPS;
     }
 
     /// @inheritdoc ISecureAggregation
@@ -310,8 +316,9 @@ contract SecureAggregation is MaskState, ISecureAggregation {
     }
 
     /// @dev Whether a round waits for its graph: it has none, nobody has joined, and too many may for doing without.
-    function _isDue(KeyRing memory ring, Vertices memory known) private pure returns (bool) {
-        return ring.members == 0 && ring.vertices == 0 && known.count > COMPLETE_UP_TO;
+    function _isDue(KeyRing memory ring, Vertices memory known) private view returns (bool) {
+        bool areMany = GROUPS == 0 ? known.count > COMPLETE_UP_TO : known.count != 0;
+        return ring.members == 0 && ring.vertices == 0 && areMany;
     }
 
     /// @dev Warning: changes `ring` in memory; the caller stores it, and links the set-up's digest to the ring's.
@@ -340,6 +347,54 @@ contract SecureAggregation is MaskState, ISecureAggregation {
         emit KeysSetUp(
             round, own.participant, index, own.roundKey, own.keyCommitment, own.maskCommitment, own.sharesHash
         );
+    }
+
+    // ------------------------------------------------------------------ inside: who stays
+
+    /// @dev How many vectors a posting lists that take the masks off.
+    function _termCount(
+        uint32 round,
+        KeyRing memory ring,
+        uint256 survivors,
+        Exclusion[] calldata exclusions,
+        address[] calldata absentees
+    ) private view returns (uint256) {
+        if (GROUPS != 0) return 0;
+        if (ring.vertices == 0) return survivors * (1 + ring.members - survivors);
+        (uint256 pairs,,) = _pairs(round, ring, exclusions, absentees, type(uint256).max);
+        return survivors + pairs;
+    }
+
+    /// @dev Of a group so many stay that its masks can be taken off and its sum hides each, or nobody; and of the groups
+    /// more than half. Before those who left are taken out of `_staying`.
+    function _checkGroups(
+        uint32 round,
+        KeyRing memory ring,
+        Exclusion[] calldata exclusions,
+        address[] calldata absentees
+    ) private view {
+        uint256 vertices = ring.vertices;
+        uint256[] memory order = Graphs.order(ring.seed, vertices);
+        uint256[] memory members = new uint256[](GROUPS);
+        uint256[] memory gone = new uint256[](GROUPS);
+        for (uint256 place; place < vertices; ++place) {
+            uint256 vertex = uint128(order[place]);
+            members[Graphs.group(place, vertices, GROUPS)] += _staying[round][vertex >> 8] >> (vertex & 0xff) & 1;
+        }
+        for (uint256 i; i < exclusions.length + absentees.length; ++i) {
+            uint256 place = order[_memberships[_departed(i, exclusions, absentees)].vertex] >> 128;
+            ++gone[Graphs.group(place, vertices, GROUPS)];
+        }
+        uint256 staying;
+        for (uint256 i; i < GROUPS; ++i) {
+            uint256 survivors = members[i] - gone[i];
+            if (survivors == 0) continue;
+            uint256 needed = 2 * members[i] / 3 + 1;
+            if (needed < LEAST_IN_GROUP) needed = LEAST_IN_GROUP;
+            if (survivors < needed) revert TooFewOfGroup(i, survivors, needed);
+            ++staying;
+        }
+        if (staying * 2 <= GROUPS) revert TooFewGroups(staying, GROUPS / 2 + 1);
     }
 
     // ------------------------------------------------------------------ inside: hashes

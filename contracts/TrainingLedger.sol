@@ -93,7 +93,7 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     uint128 private immutable CHALLENGE_REWARD_WEI;
     uint128 private immutable DEPOSIT_WEI;
     RewardSplit private immutable REWARD_SPLIT;
-    AggregationKind private immutable AGGREGATION;
+    AggregationKind internal immutable AGGREGATION;
     uint64 private immutable RHO_MICRO_PER_ROUND;
     uint64 private immutable RHO_MICRO_BUDGET;
     /// @dev Of a participant's weight: where a weight has no meaning everybody's is 1.
@@ -454,8 +454,8 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
         Round memory current = _roundAt(round);
         _checkPostable(round, current, digest, exclusions.length);
         AggregationKind kind = AGGREGATION;
-        bool hasResult = kind == AggregationKind.Result;
-        uint256 expectedSums = hasResult ? 0 : _beforePosting(round, current.submissions, exclusions);
+        uint256 expectedSums = _beforePosting(round, current.submissions, exclusions);
+        bool hasResult = expectedSums == 0;
         if (partialSumRoots.length != expectedSums) revert WrongPartialSumCount(partialSumRoots.length, expectedSums);
         if (hasResult == (resultRoot == 0) || (kind == AggregationKind.SumsWithState) == (stateRoot == 0)) {
             revert WrongRoots(kind, resultRoot, stateRoot);
@@ -515,9 +515,7 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     // ------------------------------------------------------------------ challenges
 
     /// @inheritdoc ITrainingLedger
-    function challengeSum(uint32 round, SumProof calldata) external {
-        if (AGGREGATION == AggregationKind.Result) revert NoSuchChallenge(AGGREGATION);
-
+    function challengeSum(uint32 round, SumProof calldata) external virtual {
         _challenge(round, FallReason.Sum);
     }
 
@@ -528,8 +526,7 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ITrainingLedger
     function challengeApply(uint32 round, ApplyProof calldata) external {
-        bool isSum = AGGREGATION == AggregationKind.Sums || AGGREGATION == AggregationKind.MaskedSums;
-        if (!isSum) revert NoSuchChallenge(AGGREGATION);
+        if (AGGREGATION != _kindOfSums()) revert NoSuchChallenge(AGGREGATION);
 
         _challenge(round, FallReason.Apply);
     }
@@ -744,9 +741,14 @@ abstract contract LedgerBase is ITrainingLedger, ReentrancyGuardTransient {
     /// @dev A participant is not expected in an open round any more.
     function _beforeDeparture(uint32 round, address participant) internal virtual { }
 
-    /// @dev How many roots a posting lists.
+    /// @dev The kind whose model follows from its partial sums alone.
+    function _kindOfSums() internal pure virtual returns (AggregationKind) {
+        return AggregationKind.Sums;
+    }
+
+    /// @dev How many roots a posting lists; none where it has a result instead.
     function _beforePosting(uint32, uint16 submissions, Exclusion[] calldata) internal view virtual returns (uint256) {
-        return PartialSums.count(submissions);
+        return AGGREGATION == AggregationKind.Result ? 0 : PartialSums.count(submissions);
     }
 
     // ------------------------------------------------------------------ inside: who is expected
@@ -1233,6 +1235,13 @@ contract TrainingLedger is LedgerBase {
     constructor(RunDefinition memory runDefinition, Policy memory runPolicy, address aggregator, address runToken)
         LedgerBase(runDefinition, runPolicy, aggregator, runToken, address(new ChallengeVerifier()))
     {
-        _checkBound(runPolicy.aggregation != AggregationKind.MaskedSums, "aggregation", uint256(runPolicy.aggregation));
+        _checkBound(runPolicy.aggregation < AggregationKind.MaskedSums, "aggregation", uint256(runPolicy.aggregation));
+    }
+
+    /// @inheritdoc ITrainingLedger
+    function challengeSum(uint32 round, SumProof calldata) external override {
+        if (AGGREGATION == AggregationKind.Result) revert NoSuchChallenge(AGGREGATION);
+
+        _challenge(round, FallReason.Sum);
     }
 }

@@ -19,6 +19,7 @@ from fl_chain.errors import (
     LedgerReverted,
     SpoiltRound,
     StoreError,
+    TooFewInGroups,
     VerificationError,
 )
 from fl_chain.ledger.account import Account, Receipt
@@ -29,7 +30,7 @@ from fl_chain.records import Digest, Exclusion, Round, RoundStatus
 from fl_chain.run.graphs import is_graph_due, may_draw
 from fl_chain.run.keeper import active_round, has_ended
 from fl_chain.run.key_gathering import KeyGathering
-from fl_chain.run.masked_rounds import published_seeds, verify_no_gap, wrong_seeds
+from fl_chain.run.masked_rounds import published_seeds, verify_fixable, wrong_seeds
 from fl_chain.run.models import ModelChain
 from fl_chain.run.patience import Patience
 from fl_chain.run.payout import Payout, is_paid_out
@@ -231,17 +232,17 @@ class Aggregator:
             return False
         submissions, masks = history.submissions[current.id], history.round_masks(current.id)
         survivors, needed = len(submissions) - len(exclusions), least_survivors(masks, history.policy.quorum)
-        if survivors < needed:
+        if survivors < needed and not history.is_grouped:
             self._say_once(
                 f"round {current.id}: {survivors} of {len(masks.keys)} members are there, and it takes "
                 f"{needed} to take the masks off: it ends without a model unless more updates are published"
             )
             return False
-        excluded = {one.index for one in exclusions}
-        staying = [one.participant for one in submissions if one.index not in excluded]
+        if exclusions and not self._may_exclude(history, current):
+            return False
         try:
-            verify_no_gap(masks, history.vertices, staying)
-        except GapInGraph as error:
+            verify_fixable(masks, history.vertices, submissions, exclusions)
+        except (GapInGraph, TooFewInGroups) as error:
             self._say_once(f"round {current.id}: {error}, unless more updates are published")
             return False
         self._ensure_bond(history)

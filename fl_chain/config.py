@@ -251,6 +251,9 @@ class MaskingSettings(_Settings):
     """Secure aggregation: nobody sees a single update; docs/secure-aggregation.md says what stays open."""
 
     kind: Literal["secagg"]
+    groups: int | None = Field(
+        default=None, ge=3, le=1000
+    )  # random groups of a round, whose sums a robust rule compares; None: one sum of all
 
 
 class EncryptionSettings(_Settings):

@@ -23,6 +23,7 @@
     |   |-- UnverifiedPosting     a posting is wrong, or cannot be derived
     |   |-- SpoiltRound           a participant did not mask as it said
     |   |-- GapInGraph            the sum of a round could be taken apart
+    |   |-- TooFewInGroups        the sum of a group would hide too little, or too few groups stay
     |   |-- TooFewShares          the masks of a round cannot be taken off
     |   `-- ProofRejected         a proof does not show that a posting is wrong
     |-- StateUnwritable       an actor's own folder does not take what has to be durable
@@ -177,6 +178,10 @@ class SpoiltRound(VerificationError):
 
 class GapInGraph(VerificationError):
     """Those who stay in a masked round could be told apart into several sums, so no shares are released."""
+
+
+class TooFewInGroups(VerificationError):
+    """The sum of a group would hide too little, or too few sums are left to compare: no share is released."""
 
 
 class TooFewShares(VerificationError):

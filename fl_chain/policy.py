@@ -10,12 +10,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from fractions import Fraction
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fl_chain.aggregation.bounds import verify_quantisation
 from fl_chain.aggregation.rules.fedavg import EncryptedFedAvg, MaskedFedAvg
+from fl_chain.aggregation.rules.grouped import AcrossGroups, Grouped
 from fl_chain.aggregation.rules.norm_bound import norm_lanes
 from fl_chain.aggregation.rules.rule import Rule
 from fl_chain.commitment.canonical import canonical_json, document_hash, parse_canonical_json
@@ -37,10 +39,12 @@ from fl_chain.config import (
     RunSettings,
     TaskSettings,
     TrainingSettings,
+    TrimmedMeanSettings,
 )
 from fl_chain.encryption.rounds import LEAST_SUMMANDS
 from fl_chain.encryption.scheme import MAX_SUMMANDS
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
+from fl_chain.masking.groups import least_groups, least_quorum
 from fl_chain.privacy.accounting import budget_rho_micro, round_rho_micro
 from fl_chain.privacy.clients import DEVIATIONS_KEPT, longest_lanes, noise_lanes
 from fl_chain.records import (
@@ -88,6 +92,11 @@ class RunPolicy:
     def is_masked(self) -> bool:
         """Whether nobody sees a single update."""
         return isinstance(self.privacy, MaskingSettings)
+
+    @property
+    def groups(self) -> int:
+        """Into how many groups a round's participants are drawn; 0 where they have one sum, or no masks."""
+        return _groups(self.privacy) or 0
 
     @property
     def key_cohort(self) -> KeyCohort | None:
@@ -149,12 +158,24 @@ def with_members(settings: RunSettings, admitted: Iterable[Address]) -> RunSetti
 
 def _rule(aggregation: AggregationSettings, privacy: Protection | None) -> Rule:
     match privacy:
-        case MaskingSettings():
+        case MaskingSettings(groups=None):
             return MaskedFedAvg()
+        case MaskingSettings(groups=int(groups)):
+            return _grouped(aggregation, groups)
         case EncryptionSettings():
             return EncryptedFedAvg()
         case _:
             return rule_of(aggregation)
+
+
+def _grouped(aggregation: AggregationSettings, groups: int) -> Grouped:
+    across = rule_of(aggregation)
+    if not isinstance(across, AcrossGroups):
+        raise ConfigError(
+            f"the rule {across.name!r} is none across groups, of which there are {groups}: take median, "
+            "trimmed_mean or multi_krum, or leave out groups"
+        )
+    return Grouped(across, groups)
 
 
 def noise_of(privacy: Protection | None) -> PrivacySettings | None:
@@ -191,7 +212,7 @@ def run_policy(settings: RunSettings) -> RunPolicy:
     rule = _rule(settings.aggregation, settings.privacy)
     ledger = _ledger_policy(policy, rule.kind, noise_of(settings.privacy))
     verify_quantisation(ledger.quantisation)
-    _verify_rule(settings.aggregation, ledger)
+    _verify_rule(settings.aggregation, ledger, _groups(settings.privacy))
     _verify_algorithm(settings.training, rule)
     _verify_privacy(noise_of(settings.privacy), settings.task, ledger)
     _verify_hiding(settings.privacy, settings.aggregation, settings.training, settings.cohort, ledger)
@@ -266,7 +287,7 @@ def _ledger_policy(
     rho_micro_per_round, rho_micro_budget = _rho_micro(privacy)
     scale_bits = chosen.scale_bits
     if scale_bits is None:
-        sum_bits = MASKED_SUM_BITS if kind is AggregationKind.MASKED_SUMS else 31
+        sum_bits = MASKED_SUM_BITS if kind.is_masked else 31
         scale_bits = finest_scale_bits(chosen.clip, chosen.max_total_weight, sum_bits=sum_bits)
     if chosen.close_at and chosen.close_at < chosen.quorum:
         raise ConfigError(f"close_at is {chosen.close_at}, below the quorum of {chosen.quorum}: raise it")
@@ -357,23 +378,32 @@ def _verify_client_noise(privacy: ClientPrivacySettings, quantisation: Quantisat
         )
 
 
-def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy) -> None:
+def _verify_rule(chosen: AggregationSettings, ledger: LedgerPolicy, groups: int | None = None) -> None:
     """Check what a rule asks of the constants.
+
+    Args:
+        chosen: the rule.
+        ledger: the constants.
+        groups: of which the rule has the means; None where it has updates.
 
     Raises:
         ConfigError: if they do not give it.
     """
     if isinstance(chosen, MultiKrumSettings):
         least = 2 * chosen.byzantine + 3
-        if ledger.quorum < least:
+        there = ledger.quorum if groups is None else least_groups(groups)
+        if there < least:
+            what = f"quorum is {there}" if groups is None else f"{there} of {groups} groups may be left"
             raise ConfigError(
-                f"quorum is {ledger.quorum}: Multi-Krum with byzantine = {chosen.byzantine} needs {least} "
-                "updates in every round; raise quorum, or lower byzantine"
+                f"{what}: Multi-Krum with byzantine = {chosen.byzantine} needs {least} "
+                f"{'updates' if groups is None else 'of them'} in every round; raise "
+                f"{'quorum' if groups is None else 'groups'}, or lower byzantine"
             )
-        if chosen.keep > ledger.quorum:
-            raise ConfigError(
-                f"keep is {chosen.keep}, above the quorum of {ledger.quorum}: a round may not have so many"
+        if chosen.keep > there:
+            least_there = (
+                f"the quorum of {there}" if groups is None else f"the {there} groups that may be left"
             )
+            raise ConfigError(f"keep is {chosen.keep}, above {least_there}: a round may not have so many")
     length = {NormBoundSettings: "max_norm", CentredClippingSettings: "radius"}.get(type(chosen))
     if length is not None and norm_lanes(getattr(chosen, length), ledger.quantisation) < 1:
         raise ConfigError(f"{length} is below 2^-{ledger.scale_bits}, an update's resolution: raise it")
@@ -394,7 +424,25 @@ def _verify_algorithm(training: TrainingSettings, rule: Rule) -> None:
         )
 
 
+def _groups(privacy: Protection | None) -> int | None:
+    return privacy.groups if isinstance(privacy, MaskingSettings) else None
+
+
+def _verify_groups(groups: int, aggregation: AggregationSettings, ledger: LedgerPolicy) -> None:
+    if isinstance(aggregation, TrimmedMeanSettings) and Fraction(repr(aggregation.trim)) * groups < 1:
+        raise ConfigError(
+            f"trim is {aggregation.trim}: of {groups} groups it would leave out none; take "
+            f"{1 / groups:.3g} at least, or more groups"
+        )
+    if ledger.quorum < least_quorum(groups):
+        raise ConfigError(
+            f"quorum is {ledger.quorum}: of {groups} groups more than half have to stay, each with 3 "
+            f"participants, so it is {least_quorum(groups)} at least; raise it, or lower groups"
+        )
+
+
 def _verify_masking(
+    groups: int | None,
     aggregation: AggregationSettings,
     training: TrainingSettings,
     cohort: CohortSettings | None,
@@ -405,11 +453,13 @@ def _verify_masking(
     Raises:
         ConfigError: if something does, or too few make a sum.
     """
-    if not isinstance(aggregation, FedAvgSettings):
+    if groups is None and not isinstance(aggregation, FedAvgSettings):
         raise ConfigError(
             f"the rule {aggregation.rule!r} looks at single updates, and masks hide them: take fedavg, or "
-            "leave out [run.privacy]"
+            "median, trimmed_mean or multi_krum with groups in [run.privacy], or leave out [run.privacy]"
         )
+    if groups is not None:
+        _verify_groups(groups, aggregation, ledger)
     if training.staleness_factor is not None:
         raise ConfigError(
             "a late update would be masked for a round that is over: leave out staleness_factor, or "
@@ -448,7 +498,7 @@ def _verify_hiding(
         ConfigError: if something does.
     """
     if isinstance(privacy, MaskingSettings):
-        _verify_masking(aggregation, training, cohort, ledger)
+        _verify_masking(privacy.groups, aggregation, training, cohort, ledger)
     elif isinstance(privacy, EncryptionSettings):
         _verify_encryption(privacy, aggregation, training, cohort, ledger)
 
@@ -501,8 +551,13 @@ def policy_document(policy: RunPolicy) -> bytes:
             "training": _plain(policy.training.model_dump(mode="json", exclude_none=True)),
         }
         | ({} if policy.cohort is None else {"cohort": policy.cohort.model_dump(exclude_none=True)})
-        | ({} if policy.privacy is None else {"privacy": _plain(policy.privacy.model_dump(mode="json"))})
+        | ({} if policy.privacy is None else {"privacy": _protection(policy.privacy)})
     )
+
+
+def _protection(privacy: Protection) -> Any:
+    # Only masks have something that may be unset: their groups.
+    return _plain(privacy.model_dump(mode="json", exclude_none=True))
 
 
 def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
@@ -542,7 +597,7 @@ def parse_policy_document(document: bytes, expected: Digest) -> RunPolicy:
     if parsed.cohort is not None and parsed.cohort.size != ledger.close_at:
         raise MalformedBlob(f"the cohort is {parsed.cohort}, but close_at is {ledger.close_at}")
     verify_quantisation(ledger.quantisation)
-    _verify_rule(parsed.aggregation, ledger)
+    _verify_rule(parsed.aggregation, ledger, _groups(parsed.privacy))
     _verify_algorithm(parsed.training, rule)
     _verify_privacy(noise_of(parsed.privacy), parsed.task, ledger)
     _verify_hiding(parsed.privacy, parsed.aggregation, parsed.training, parsed.cohort, ledger)

@@ -94,6 +94,17 @@ class AggregationKind(IntEnum):
     SUMS_WITH_STATE = 1  # partial sums and what the rule carries from round to round: sum and range
     RESULT = 2  # what the rule made of all updates at once, every weight 1: range
     MASKED_SUMS = 3  # partial sums of masked updates and of what takes the masks off: sum, apply, seed, mask
+    MASKED_RESULT = 4  # what the rule made of the sums of masked groups at once: seed
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody sees a single update."""
+        return self in {AggregationKind.MASKED_SUMS, AggregationKind.MASKED_RESULT}
+
+    @property
+    def has_result(self) -> bool:
+        """Whether a posting says what the rule made of everything at once, instead of partial sums."""
+        return self in {AggregationKind.RESULT, AggregationKind.MASKED_RESULT}
 
 
 @dataclass(frozen=True, slots=True)

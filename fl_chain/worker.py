@@ -79,7 +79,15 @@ class Worker:
         self._payout = Payout(ledger, account, self._transactions)
         outbox = parts.outbox
         self._ring = RingMember(
-            RingParts(ledger, account, parts.store, self._transactions, outbox.secret, outbox.folder)
+            RingParts(
+                ledger,
+                account,
+                parts.store,
+                self._transactions,
+                outbox.secret,
+                outbox.folder,
+                parts.policy.groups,
+            )
         )
         self._updates = UpdateSource(
             learner=parts.learner,

@@ -34,9 +34,9 @@ struct KeyRing {
     bool isComplete;
     /// @notice From then on nobody joins either; zero before the first one.
     uint40 closeAt;
-    /// @notice How many participants the round's graph is of; zero where everybody shares masks with everybody.
+    /// @notice How many participants the round's graph or groups are of; zero where everybody shares masks with everybody.
     uint16 vertices;
-    /// @notice How many neighbours each has on each side of the ring.
+    /// @notice How many neighbours each has on each side of the ring; in a run with groups their number.
     uint16 reach;
     /// @notice What the order of the ring is drawn from.
     bytes16 seed;
@@ -146,6 +146,8 @@ interface ISecureAggregation {
     error SurvivorsAlreadyFixed(uint32 round);
     error SurvivorsNotFixed(uint32 round);
     error TooFewSurvivors(uint256 survivors, uint256 needed);
+    error TooFewOfGroup(uint256 group, uint256 survivors, uint256 needed);
+    error TooFewGroups(uint256 staying, uint256 needed);
     error TooManyTerms(uint256 terms, uint256 most);
     error NotAbsent(address participant);
     error NoSeeds(uint32 round, address poster);
@@ -161,7 +163,7 @@ interface ISecureAggregation {
     function setIdentityKey(bytes32 key) external;
 
     /// @notice Draws who shares masks with whom in an open round, once and before anybody joins it. Anyone may, where more
-    /// than 64 participants have an identity key; no round of so many begins without.
+    /// than 64 participants have an identity key, and in every round of a run with groups; no such round begins without.
     /// @dev From the chain's randomness of the block, when all who are in the graph are known: not in the block in which an
     /// identity key was set, and while fewer have one than the round expects, not in the first eighth of the submission
     /// period. Whoever sets its key later is not in the round. Fewer neighbours would do than there are, so that a block
@@ -191,8 +193,9 @@ interface ISecureAggregation {
     /// @dev First the named aggregator, after `postingSeconds` any account with a free bond, until the last posting deadline.
     /// Whoever fixed the survivors of a round after the newest that stands comes last: before `postingSeconds` it may not,
     /// and where it is the named aggregator, all others may. So nobody fixes one round after the other that nobody can post.
-    /// At least `quorum` and `floor(2 (members - 1) / 3) + 1` stay: fewer could not take the masks off. Reason 2 does not
-    /// exist: nobody sees a lane.
+    /// At least `quorum` and `floor(2 (members - 1) / 3) + 1` stay: fewer could not take the masks off. In a run with groups
+    /// the `quorum` stays, and of each group 3 and `floor(2 members / 3) + 1` at least, or nobody; more than half of the
+    /// groups stay. Reason 2 does not exist: nobody sees a lane.
     /// @param exclusions ascending by index; none before `publicationSeconds` are over.
     /// @param absentees members that did not submit, ascending: all of them.
     function fixSurvivors(uint32 round, bytes32 digest, Exclusion[] calldata exclusions, address[] calldata absentees)
@@ -200,7 +203,8 @@ interface ISecureAggregation {
 
     /// @notice Publishes the seeds that the caller's posting takes the masks off with; before it posts, and again if it
     /// has to.
-    /// @param seeds of each survivor its mask seed, in the order of submissions; then of each of the departed its key seed.
+    /// @param seeds of each survivor its mask seed, in the order of submissions; then of each of the departed its key seed,
+    /// or zero where nobody of its group stays.
     function publishSeeds(uint32 round, bytes16[] calldata seeds) external;
 
     // ------------------------------------------------------------------ the ledger
@@ -221,6 +225,9 @@ interface ISecureAggregation {
     // ------------------------------------------------------------------ reading
 
     function ledger() external view returns (address);
+    /// @notice Into how many groups each round's participants are drawn, in consecutive places of the round's order: every
+    /// group shares masks among itself and has a sum of its own. Zero: there is one sum.
+    function groups() external view returns (uint16);
     /// @notice What a participant signs for `setUpKeysOf`: EIP-191, version 0, over the chain id (8 bytes), the round (8 bytes)
     /// and the set-up's digest (32 bytes).
     function setUpHash(uint32 round, SetUp calldata setUp) external view returns (bytes32);

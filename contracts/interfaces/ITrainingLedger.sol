@@ -22,12 +22,14 @@ enum RewardSplit {
 /// @notice What a posting says of how its model was made, and so which challenges exist.
 /// @dev `Sums`: the model follows from the partial sums alone. `SumsWithState`: from them and from what the rule carries
 /// from round to round. `Result`: from all updates at once; there are no partial sums, and every weight is 1.
-/// `MaskedSums`: from the partial sums, which add up masked updates and the terms that take the masks off.
+/// `MaskedSums`: from the partial sums, which add up masked updates and the terms that take the masks off. `MaskedResult`:
+/// from the sums of random groups, each under masks of its own, all at once; there are no partial sums.
 enum AggregationKind {
     Sums,
     SumsWithState,
     Result,
-    MaskedSums
+    MaskedSums,
+    MaskedResult
 }
 
 /// @notice Why a round counts for nothing.

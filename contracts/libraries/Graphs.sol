@@ -22,6 +22,11 @@ library Graphs {
         }
     }
 
+    /// @notice The group of a place: consecutive places, so that no two groups differ by more than one vertex.
+    function group(uint256 place, uint256 vertices, uint256 groups) internal pure returns (uint256) {
+        return place * groups / vertices;
+    }
+
     /// @notice The order: at each index the vertex that has that place, and 128 bits higher the place that the vertex has.
     /// @dev The shuffle of Fisher and Yates. Draws are the words of 32 bits of SHA-256 over tag, seed and number of the draw,
     /// the last word first.

@@ -31,13 +31,23 @@ contract MaskedConstructorTest is MaskedTest {
         }
     }
 
-    function testThePlainLedgerIsNotMasked() public {
-        expectError(abi.encodeWithSelector(ITrainingLedger.PolicyOutOfBounds.selector, "aggregation", 3));
-        this.makePlain();
+    /// @notice Groups are of the kind that has a result, and that kind has groups.
+    function testTheKindHasGroups() public {
+        Policy memory policy = rules();
+        policy.aggregation = AggregationKind.MaskedResult;
+        policy.quorum = 9;
+        refuse(policy, "groups", 0);
+        expectError(abi.encodeWithSelector(ITrainingLedger.PolicyOutOfBounds.selector, "aggregation", 4));
+        this.makePlain(policy);
     }
 
-    function makePlain() external {
-        create(abi.encode(definition(), rules(), AGGREGATOR, address(0)));
+    function testThePlainLedgerIsNotMasked() public {
+        expectError(abi.encodeWithSelector(ITrainingLedger.PolicyOutOfBounds.selector, "aggregation", 3));
+        this.makePlain(rules());
+    }
+
+    function makePlain(Policy memory policy) external {
+        create(abi.encode(definition(), policy, AGGREGATOR, address(0)));
     }
 
     function testQuorumOnBothSides() public {

@@ -42,9 +42,14 @@ abstract contract MaskedTest is ChallengeTest {
         returns (ITrainingLedger)
     {
         address place = vm.computeCreateAddress(OPERATOR, vm.getNonce(OPERATOR) + 1);
-        masks = ISecureAggregation(createFrom(MASKS_ARTIFACT, abi.encode(place)));
+        masks = ISecureAggregation(createFrom(MASKS_ARTIFACT, abi.encode(place, groupCount())));
         bytes memory arguments = abi.encode(run, policy, aggregator, token, masks);
         return ITrainingLedger(createFrom(LEDGER_ARTIFACT, arguments));
+    }
+
+    /// @dev Into how many groups rounds are drawn; zero for one sum.
+    function groupCount() internal view virtual returns (uint16) {
+        return 0;
     }
 
     function masked() internal view returns (IMaskedLedger) {

@@ -34,6 +34,7 @@ _CHALLENGES = {
     AggregationKind.MASKED_SUMS: frozenset(
         {FallReason.SUM, FallReason.APPLY, FallReason.SEED, FallReason.MASK}
     ),
+    AggregationKind.MASKED_RESULT: frozenset({FallReason.SEED}),
 }
 
 

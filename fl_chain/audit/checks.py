@@ -256,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
             Kind.MASK_TERM_DIFFERS,
             Kind.ROUND_SPOILT,
             Kind.MASKS_LEFT_ON,
+            Kind.GROUP_SPOILT,
             Kind.PARTICIPANT_SPOILS,
         ),
     ),

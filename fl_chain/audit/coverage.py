@@ -182,6 +182,7 @@ VIEWS: Mapping[str, Checks] = MappingProxyType(
 
 MASK_VIEWS: Mapping[str, Checks] = MappingProxyType(
     {
+        "groups": (C.CODE, C.POLICY_DOCUMENT),
         "identityKeyOf": _STATE,
         "keyRingOf": _STATE,
         "ledger": (C.CODE,),

@@ -10,6 +10,7 @@ from fl_chain.commitment.canonical import parse_canonical_json
 from fl_chain.errors import FlChainError
 from fl_chain.learning.manifest import parse_manifest
 from fl_chain.ledger.history import History
+from fl_chain.masking.groups import Groups
 from fl_chain.policy import noise_of, parse_policy_document
 from fl_chain.privacy.statement import privacy_statement
 from fl_chain.run.documents import differing_constants
@@ -60,6 +61,14 @@ def _audit_policy(document: bytes, history: History, report: AuditReport) -> Non
     noise = noise_of(policy.privacy)
     if noise is not None:
         report.run["privacy"] = privacy_statement(noise, history.policy, history.state.latest).to_json()
+    drawn = {one.graph.reach for one in history.masks.values() if isinstance(one.graph, Groups)}
+    for count in sorted(drawn - {policy.groups}):
+        report.add(
+            Kind.POLICY_DIFFERS,
+            "the policy document and the contract differ in the number of groups",
+            expected=str(policy.groups),
+            actual=str(count),
+        )
     for name in differing_constants(policy.ledger, history.policy):
         report.add(
             Kind.POLICY_DIFFERS,

@@ -18,9 +18,8 @@ from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.ledger.views import FallenPosting
-from fl_chain.masking.unmasking import committed_kind, seed_to_release
 from fl_chain.records import Address, Digest, FallReason, Posting, Submission
-from fl_chain.run.masked_rounds import unmasking_vectors
+from fl_chain.run.masked_rounds import seed_check, unmasking_vectors
 from fl_chain.store import Store
 
 PROVABLE = (FallReason.RANGE, FallReason.SUM, FallReason.APPLY)
@@ -111,8 +110,11 @@ def _objections(history: History, fallen: FallenPosting) -> int:
 
 
 def _is_right(history: History, store: Store, posting: Posting) -> bool:
-    """Return whether the blobs show that a posting is right; one that leaves anything out is not judged."""
-    if posting.exclusions:
+    """Return whether the blobs show that a posting is right.
+
+    One that leaves anything out is not judged, nor one of groups: only the rule says what their sums make.
+    """
+    if posting.exclusions or history.is_grouped:
         return False
     derivation = _Derivation(history, store, posting)
     reasons = MASKED_PROVABLE if history.is_masked else PROVABLE
@@ -163,6 +165,8 @@ class _Derivation:
             return None
         if self._has_wrong_seed():
             return FallReason.SEED
+        if self._history.is_grouped:
+            return None  # of groups no term is listed
         derived = tuple(map(vector_root, self._terms()))
         return None if derived == self._listed_terms else FallReason.MASK
 
@@ -215,12 +219,8 @@ class _Derivation:
         return dict(zip(owners, seeds, strict=True))
 
     def _has_wrong_seed(self) -> bool:
-        masks = self._history.round_masks(self._posting.round)
-        survivors = frozenset(masks.stayed(self._history.submissions[self._posting.round]))
-        return any(
-            committed_kind(masks.by_member[owner], seed) is not seed_to_release(owner, survivors)
-            for owner, seed in self._seeds().items()
-        )
+        is_right = seed_check(self._history, self._posting.round)
+        return any(not is_right(owner, seed) for owner, seed in self._seeds().items())
 
     def _terms(self) -> Iterator[Lanes]:
         """Yield what takes the masks off; nothing in a run without masks."""

@@ -94,6 +94,7 @@ class Kind(StrEnum):
     SHARES_MISSING = "shares_missing"
     RELEASE_ALTERED = "release_altered"
     MASKS_LEFT_ON = "masks_left_on"
+    GROUP_SPOILT = "group_spoilt"
     PARTICIPANT_SPOILS = "participant_spoils"
     OPENING_DIFFERS = "opening_differs"
     SIGNED_BLOB_ALTERED = "signed_blob_altered"
@@ -219,6 +220,11 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             "A masked round that closed is posted in time.",
             _SPOILT,
             "The run goes on without the round; where it happens again, the detail names what to look for.",
+        ),
+        Kind.GROUP_SPOILT: _warning(
+            "The sum of a group is one of updates: nobody of it has masked with something else than it said.",
+            _SPOILT,
+            "The rule took the other groups alone; workers find out in the next rounds who of them it was.",
         ),
         Kind.PARTICIPANT_SPOILS: _warning(
             "A participant masks its updates as the keys say that it set up.",

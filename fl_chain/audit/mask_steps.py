@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fl_chain.audit.step_rules import Problem, Walk, differing, problems, unordered
+from fl_chain.errors import TooFewInGroups
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, absentees, least_survivors, term_count
-from fl_chain.masking.graph import COMPLETE_UP_TO, reach
+from fl_chain.ledger.masks import (
+    KEYS_SHARE,
+    RoundMasks,
+    absentees,
+    is_graph_needed,
+    least_survivors,
+    round_groups,
+    term_count,
+)
+from fl_chain.masking.graph import reach
+from fl_chain.masking.groups import verify_groups
 from fl_chain.records import ExclusionReason, Round, RoundStatus
 
 MOST_TERMS = 8192
@@ -36,15 +46,15 @@ def _(event: e.GraphDrawn, walk: Walk) -> Iterator[Problem]:
         yield unordered("the time to set up keys was over, or had not begun")
     if masks.keys or masks.graph is not None:
         yield unordered("somebody had joined already, or the graph was drawn before")
-    if vertices <= COMPLETE_UP_TO:
+    if not is_graph_needed(history.policy.aggregation, vertices):
         yield unordered("so few share masks with everybody")
     if vertices < current.remaining and now + window_s // 2 < current.since + window_s:
         yield unordered("it did not wait for those expected who had no identity key yet")
     if history.newest_identity_in == event.place.block_number:
         yield unordered("an identity key was set in the same block")
-    yield from differing(
-        vertices=(vertices, event.vertices), reach=(reach(vertices, current.remaining), event.reach)
-    )
+    # How many groups there are the policy document says, which no event has: see `MaskAudit`.
+    side = event.reach if history.is_grouped else reach(vertices, current.remaining)
+    yield from differing(vertices=(vertices, event.vertices), reach=(side, event.reach))
 
 
 @problems.register
@@ -64,7 +74,7 @@ def _(event: e.KeysSetUp, walk: Walk) -> Iterator[Problem]:
     if event.participant in masks.members:
         yield unordered("the participant had set up keys before")
     if masks.graph is None:
-        if not masks.keys and len(history.identity_keys) > COMPLETE_UP_TO:
+        if not masks.keys and is_graph_needed(history.policy.aggregation, len(history.identity_keys)):
             yield unordered("the round's graph was not drawn yet")
     elif history.vertices.get(event.participant, masks.graph.vertices) >= masks.graph.vertices:
         yield unordered("the participant is not in the round's graph")
@@ -99,6 +109,11 @@ def _(event: e.SurvivorsFixed, walk: Walk) -> Iterator[Problem]:
         absentees=tuple(absentees(masks, submissions)),
         survivors=survivors,
     )
+    if history.is_grouped:
+        try:
+            verify_groups(round_groups(fixed, history.vertices, submissions))
+        except TooFewInGroups as error:
+            yield unordered(str(error))
     terms = term_count(fixed, history.vertices, submissions)
     if terms > MOST_TERMS:
         yield unordered("there were too many terms")

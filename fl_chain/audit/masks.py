@@ -16,7 +16,8 @@ from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import SpoiltRound, StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import least_survivors, seeds_by_owner
+from fl_chain.ledger.masks import least_survivors, round_groups, seeds_by_owner
+from fl_chain.masking.groups import Groups, least_groups
 from fl_chain.masking.shares import seed_commitment
 from fl_chain.masking.unmasking import is_of_round_key
 from fl_chain.records import Address, Posting, Quantisation, Submission, VoidReason
@@ -27,7 +28,7 @@ from fl_chain.run.masked_rounds import (
     verify_whole,
     wrong_seeds,
 )
-from fl_chain.run.recovery import Recovery, is_noise, key_spoiler
+from fl_chain.run.recovery import Recovery, derived_groups, is_noise, key_spoiler
 from fl_chain.run.unmasking import joined_seeds
 from fl_chain.store import Store
 
@@ -98,6 +99,8 @@ class MaskAudit:
                     round=posting.round,
                     participant=owner,
                 )
+            elif history.is_grouped:
+                continue  # a round key that is not of its seed spoils a group, which the sums have
             elif number >= len(survivors) and not is_of_round_key(masks.by_member[owner], seed, context):
                 is_right = False
                 notes.add(
@@ -184,10 +187,12 @@ def unmasked_reason(history: History, store: Store, round_id: int) -> str:
     if masks.exclusions is None:
         needed = least_survivors(masks, history.policy.quorum)
         there = sum(store.has_update(one.participant, one.sealed_root) for one in submissions)
-        return (
+        reason = (
             f"its survivors were not fixed; of {len(masks.keys)} members {len(submissions)} submitted, "
             f"{there} updates are there, and {needed} have to stay"
         )
+        groups = masks.graph.count if isinstance(masks.graph, Groups) else 0
+        return f"{reason}, in {least_groups(groups)} of its {groups} groups" if groups else reason
     if not masks.seeds:
         try:
             verify_whole(history, round_id)
@@ -202,10 +207,15 @@ def _unposted_reason(history: History, store: Store, round_id: int) -> str:
     """Return why a round whose seeds were published was not posted."""
     masks, submissions = history.round_masks(round_id), history.submissions[round_id]
     spoiler = key_spoiler(history, round_id)
-    if spoiler is not None:
+    if spoiler is not None and not history.is_grouped:
         return f"{spoiler} published a round key that is not of its seed: suspend it"
     try:
-        if is_noise(history, store, round_id):
+        if history.is_grouped:
+            sums = derived_groups(history, store, round_id)
+            count = len(round_groups(masks, history.vertices, submissions))
+            if sums is not None and len(sums.kept) < least_groups(count):
+                return "too many of its groups have no sum: " + "; ".join(one.why for one in sums.spoilt)
+        elif is_noise(history, store, round_id):
             stayed = ", ".join(masks.stayed(submissions))
             return f"its sum is noise, since one of these has not masked as it said: {stayed}"
     except (StoreError, VerificationError) as error:

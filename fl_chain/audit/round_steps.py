@@ -105,7 +105,7 @@ def _(event: e.RoundPosted, walk: Walk) -> Iterator[Problem]:
         yield unordered("the poster had no bond for it")
     yield from differing(
         posting_number=(current.posting_number, event.posting_number),
-        has_result_root=(policy.aggregation is AggregationKind.RESULT, event.result_root != ZERO_DIGEST),
+        has_result_root=(policy.aggregation.has_result, event.result_root != ZERO_DIGEST),
         has_state_root=(
             policy.aggregation is AggregationKind.SUMS_WITH_STATE,
             event.state_root != ZERO_DIGEST,

@@ -25,8 +25,9 @@ from fl_chain.audit.whole_rounds import WholeRounds
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool, available_cores
 from fl_chain.encryption.keys import SecretKey
-from fl_chain.errors import FlChainError
+from fl_chain.errors import FlChainError, SpoiltRound
 from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import left_out_with_group
 from fl_chain.records import ZERO_DIGEST, Digest, Posting, Round
 from fl_chain.store import Store
 
@@ -147,7 +148,7 @@ class RoundAudit:
             posted = self.models.read_posted(result, posting)
             return self._conclude(current, posting, posted, self._derive_encrypted(posting, result), result)
         reader = self._reader(result)
-        outsiders = self.cohorts.audit(posting, result)
+        outsiders = self.cohorts.audit(posting, result) | self._left_with_groups(posting)
         # Where the policy document does not say, nobody is accused of having left out by rule.
         is_known = self.rules.rule is not None and self.cohorts.is_known
         rule_chooses = self.rules.chooses or not is_known
@@ -158,6 +159,14 @@ class RoundAudit:
         return self._conclude(
             current, posting, posted, self._derive(current, posting, reader, result), result
         )
+
+    def _left_with_groups(self, posting: Posting) -> frozenset[int]:
+        """Return the submissions, by index, of groups of which too few were there: rightly left out."""
+        history = self._history
+        masks, submissions = history.round_masks(posting.round), history.submissions[posting.round]
+        if not history.is_grouped:
+            return frozenset()
+        return left_out_with_group(masks, history.vertices, submissions, posting.exclusions)
 
     def _derive_encrypted(self, posting: Posting, result: RoundResult) -> Derived | None:
         result.count(CheckId.MODELS)
@@ -222,9 +231,9 @@ class RoundAudit:
         is_unmasked = not self._history.is_masked or self.masks.are_seeds_right(posting, result)
         try:
             if base is not None and is_unmasked:
-                derived = self.rules.derive(current, base, updates, weight, pool=self._pool)
+                derived = self.rules.derive(current, base, updates, weight, pool=self._pool, notes=result)
                 if derived is not None:
-                    if self._history.is_masked:
+                    if self._history.is_masked and not self._history.is_grouped:
                         self.masks.audit_sum(posting, derived.total, result)
                     return derived
             obstacle = (
@@ -236,6 +245,9 @@ class RoundAudit:
             )
         except Underivable:
             pass
+        except SpoiltRound as error:  # of groups: too few have a sum
+            result.add(Kind.ROUND_SPOILT, f"the round was posted, and {error}", round=current.id)
+            obstacle = "too few groups have a sum"
         except ValueError as error:  # a weight that the ledger cannot have taken: the node made it up
             obstacle = str(error)
         updates.go_on()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from fl_chain.aggregation.round import FEDAVG, Aggregate, Derived, aggregate_result, aggregate_round
+from fl_chain.aggregation.rules.grouped import Grouped
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.audit.checks import CheckId
 from fl_chain.audit.copies import Sought, read_copies
@@ -24,6 +25,7 @@ from fl_chain.records import (
     Posting,
     Round,
 )
+from fl_chain.run.group_sums import grouped_round
 from fl_chain.run.masked_rounds import published_seeds, unmasking_vectors
 from fl_chain.run.rounds import RoundReader
 from fl_chain.run.rule import is_selecting, left_out_by_rule, read_rule, usable_submissions
@@ -79,6 +81,7 @@ class RuleAudit:
         included_weight: int,
         *,
         pool: HashingPool,
+        notes: Collection,
     ) -> Aggregate | None:
         """Return what a round's posting has to be; None where the rule or what it carries on is not known.
 
@@ -88,17 +91,17 @@ class RuleAudit:
             updates: see `aggregate_round`.
             included_weight: the sum of the included submissions' weights.
             pool: threads to share the hashing with.
+            notes: takes what is found of groups.
 
         Raises:
+            SpoiltRound: if too few groups have a sum.
             Exception: whatever reading an update raises.
         """
         quantisation = self._history.policy.quantisation
         if self._history.policy.aggregation is AggregationKind.SUMS:
             return aggregate_round(base, updates, included_weight, quantisation, rule=FEDAVG, pool=pool)
         if self._history.is_masked:
-            seeds = published_seeds(self._history, current.id, self._history.postings[current.id].poster)
-            terms = unmasking_vectors(self._history, current.id, seeds)
-            return aggregate_round(base, updates, included_weight, quantisation, pool=pool, terms=terms)
+            return self._derive_masked(current, base, updates, included_weight, notes, pool)
         rule, carried = self.rule, self._carried.get(current.base_round)
         if rule is None or carried is None:
             return None
@@ -110,6 +113,36 @@ class RuleAudit:
         return aggregate_round(
             base, updates, included_weight, quantisation, rule=rule, carried=carried, pool=pool
         )
+
+    def _derive_masked(  # noqa: PLR0917 - as `derive` has them
+        self,
+        current: Round,
+        base: Lanes,
+        updates: Iterable[Lanes | None],
+        included_weight: int,
+        notes: Collection,
+        pool: HashingPool,
+    ) -> Aggregate | None:
+        history, quantisation = self._history, self._history.policy.quantisation
+        seeds = published_seeds(history, current.id, history.postings[current.id].poster)
+        if not history.is_grouped:
+            terms = unmasking_vectors(history, current.id, seeds)
+            return aggregate_round(base, updates, included_weight, quantisation, pool=pool, terms=terms)
+        if not isinstance(self.rule, Grouped):
+            return None
+        submissions = history.submissions[current.id]
+        read = (
+            (one.participant, lanes)
+            for one, lanes in zip(submissions, updates, strict=True)
+            if lanes is not None
+        )
+        sums = grouped_round(history, current.id, seeds).sums(read)
+        for one in sums.spoilt:
+            notes.add(Kind.GROUP_SPOILT, one.why, round=current.id)
+        notes.count(CheckId.MASKS)
+        sums.verify_majority(self.rule.groups)
+        carried = self.rule.initial(base.size)
+        return aggregate_result(base, sums.means, quantisation, rule=self.rule, carried=carried, pool=pool)
 
     def audit_carried(
         self, current: Round, posting: Posting, aggregate: Derived | None, notes: Collection

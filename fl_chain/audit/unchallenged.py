@@ -9,7 +9,7 @@ from fl_chain.audit.findings import Collection, Finding
 from fl_chain.audit.kinds import RULES, Kind
 from fl_chain.audit.results import standing_posting
 from fl_chain.ledger.history import History
-from fl_chain.records import AggregationKind, Posting, RoundStatus
+from fl_chain.records import Posting, RoundStatus
 
 _WRONG = (
     Kind.UPDATE_OUT_OF_RANGE,
@@ -128,4 +128,4 @@ def _way_out(round_id: int, *, can_be_proven: bool) -> str:
 
 def _is_result(history: History) -> bool:
     """Return whether a model follows from a rule's result, so that no proof shows a wrong one."""
-    return history.policy.aggregation is AggregationKind.RESULT
+    return history.policy.aggregation.has_result

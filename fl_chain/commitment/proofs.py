@@ -172,3 +172,7 @@ class PostedMasks:
     seeds: tuple[bytes, ...]  # that the poster published last
     pairs: tuple[tuple[Address, Address], ...] | None = None
     """Of a round with a graph: of whom and with which survivor each term after the own masks is."""
+    groups: tuple[tuple[tuple[Address, ...], tuple[Address, ...]], ...] = ()
+    """Of a round with groups: survivors and departed of each that stays."""
+    left: frozenset[Address] = frozenset()
+    """Members of groups of which nobody stays: zero may stand for their seeds."""

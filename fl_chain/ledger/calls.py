@@ -17,6 +17,7 @@ from fl_chain.ledger.reverts import decode_revert
 from fl_chain.ledger.signing import Call
 from fl_chain.ledger.token import Token
 from fl_chain.masking.graph import Graph
+from fl_chain.masking.groups import Groups
 from fl_chain.records import (
     ZERO_ADDRESS,
     ZERO_DIGEST,
@@ -219,7 +220,7 @@ class LedgerCalls(ABC):
         digest: Digest,
         exclusions: Sequence[tuple[Exclusion, Submission]],
         absentees: Sequence[Address],
-        graph: Graph | None = None,
+        graph: Graph | Groups | None = None,
     ) -> Receipt:
         """Fix who stays in a closed round's sum, once for ever.
 
@@ -231,7 +232,7 @@ class LedgerCalls(ABC):
             absentees: members of the ring that did not submit, ascending: all of them.
             graph: of the round, where it has one.
         """
-        vertices, reach = (graph.vertices, graph.reach) if graph else (0, 0)
+        vertices, reach = (0, 0) if graph is None else (graph.vertices, graph.reach)
         return self._mask(
             account,
             "fixSurvivors",
@@ -249,7 +250,7 @@ class LedgerCalls(ABC):
             account: posts next.
             round_id: a closed round whose survivors are fixed.
             seeds: of each survivor its mask seed, in the order of submissions, then of each of the departed
-                its key seed.
+                its key seed, or zero where nobody of its group stays.
         """
         return self._mask(account, "publishSeeds", round_id, list(seeds), members=len(seeds))
 

@@ -10,7 +10,7 @@ deploys by other means than the constructor could write others.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eth_hash.auto import keccak
 from rlp.codec import encode_raw  # type: ignore[import-untyped]
@@ -37,6 +37,7 @@ class Contracts:
     judge: Artifact  # what decides challenges, and in a masked run holds the keys
     verifier: Address  # where that one is
     deciding: Artifact | None = None  # of a masked run: what the judge has created, and decides by
+    groups: int = 0  # into which a masked round is drawn; 0 for one sum of all
 
     @property
     def is_masked(self) -> bool:
@@ -48,8 +49,13 @@ class Contracts:
         if not self.is_masked:
             return {"CHAIN_ID": run.chain_id}
         ledger = int(run.ledger, 16)
-        challenges = int(self.challenges, 16)
-        return {"CHAIN_ID": run.chain_id, "LEDGER": ledger, "HEAD": ledger, "CHALLENGES": challenges}
+        return {
+            "CHAIN_ID": run.chain_id,
+            "LEDGER": ledger,
+            "HEAD": ledger,
+            "CHALLENGES": int(self.challenges, 16),
+            "GROUPS": self.groups,
+        }
 
     @property
     def challenges(self) -> Address:
@@ -87,7 +93,7 @@ def verify_ledger_code(node: Node, ledger: Address) -> Contracts:
         LedgerUnavailable: no node answers.
     """
     contracts = _contracts(node, ledger)
-    expected = contracts.judge_immutables(RunId(node.chain_id, ledger))
+    run, groups = RunId(node.chain_id, ledger), None
     for artifact, place in contracts.parts:
         code = node.code(place)
         try:
@@ -97,7 +103,10 @@ def verify_ledger_code(node: Node, ledger: Address) -> Contracts:
             raise WrongCode(
                 f"what decides this ledger's challenges, {place}, is not what it should be: {error}"
             ) from error
-        for name, value in expected.items():
+        if groups is None:  # what decides challenges has the same number as what holds the masks
+            groups = written.get("GROUPS", 0)
+            contracts = replace(contracts, groups=groups)
+        for name, value in contracts.judge_immutables(run).items():
             if written.get(name, value) != value:
                 raise WrongCode(_made_for_another(name, written[name], node))
     return contracts
@@ -130,6 +139,11 @@ def _made_for_another(name: str, value: int, node: Node) -> str:
         return (
             f"what holds this ledger's masks has its challenges decided by {value:#042x}, which it did not "
             "create: take no part in this run"
+        )
+    if name == "GROUPS":
+        return (
+            f"what decides challenges of this ledger's masks was made for {value} groups, what holds them "
+            "for another number: take no part in this run"
         )
     return f"what holds this ledger's masks was made for the ledger {value:#042x}: take no part in this run"
 

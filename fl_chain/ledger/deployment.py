@@ -13,7 +13,7 @@ from fl_chain.ledger.artifact import masked_ledger, secure_aggregation, training
 from fl_chain.ledger.code import created_address, verify_ledger_code
 from fl_chain.ledger.gas import DEPLOYMENT_GAS
 from fl_chain.ledger.node import Node
-from fl_chain.records import ZERO_ADDRESS, Address, AggregationKind, LedgerPolicy, RunDefinition
+from fl_chain.records import ZERO_ADDRESS, Address, LedgerPolicy, RunDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ def deploy(
     *,
     aggregator: Address,
     token: Address = ZERO_ADDRESS,
+    groups: int = 0,
 ) -> Deployment:
     """Deploy a run's ledger; for a masked run first what holds its keys, for the address that follows.
 
@@ -43,6 +44,7 @@ def deploy(
         policy: the rules.
         aggregator: who may post first.
         token: the ERC-20 token that amounts are in; zero for the native coin.
+        groups: into how many a masked round's participants are drawn; 0 for one sum of all.
 
     Raises:
         LedgerReverted: a constant is outside its bounds.
@@ -50,10 +52,10 @@ def deploy(
         WrongCode: what stands there afterwards is another contract.
     """
     values = (astuple(definition), astuple(policy), aggregator, token)
-    if policy.aggregation is AggregationKind.MASKED_SUMS:
+    if policy.aggregation.is_masked:
         place = created_address(account.address, node.nonce(account.address, "pending") + 1)
         masks, _ = _deployed(
-            account, secure_aggregation().bytecode + encode(masks_abi().constructor, (place,))
+            account, secure_aggregation().bytecode + encode(masks_abi().constructor, (place, groups))
         )
         arguments = encode(masked_ledger_abi().constructor, (*values, masks))
         ledger, receipt = _deployed(account, masked_ledger().bytecode + arguments)

@@ -84,7 +84,7 @@ def _parts(history: History) -> Iterator[Part]:
 
 def stored_ring(masks: RoundMasks) -> tuple[int, int, bool, int, int, int, bytes]:
     """Return what the contract keeps of a round's set-ups beside their digest."""
-    graph = masks.graph or Graph(0, 0, bytes(16))
+    graph = Graph(0, 0, bytes(16)) if masks.graph is None else masks.graph
     joined = (len(masks.keys), masks.joined, masks.is_complete, masks.close_at)
     return *joined, graph.vertices, graph.reach, graph.seed
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from fl_chain.masking.graph import Graph
+from fl_chain.masking.graph import COMPLETE_UP_TO, Graph
+from fl_chain.masking.groups import Groups, MaskedGroup, divided, staying
 from fl_chain.masking.setup import ring_digest, set_up_digest
 from fl_chain.masking.unmasking import UnmaskingTerm, ring_terms, unmasking_terms
-from fl_chain.records import Address, Digest, Exclusion, PublishedKeys, Submission
+from fl_chain.records import (
+    Address,
+    AggregationKind,
+    Digest,
+    Exclusion,
+    ExclusionReason,
+    PublishedKeys,
+    Submission,
+)
 
 KEYS_SHARE = 4
 """The part of the submission period in which keys are set up is one over this."""
@@ -28,7 +37,7 @@ class RoundMasks:
     """A round's masks.
 
     Attributes:
-        graph: who shares masks with whom; None where everybody does with everybody.
+        graph: who shares masks with whom, or the groups; None where everybody does with everybody.
         keys: in the order of the ring.
         joined: how many of them the round expected.
         is_complete: everybody whom it expected has joined, so nobody else does.
@@ -42,7 +51,7 @@ class RoundMasks:
             the departed, 16 bytes each.
     """
 
-    graph: Graph | None = None
+    graph: Graph | Groups | None = None
     keys: tuple[PublishedKeys, ...] = ()
     joined: int = 0
     is_complete: bool = False
@@ -82,13 +91,28 @@ class RoundMasks:
         return [submissions[one.index].participant for one in self.exclusions or ()] + list(self.absentees)
 
 
+def is_graph_needed(kind: AggregationKind, vertices: int) -> bool:
+    """Return whether nobody joins a round's masks before its graph or its groups are drawn.
+
+    Args:
+        kind: of the run.
+        vertices: participants with an identity key.
+    """
+    return vertices > (0 if kind is AggregationKind.MASKED_RESULT else COMPLETE_UP_TO)
+
+
 def absentees(masks: RoundMasks, submissions: Sequence[Submission]) -> list[Address]:
     """Return the members of a round's ring that did not submit, ascending."""
     return sorted(set(masks.members) - {one.participant for one in submissions})
 
 
 def least_survivors(masks: RoundMasks, quorum: int) -> int:
-    """Return how many have to stay so that masks can be taken off, and the sum does not give them away."""
+    """Return how many have to stay so that masks can be taken off, and the sum does not give them away.
+
+    Where there are groups, more is asked of each of them: see `fl_chain.masking.groups.verify_groups`.
+    """
+    if isinstance(masks.graph, Groups):
+        return quorum
     return max(quorum, 2 * (len(masks.keys) - 1) // 3 + 1)
 
 
@@ -109,15 +133,71 @@ def neighbours(masks: RoundMasks, vertices: Mapping[Address, int], who: Address)
 def round_terms(
     masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]
 ) -> list[UnmaskingTerm]:
-    """Return the terms of a round whose survivors are fixed, in the order of the posted list."""
+    """Return the terms of a round whose survivors are fixed, in the order of the posted list.
+
+    Of groups they are in no list: group by group.
+    """
     stayed, departed = masks.stayed(submissions), masks.departed(submissions)
     if masks.graph is None:
         return ring_terms(stayed, departed)
+    if isinstance(masks.graph, Groups):
+        return [term for one in staying(round_groups(masks, vertices, submissions)) for term in one.terms()]
     return unmasking_terms({who: neighbours(masks, vertices, who) for who in departed}, stayed, departed)
 
 
+def round_groups(
+    masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]
+) -> list[MaskedGroup]:
+    """Return the groups of a round in the order of the places; none where everybody has one sum.
+
+    Args:
+        masks: the round's; before its survivors are fixed every submission counts as staying.
+        vertices: of the run's participants.
+        submissions: all of the round.
+    """
+    if not isinstance(masks.graph, Groups):
+        return []
+    stayed = masks.stayed(submissions)
+    departed = masks.departed(submissions)
+    if masks.exclusions is None:
+        departed = absentees(masks, submissions)
+    return divided(masks.graph, vertices, stayed, departed)
+
+
+def left_with_group(
+    masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]
+) -> frozenset[Address]:
+    """Return the members of groups of which nobody stays: no seed of theirs is put together."""
+    parts = round_groups(masks, vertices, submissions)
+    return frozenset(who for one in parts if not one.survivors for who in one.members)
+
+
+def left_out_with_group(
+    masks: RoundMasks,
+    vertices: Mapping[Address, int],
+    submissions: Sequence[Submission],
+    exclusions: Iterable[Exclusion],
+) -> frozenset[int]:
+    """Return the submissions, by index, that are left out since too few of their groups are there.
+
+    Args:
+        masks: the round's, with or without survivors.
+        vertices: of the run's participants.
+        submissions: all of the round.
+        exclusions: what nobody can use; those that are left out by rule may be among them.
+    """
+    unusable = tuple(one for one in exclusions if one.reason is not ExclusionReason.BY_RULE)
+    there = replace(masks, exclusions=unusable, absentees=tuple(absentees(masks, submissions)))
+    parts = round_groups(there, vertices, submissions)
+    gone = {who for one in parts if not one.may_stay for who in one.members}
+    taken = {one.index for one in unusable}
+    return frozenset(one.index for one in submissions if one.participant in gone and one.index not in taken)
+
+
 def term_count(masks: RoundMasks, vertices: Mapping[Address, int], submissions: Sequence[Submission]) -> int:
-    """Return how many terms a round has whose survivors are fixed."""
+    """Return how many terms a posting lists of a round whose survivors are fixed."""
+    if isinstance(masks.graph, Groups):
+        return 0
     if masks.graph is None:  # without a list, since in large rounds it is a long one
         return masks.survivors * (1 + len(masks.departed(submissions)))
     return len(round_terms(masks, vertices, submissions))

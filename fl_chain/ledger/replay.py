@@ -13,7 +13,7 @@ from fl_chain.commitment.partial_sums import partial_sum_count
 from fl_chain.commitment.seals import fold, initial_digest, leaf
 from fl_chain.errors import LedgerReverted
 from fl_chain.ledger import events as e
-from fl_chain.ledger.masks import KEYS_SHARE, Membership, RoundMasks, term_count
+from fl_chain.ledger.masks import KEYS_SHARE, Membership, RoundMasks, is_graph_needed, term_count
 from fl_chain.ledger.memory.bounds import verify_definition, verify_masked_policy, verify_policy
 from fl_chain.ledger.tables import Tables
 from fl_chain.ledger.views import (
@@ -24,12 +24,12 @@ from fl_chain.ledger.views import (
     Settlement,
     SignerRotation,
 )
-from fl_chain.masking.graph import COMPLETE_UP_TO, Graph, reach
+from fl_chain.masking.graph import Graph, reach
+from fl_chain.masking.groups import LEAST_GROUPS, Groups
 from fl_chain.masking.keys import SEED_BYTES
 from fl_chain.records import (
     ZERO_ADDRESS,
     Address,
-    AggregationKind,
     FallReason,
     Posting,
     PublishedKeys,
@@ -310,7 +310,7 @@ def _(event: e.RoundPosted, tables: Tables) -> None:
 
 def listed_roots(tables: Tables, current: Round) -> int:
     """Return how many roots a posting of a round lists: of what unmasks it, and of its partial sums."""
-    if tables.policy.aggregation is AggregationKind.RESULT:
+    if tables.policy.aggregation.has_result:
         return 0
     terms = tables.round_masks(current.id).terms
     return terms + partial_sum_count(current.submissions + terms)
@@ -440,13 +440,25 @@ def _(event: e.GraphDrawn, tables: Tables) -> None:
     if current.status is not RoundStatus.OPEN or masks.keys or masks.graph is not None:
         raise ValueError("a graph is drawn once, before anybody joins an open round's masks")
     vertices = len(tables.identity_keys)
-    if vertices <= COMPLETE_UP_TO or event.vertices != vertices or len(event.seed) != SEED_BYTES:
+    is_needed = is_graph_needed(tables.policy.aggregation, vertices)
+    if not is_needed or event.vertices != vertices or len(event.seed) != SEED_BYTES:
         raise ValueError("a graph is of all who have an identity key, where these are many")
-    if event.reach != reach(vertices, current.remaining):
-        raise ValueError("how far a graph reaches follows from how many are in it, and expected")
     close_at = current.since + tables.policy.submission_s // KEYS_SHARE
-    graph = Graph(event.vertices, event.reach, event.seed)
+    graph = _groups(event, tables) if tables.is_grouped else _graph(event, current.remaining)
     tables.masks[event.round] = replace(masks, graph=graph, close_at=close_at)
+
+
+def _graph(event: e.GraphDrawn, expected: int) -> Graph:
+    if event.reach != reach(event.vertices, expected):
+        raise ValueError("how far a graph reaches follows from how many are in it, and expected")
+    return Graph(event.vertices, event.reach, event.seed)
+
+
+def _groups(event: e.GraphDrawn, tables: Tables) -> Groups:
+    before = {one.graph.reach for one in tables.masks.values() if one.graph is not None}
+    if event.reach < LEAST_GROUPS or before - {event.reach}:
+        raise ValueError("all rounds of a run have the same number of groups")
+    return Groups(event.vertices, event.reach, event.seed)
 
 
 @apply_event.register
@@ -515,7 +527,7 @@ def _(event: e.SeedsPublished, tables: Tables) -> None:
 
 def _verify_in_graph(who: Address, masks: RoundMasks, tables: Tables) -> None:
     if masks.graph is None:
-        if not masks.keys and len(tables.identity_keys) > COMPLETE_UP_TO:
+        if not masks.keys and is_graph_needed(tables.policy.aggregation, len(tables.identity_keys)):
             raise ValueError("nobody joins a round of many before its graph is drawn")
     elif tables.vertices[who] >= masks.graph.vertices:
         raise ValueError("whoever joins is in the round's graph")

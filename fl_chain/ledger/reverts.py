@@ -74,6 +74,8 @@ ADVICE = {
     "SurvivorsNotFixed": "Fix who stays in the round's sum first",
     "SuspensionPending": "Wait until the open round has closed",
     "TooFewParticipants": "More participants have to register",
+    "TooFewGroups": "More than half of the groups have to stay; wait until the round becomes void",
+    "TooFewOfGroup": "Leave out by rule the whole group, since a sum of so few gives them away",
     "TooFewSurvivors": "A sum of so few gives them away; wait until the round becomes void",
     "TooManyParticipants": "No further participant fits this run",
     "TooManyTerms": "Too many have dropped out to be unmasked; wait until the round becomes void",

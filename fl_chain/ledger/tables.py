@@ -125,7 +125,12 @@ class Tables:
     @property
     def is_masked(self) -> bool:
         """Whether nobody sees a single update of the run."""
-        return self.policy.aggregation is AggregationKind.MASKED_SUMS
+        return self.policy.aggregation.is_masked
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether masked updates are added up in random groups."""
+        return self.policy.aggregation is AggregationKind.MASKED_RESULT
 
     def round_masks(self, round_id: int) -> RoundMasks:
         """Return a round's masks; empty where nobody set up keys."""

@@ -38,6 +38,8 @@ def verify_seed_proof(proof: SeedProof, posted: PostedRound) -> None:
     else:
         owner = _departed(proof, proof.number - masks.survivors)
     _verify_set_up(proof.owner, owner, proof.set_ups)
+    if owner in masks.left and not any(proof.seeds[proof.number]):
+        raise ProofRejected("NothingWrong")
     expected = proof.owner.mask_commitment if is_survivor else proof.owner.key_commitment
     if seed_commitment(proof.seeds[proof.number]) == expected:
         raise ProofRejected("NothingWrong")

@@ -55,7 +55,7 @@ class Graph:
         Raises:
             IndexError: if the graph has no such vertex.
         """
-        ring, places = _ring(self.seed, self.vertices)
+        ring, places = ring_order(self.seed, self.vertices)
         place = places[vertex]
         steps = (step for step in range(-self.reach, self.reach + 1) if step)
         return tuple(ring[(place + step) % self.vertices] for step in steps)
@@ -74,7 +74,7 @@ class Graph:
         if self.is_complete():
             return None
         needed = least_staying(self.vertices, members, self.reach)
-        ring, _ = _ring(self.seed, self.vertices)
+        ring, _ = ring_order(self.seed, self.vertices)
         stays = [vertex in staying for vertex in ring]
         count = sum(stays[: self.reach])
         for first in range(self.vertices):
@@ -85,8 +85,13 @@ class Graph:
 
 
 @lru_cache(maxsize=16)
-def _ring(seed: bytes, vertices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the vertices in their order around the ring, and the place of each."""
+def ring_order(seed: bytes, vertices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the vertices in their order around the ring, and the place of each.
+
+    Args:
+        seed: 16 bytes.
+        vertices: how many there are.
+    """
     ring = list(range(vertices))
     seed16(seed)
     drawn = 0

@@ -12,7 +12,7 @@ without it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from fl_chain.commitment.encoding import address_bytes
@@ -49,6 +49,25 @@ class Suspicion:
         if self.suspects and len(self.suspects) == 1 and others:
             return Suspicion(frozenset(), self.named | others)
         return Suspicion(others, self.named)
+
+    def after_groups(self, clean: Collection[Address], spoilt: Sequence[Collection[Address]]) -> Suspicion:
+        """Return what follows from a round with groups.
+
+        Nobody stays out of the next one: other groups are drawn, and tell who it was. Named is who was the
+        only one left and is in a group of noise once more.
+
+        Args:
+            clean: the survivors of the groups that have a sum, whether or not the round was posted.
+            spoilt: those of each group whose sum is noise.
+        """
+        again = frozenset[Address]()
+        if len(self.suspects) == 1 and any(self.suspects.issubset(one) for one in spoilt):
+            again = self.suspects
+        left = Suspicion(self.suspects.difference(clean), self.named | again)
+        if not spoilt:
+            return left
+        suspects = frozenset[Address]().union(*(left.after_spoilt(one).suspects for one in spoilt))
+        return Suspicion(suspects - again, left.named)
 
 
 def group(

@@ -67,7 +67,15 @@ def deploy_run(
     if token != ZERO_ADDRESS:
         _verify_token(Token(node, token), operator.address, funding_wei)
     definition = publish_run(policy, store)
-    deployed = deploy(node, operator, definition, policy.ledger, aggregator=aggregator, token=token)
+    deployed = deploy(
+        node,
+        operator,
+        definition,
+        policy.ledger,
+        aggregator=aggregator,
+        token=token,
+        groups=policy.groups,
+    )
     ledger = Ledger.open(node, deployed.address)
     # The first payment shows whether the ledger takes the token at all.
     if funding_wei:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import KEYS_SHARE, neighbours
-from fl_chain.masking.graph import COMPLETE_UP_TO, least_holders
+from fl_chain.ledger.masks import KEYS_SHARE, is_graph_needed, left_with_group, neighbours
+from fl_chain.masking.graph import least_holders
+from fl_chain.masking.groups import Groups
 from fl_chain.records import Address, PublishedKeys, Round, RoundStatus
 
 
@@ -14,7 +15,8 @@ def is_graph_due(history: History, current: Round) -> bool:
     """Return whether nobody can join a round's masks before its graph is drawn."""
     masks = history.round_masks(current.id)
     is_open = current.status is RoundStatus.OPEN
-    return is_open and masks.graph is None and not masks.keys and len(history.identity_keys) > COMPLETE_UP_TO
+    is_needed = is_graph_needed(history.policy.aggregation, len(history.identity_keys))
+    return is_open and masks.graph is None and not masks.keys and is_needed
 
 
 def may_draw(history: History, current: Round, now: int) -> bool:
@@ -56,15 +58,21 @@ def receivers_among(
     if graph is None:
         return dict(known), 0
     around = frozenset(graph.neighbours(vertices[identity]))
-    return {who: key for who, key in known.items() if vertices[who] in around}, least_holders(len(known) + 1)
+    # In a group nobody chooses who opens its seeds by leaving few there: of three holders all are needed.
+    least = 0 if isinstance(graph, Groups) else least_holders(len(known) + 1)
+    return {who: key for who, key in known.items() if vertices[who] in around}, least
 
 
 def possible_owners(history: History, round_id: int, identity: Address) -> Sequence[PublishedKeys]:
-    """Return the keys of those of whose seeds a participant may hold shares, itself among them."""
+    """Return the keys of those of whose seeds a participant may hold shares, itself among them.
+
+    Nobody where its group does not stay: nothing of it is released.
+    """
     masks, vertices = history.round_masks(round_id), history.vertices
     if masks.graph is None:
         return masks.keys
     if vertices[identity] >= masks.graph.vertices:
         return ()
     around = {identity, *neighbours(masks, vertices, identity)}
+    around -= left_with_group(masks, vertices, history.submissions[round_id])
     return [keys for keys in masks.keys if keys.participant in around]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import RoundMasks, seeds_by_owner
 from fl_chain.ledger.messages import signer_for
 from fl_chain.masking.context import MaskingContext
+from fl_chain.masking.graph import Graph
+from fl_chain.masking.groups import Groups, staying, verify_groups
 from fl_chain.masking.releases import occasion
 from fl_chain.masking.setup import set_up_digest
 from fl_chain.masking.unmasking import UnmaskingTerm, committed_kind, seed_to_release, term_lanes
-from fl_chain.records import Address, Digest, PublishedKeys, Quantisation
+from fl_chain.records import Address, Digest, Exclusion, PublishedKeys, Quantisation, Submission
 from fl_chain.store import ReleaseBlob, SetUpBlob, SignedRelease, SignedSetUp
 
 
@@ -49,18 +52,34 @@ def masking_peers(history: History, round_id: int, who: Address) -> dict[Address
 
 
 def verify_whole(history: History, round_id: int) -> None:
-    """Check that only the sum of all survivors of a round can be unmasked, and not sums of some of them.
+    """Check that only the sum of all survivors of a round, or of a group, can be unmasked, and not of some.
 
     Raises:
         GapInGraph: if of some row of the round's graph too few stay; see `fl_chain.masking.graph`.
+        TooFewInGroups: if of a group, or of the groups, too few stay; see `fl_chain.masking.groups`.
     """
-    masks, vertices = history.round_masks(round_id), history.vertices
-    verify_no_gap(masks, vertices, masks.stayed(history.submissions[round_id]))
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    verify_fixable(masks, history.vertices, submissions, masks.exclusions or ())
+
+
+def verify_fixable(
+    masks: RoundMasks,
+    vertices: Mapping[Address, int],
+    submissions: Sequence[Submission],
+    exclusions: Sequence[Exclusion],
+) -> None:
+    """Check that participants release shares for whom some exclusions leave; see `verify_whole`."""
+    gone = tuple(ledger_masks.absentees(masks, submissions))
+    fixed = replace(masks, exclusions=tuple(exclusions), absentees=gone)
+    if isinstance(masks.graph, Groups):
+        verify_groups(ledger_masks.round_groups(fixed, vertices, submissions))
+        return
+    verify_no_gap(masks, vertices, fixed.stayed(submissions))
 
 
 def verify_no_gap(masks: RoundMasks, vertices: Mapping[Address, int], survivors: Iterable[Address]) -> None:
     """Check that survivors leave no gap in a round's graph; see `verify_whole`."""
-    if masks.graph is None:
+    if not isinstance(masks.graph, Graph):
         return
     gap = masks.graph.gap({vertices[who] for who in survivors}, len(masks.keys))
     if gap is not None:
@@ -84,12 +103,26 @@ def published_seeds(history: History, round_id: int, poster: Address) -> dict[Ad
 def wrong_seeds(history: History, round_id: int, poster: Address) -> list[int]:
     """Return the places of the seeds in a poster's list that are not the ones committed to."""
     masks, submissions = history.round_masks(round_id), history.submissions[round_id]
-    survivors = frozenset(masks.stayed(submissions))
-    return [
-        place
-        for place, (owner, seed) in enumerate(seeds_by_owner(masks, poster, submissions))
-        if committed_kind(masks.by_member[owner], seed) is not seed_to_release(owner, survivors)
-    ]
+    seeds = seeds_by_owner(masks, poster, submissions)
+    is_right = seed_check(history, round_id)
+    return [place for place, (owner, seed) in enumerate(seeds) if not is_right(owner, seed)]
+
+
+def seed_check(history: History, round_id: int) -> Callable[[Address, bytes], bool]:
+    """Return whether a seed is what may stand for a member of a round whose survivors are fixed.
+
+    It is the seed committed to that the survivors call for, or zero where nobody of the member's group stays.
+    """
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    survivors, keys = frozenset(masks.stayed(submissions)), masks.by_member
+    left = ledger_masks.left_with_group(masks, history.vertices, submissions)
+
+    def is_right(owner: Address, seed: bytes) -> bool:
+        if owner in left and not any(seed):
+            return True
+        return committed_kind(keys[owner], seed) is seed_to_release(owner, survivors)
+
+    return is_right
 
 
 def unmasking_vectors(history: History, round_id: int, seeds: Mapping[Address, bytes]) -> Iterator[Lanes]:
@@ -185,10 +218,23 @@ def posted_masks(history: History, round_id: int, poster: Address) -> PostedMask
         survivors=masks.survivors,
         terms=masks.terms,
         seeds=masks.seeds[poster],
-        pairs=None if masks.graph is None else _pairs(history, round_id),
+        pairs=_pairs(history, round_id),
+        groups=_group_members(history, round_id),
+        left=ledger_masks.left_with_group(masks, history.vertices, submissions),
     )
 
 
-def _pairs(history: History, round_id: int) -> tuple[tuple[Address, Address], ...]:
+def _group_members(
+    history: History, round_id: int
+) -> tuple[tuple[tuple[Address, ...], tuple[Address, ...]], ...]:
+    masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+    parts = staying(ledger_masks.round_groups(masks, history.vertices, submissions))
+    return tuple((one.survivors, one.departed) for one in parts)
+
+
+def _pairs(history: History, round_id: int) -> tuple[tuple[Address, Address], ...] | None:
+    graph = history.round_masks(round_id).graph
+    if not isinstance(graph, Graph):
+        return None if graph is None else ()  # of groups no term is listed
     terms = round_terms(history, round_id)
     return tuple((one.owner, one.peer) for one in terms if one.peer is not None)

@@ -6,9 +6,11 @@ from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.proofs import LeafOpening, MaskProof, PostedMasks, SeedProof
 from fl_chain.commitment.tree import chunk_path
 from fl_chain.masking.context import MaskingContext
+from fl_chain.masking.groups import MaskedGroup
 from fl_chain.masking.shares import seed_commitment
 from fl_chain.masking.unmasking import UnmaskingTerm, is_of_round_key, ring_terms, term_lanes
 from fl_chain.records import ZERO_ADDRESS, ZERO_DIGEST, Address, Digest, Submission
+from fl_chain.run.group_sums import GroupedRound
 from fl_chain.run.postings import PostingClaim
 
 _NO_LEAF = LeafOpening(ZERO_DIGEST, 0, ZERO_ADDRESS)
@@ -39,6 +41,8 @@ class PostedTerms:
         """Return the number of the first seed that is not the one committed to; None where all are."""
         for number, owner in enumerate(self._owners):
             is_survivor = number < len(self._stayed)
+            if owner.participant in self._masks.left and not any(self._masks.seeds[number]):
+                continue
             commitment = owner.mask_commitment if is_survivor else owner.key_commitment
             if seed_commitment(self._masks.seeds[number]) != commitment:
                 return number
@@ -51,6 +55,20 @@ class PostedTerms:
             if not is_of_round_key(owner, seed, self._context):
                 return owner.participant
         return None
+
+    def grouped(self) -> GroupedRound:
+        """Return the groups of a round, with the seeds that take their masks off."""
+        stored = self._claim.stored
+        members = [one.participant for one in self._owners]
+        return GroupedRound(
+            groups=tuple(MaskedGroup(*one) for one in self._masks.groups),
+            keys=self._keys,
+            seeds=dict(zip(members, self._masks.seeds, strict=True)),
+            weights={one.participant: one.weight for one in self._stayed},
+            context=self._context,
+            dimension=self._dimension,
+            quantisation=stored.quantisation,
+        )
 
     def lanes(self, term: int) -> Lanes:
         """Return a term's vector, from a seed that is right."""

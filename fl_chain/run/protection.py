@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fl_chain.ledger.history import History
+from fl_chain.masking.groups import LEAST_IN_GROUP
 from fl_chain.policy import KeyCohort
 
 NONE = "none: everyone who audits can read every update"
@@ -22,6 +23,13 @@ def protection(history: History, cohort: KeyCohort | None = None) -> str:
         )
     if not history.is_masked:
         return NONE
+    if history.is_grouped:
+        drawn = [one.graph.reach for one in history.masks.values() if one.graph is not None]
+        into = f"{drawn[0]} random groups" if drawn else "random groups"
+        return (
+            f"secure aggregation in {into} a round: of each only the sum is known, of {LEAST_IN_GROUP} "
+            "participants at least; a robust rule compares the sums, single updates stay under masks"
+        )
     return (
         "secure aggregation: of every round only the sum is known, of "
         f"{history.policy.quorum} participants at least; single updates stay under masks"

@@ -21,6 +21,7 @@ from fl_chain.aggregation.proving import (
     sum_proof,
 )
 from fl_chain.aggregation.round import FEDAVG, aggregate_result
+from fl_chain.aggregation.rules.grouped import Grouped
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule
 from fl_chain.aggregation.sums import PartialSum, PartialSums
 from fl_chain.commitment.chunks import Lanes, padded_chunk
@@ -37,7 +38,7 @@ from fl_chain.commitment.proofs import (
 from fl_chain.commitment.tree import chunk_path, vector_tree
 from fl_chain.errors import SpoiltRound, StoreError, VerificationError
 from fl_chain.masking.challenges import verify_mask_proof, verify_seed_proof
-from fl_chain.records import Digest, Submission
+from fl_chain.records import Address, Digest, Submission
 from fl_chain.run.exclusions import exclusion_doubts
 from fl_chain.run.masked_rounds import verify_sum
 from fl_chain.run.posted_terms import PostedTerms
@@ -118,6 +119,8 @@ class _Examination:
 
     def outcome(self) -> Outcome:
         rule = self._rule
+        if isinstance(rule, Grouped) and self._masks is not None:
+            return self._examined_groups(rule, self._masks)
         if isinstance(rule, ResultRule):
             return self._examined_result(rule)
         if self._masks is not None:
@@ -332,6 +335,39 @@ class _Examination:
         self._compare_root("result", made.total, self._claim.result_root)
         self._compare_root("model", made.model, stored.model_root)
         return self._right_but_for_exclusions(Right(made.model, made.clamped, made.carried))
+
+    def _examined_groups(self, rule: Grouped, masks: PostedTerms) -> Outcome:
+        number = masks.wrong_seed()
+        if number is not None:
+            return Proven(masks.seed_proof(number))
+        stored = self._stored
+        included = [one for one in self._claim.submissions if one.index not in stored.excluded]
+        sums = masks.grouped().sums(self._masked(included))
+        base = self._base()
+        if self._doubts or base is None:
+            return Unprovable(tuple(self._doubts))
+        try:
+            sums.verify_majority(rule.groups)
+        except SpoiltRound as error:
+            self._doubt(Hidden.SPOILT, None, str(error))
+            return Unprovable(tuple(self._doubts))
+        carried = rule.initial(stored.dimension)
+        made = aggregate_result(
+            base, sums.means, stored.quantisation, rule=rule, carried=carried, pool=self._pool
+        )
+        self._compare_root("result", made.total, self._claim.result_root)
+        self._compare_root("model", made.model, stored.model_root)
+        return self._right_but_for_exclusions(Right(made.model, made.clamped))
+
+    def _masked(self, included: Sequence[Submission]) -> Iterator[tuple[Address, Lanes]]:
+        for one in included:
+            update = self._read(one)
+            if update is None:
+                continue
+            if lane_out_of_range(update, one, self._stored) is not None:
+                self._doubt(Hidden.SPOILT, one.index, f"submission {one.index} has lanes past the model")
+                continue
+            yield one.participant, update.lanes[: self._stored.dimension]
 
     def _in_range(self, included: Sequence[Submission]) -> Iterator[Lanes]:
         for submission in included:

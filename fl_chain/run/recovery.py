@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fl_chain.aggregation.sums import PartialSums
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import SpoiltRound, StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.masking.recovery import Suspicion, group
 from fl_chain.masking.unmasking import SeedKind, committed_kind, is_of_round_key
-from fl_chain.records import ZERO_DIGEST, Address, Digest, RoundStatus, VoidReason
+from fl_chain.records import ZERO_DIGEST, Address, Digest, RoundStatus, Submission, VoidReason
+from fl_chain.run.group_sums import GroupSums, grouped_round
 from fl_chain.run.masked_rounds import (
     masking_context,
     published_seeds,
@@ -28,6 +31,9 @@ class Recovery:
 
     store: Store
     _known: dict[tuple[int, Digest], bool] = field(default_factory=dict)
+    _groups: dict[tuple[int, Digest], tuple[frozenset[Address], list[frozenset[Address]]]] = field(
+        default_factory=dict
+    )
 
     def suspicion(self, history: History) -> Suspicion:
         """Return who is suspected and who is named after every round so far."""
@@ -35,6 +41,9 @@ class Recovery:
         for round_id, current in history.rounds.items():
             masks, submissions = history.round_masks(round_id), history.submissions[round_id]
             if masks.exclusions is None:
+                continue
+            if history.is_grouped:
+                found = self._after_groups(history, round_id, found)
                 continue
             if current.status in _WITH_MODEL:
                 found = found.after_posted(masks.stayed(submissions))
@@ -53,7 +62,41 @@ class Recovery:
             who for who, one in history.participants.items() if one.registered and round_id < one.barred_from
         ]
         seed = history.seeds.get(current.last_closed, ZERO_DIGEST)
-        return group(self.suspicion(history), registered, quorum, seed)
+        found = self.suspicion(history)
+        if history.is_grouped:  # other groups every round tell who it is; who stayed out would take its along
+            return frozenset(registered) - found.named
+        return group(found, registered, quorum, seed)
+
+    def _after_groups(self, history: History, round_id: int, found: Suspicion) -> Suspicion:
+        current = history.rounds[round_id]
+        is_over = current.status in _WITH_MODEL or history.voids.get(round_id) is VoidReason.NOT_POSTED
+        if not is_over:
+            return found
+        spoiler = key_spoiler(history, round_id)
+        if spoiler is not None:
+            found = replace(found, named=found.named | {spoiler})
+        sums = self._group_sums(history, round_id)
+        if sums is None:
+            return found
+        clean, spoilt = sums
+        # Whom its key seed names has spoilt its group by itself.
+        return found.after_groups(clean, [one for one in spoilt if spoiler not in one])
+
+    def _group_sums(
+        self, history: History, round_id: int
+    ) -> tuple[frozenset[Address], list[frozenset[Address]]] | None:
+        """Return the survivors of the groups that have a sum, and of each that has none; None if unknown."""
+        key = round_id, history.rounds[round_id].digest
+        if key not in self._groups:
+            try:
+                sums = derived_groups(history, self.store, round_id)
+            except (StoreError, VerificationError):
+                return None  # it may be there later
+            if sums is None:
+                return None
+            clean = frozenset(who for one in sums.kept for who in one.survivors)
+            self._groups[key] = clean, [frozenset(one.group.members) for one in sums.spoilt]
+        return self._groups[key]
 
     def _is_noise(self, history: History, round_id: int) -> bool:
         """Return whether a round's sum is noise by right seeds; False where a blob is missing."""
@@ -72,18 +115,13 @@ def is_noise(history: History, store: Store, round_id: int) -> bool:
     Raises:
         StoreError, VerificationError: if an update cannot be read.
     """
-    masks, definition = history.round_masks(round_id), history.definition
-    poster = next((who for who in masks.seeds if not wrong_seeds(history, round_id, who)), None)
+    poster = _right_poster(history, round_id)
     if poster is None:
         return False
-    excluded = {one.index for one in masks.exclusions or ()}
-    staying = [one for one in history.submissions[round_id] if one.index not in excluded]
-    sums = PartialSums(definition.dimension, lambda completed: None)
-    for one in staying:
-        update = store.read_update(
-            one.participant, one.sealed_root, definition.dimension, run=history.run, round=round_id
-        )
-        sums.add(update.lanes[: definition.dimension])
+    staying = _staying(history, round_id)
+    sums = PartialSums(history.definition.dimension, lambda completed: None)
+    for _, lanes in _updates(history, store, staying):
+        sums.add(lanes)
     for term in unmasking_vectors(history, round_id, published_seeds(history, round_id, poster)):
         sums.add(term)
     sums.finish()
@@ -92,6 +130,41 @@ def is_noise(history: History, store: Store, round_id: int) -> bool:
     except SpoiltRound:
         return True
     return False
+
+
+def derived_groups(history: History, store: Store, round_id: int) -> GroupSums | None:
+    """Return the sums of a round's groups by right seeds; None where nobody has published these.
+
+    Raises:
+        StoreError, VerificationError: if an update cannot be read.
+    """
+    poster = _right_poster(history, round_id)
+    if poster is None:
+        return None
+    whole = grouped_round(history, round_id, published_seeds(history, round_id, poster))
+    return whole.sums(_updates(history, store, _staying(history, round_id)))
+
+
+def _right_poster(history: History, round_id: int) -> Address | None:
+    """Return somebody who has published the seeds that were committed to."""
+    posters = history.round_masks(round_id).seeds
+    return next((who for who in posters if not wrong_seeds(history, round_id, who)), None)
+
+
+def _staying(history: History, round_id: int) -> list[Submission]:
+    excluded = {one.index for one in history.round_masks(round_id).exclusions or ()}
+    return [one for one in history.submissions[round_id] if one.index not in excluded]
+
+
+def _updates(
+    history: History, store: Store, staying: Sequence[Submission]
+) -> Iterator[tuple[Address, Lanes]]:
+    dimension = history.definition.dimension
+    for one in staying:
+        update = store.read_update(
+            one.participant, one.sealed_root, dimension, run=history.run, round=one.round
+        )
+        yield one.participant, update.lanes[:dimension]
 
 
 def key_spoiler(history: History, round_id: int) -> Address | None:

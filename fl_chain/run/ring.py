@@ -23,6 +23,7 @@ from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, least_survivors
+from fl_chain.masking.groups import Groups
 from fl_chain.masking.keys import identity_private_key, public_key
 from fl_chain.masking.releases import Release
 from fl_chain.masking.setup import (
@@ -75,6 +76,7 @@ class RingParts:
     transactions: TransactionOutbox
     secret: bytes  # the worker's, 32 bytes
     folder: Path  # the worker's
+    groups: int = 0  # of a round, by the policy document; 0 for one sum of all
 
 
 class RingMember:
@@ -190,6 +192,13 @@ class RingMember:
         context = Digest(masking_context(history, current.id).digest())
         masks = history.round_masks(current.id)
         if context in self._refused or not _can_join(history, current, masks, identity, now):
+            return False
+        graph, agreed = masks.graph, self._parts.groups
+        if isinstance(graph, Groups) and graph.count != agreed:
+            self._say(
+                f"round {current.id}: the contract draws {graph.count} groups, the policy document says "
+                f"{agreed}: stays out of this run; ask the operator"
+            )
             return False
         if identity in self._recovery.members(history, current.id):
             return True

@@ -15,11 +15,13 @@ from functools import cached_property
 from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.aggregation.round import FEDAVG, Aggregate, aggregate_result, aggregate_round
 from fl_chain.aggregation.rules.fedavg import EncryptedFedAvg
+from fl_chain.aggregation.rules.grouped import Grouped
 from fl_chain.aggregation.rules.rule import ResultRule, Rule, StateRule, SumRule
 from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.errors import StoreError, UpdateOutOfRange, VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import left_out_with_group
 from fl_chain.policy import RunPolicy
 from fl_chain.records import Address, AggregationKind, Exclusion, ExclusionReason, Submission
 from fl_chain.run.claims import closed_claim
@@ -27,6 +29,7 @@ from fl_chain.run.cohorts import outsiders
 from fl_chain.run.documents import read_policy
 from fl_chain.run.encrypted_examination import Opener
 from fl_chain.run.encrypted_rounds import EncryptedRounds
+from fl_chain.run.group_sums import grouped_round
 from fl_chain.run.masked_rounds import unmasking_vectors, verify_sum
 from fl_chain.run.rule import left_out_by_rule, read_rule, usable_submissions
 from fl_chain.run.spool import spooled
@@ -89,14 +92,23 @@ class RoundReader:
         assert cohort is not None  # noqa: S101 - asked for in an encrypted run only
         return EncryptedRounds(self.history, self.store, cohort)
 
-    def outsiders(self, round_id: int) -> frozenset[int]:
-        """Return the submissions, by index, whose participants are not in the round's cohort.
+    def outsiders(self, round_id: int, unusable: Sequence[Exclusion] | None = None) -> frozenset[int]:
+        """Return the submissions, by index, that are left out by rule, whatever their updates are.
 
-        They are left out by rule, whatever their updates are.
+        Their participants are not in the round's cohort, or too few of their group are there.
+
+        Args:
+            round_id: the round.
+            unusable: what nobody can use; None: as its survivors were fixed.
 
         Raises:
             As `policy`.
         """
+        history = self.history
+        if history.is_grouped:
+            masks, submissions = history.round_masks(round_id), history.submissions[round_id]
+            known = (masks.exclusions or ()) if unusable is None else unusable
+            return left_out_with_group(masks, history.vertices, submissions, known)
         if not self.history.policy.close_at:  # a cohort has its size there
             return frozenset()
         return outsiders(self.history, self.policy, round_id)
@@ -151,7 +163,7 @@ class RoundReader:
             VerificationError: if one of them is not what was committed to.
             ConfigError: if the rule's constants are out of bounds.
         """
-        history, outside = self.history, self.outsiders(round_id)
+        history, outside = self.history, self.outsiders(round_id, unusable)
         usable = usable_submissions(history.submissions[round_id], unusable, outside)
         dimension = history.definition.dimension
         left_out = left_out_by_rule(self.rule, usable, self.update, history.policy.quantisation, dimension)
@@ -182,7 +194,7 @@ class RoundReader:
         Raises:
             StoreError: if an included update cannot be read.
             VerificationError: if one is not what was committed to.
-            SpoiltRound: if a masked round's sum is noise.
+            SpoiltRound: if a masked round's sum is noise, or of too many groups.
         """
         exclusions = tuple(exclusions)
         excluded = {exclusion.index for exclusion in exclusions}
@@ -190,11 +202,18 @@ class RoundReader:
         quantisation = self.history.policy.quantisation
         # What a rule of this kind selects is in the exclusions already, and its sum is applied as any other.
         rule = FEDAVG if self.history.policy.aggregation is AggregationKind.SUMS else self.rule
+        if isinstance(rule, Grouped):
+            included = [s for s in submissions if s.index not in excluded]
+            updates = ((one.participant, self.update(one)) for one in included)
+            sums = grouped_round(self.history, round_id, seeds or {}).sums(updates)
+            sums.verify_majority(rule.groups)
+            before = rule.initial(base.size)
+            return aggregate_result(base, sums.means, quantisation, rule=rule, carried=before, pool=pool)
         if isinstance(rule, ResultRule):
             included = [s for s in submissions if s.index not in excluded]
             before = rule.initial(base.size) if carried is None else carried
-            with spooled(map(self.update, included), len(included), base.size) as updates:
-                return aggregate_result(base, updates, quantisation, rule=rule, carried=before)
+            with spooled(map(self.update, included), len(included), base.size) as matrix:
+                return aggregate_result(base, matrix, quantisation, rule=rule, carried=before)
         assert isinstance(rule, SumRule | StateRule)  # noqa: S101 - the three forms of a rule
         if rule is FEDAVG and pool is not None and not self.history.is_masked:
             striped, claim = StripedRounds(pool), closed_claim(self.history, round_id, exclusions)

@@ -8,6 +8,7 @@ from fl_chain.aggregation.rules.rule import Rule, SumRule
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.errors import VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.masking.groups import Groups
 from fl_chain.policy import parse_policy_document
 from fl_chain.records import Exclusion, ExclusionReason, Quantisation, Submission
 from fl_chain.run.spool import spooled
@@ -28,6 +29,12 @@ def read_rule(history: History, store: Store) -> Rule:
         raise VerificationError(
             f"the policy document's rule {policy.rule.name!r} is of kind {policy.rule.kind.name}, the "
             f"contract's of kind {history.policy.aggregation.name}: do not take part, and ask the operator"
+        )
+    counts = {one.graph.reach for one in history.masks.values() if isinstance(one.graph, Groups)}
+    if counts - {policy.groups}:
+        raise VerificationError(
+            f"the policy document says {policy.groups} groups, the contract draws {max(counts)}: do not take "
+            "part, and ask the operator"
         )
     return policy.rule
 

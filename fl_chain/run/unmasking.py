@@ -8,6 +8,8 @@ from itertools import combinations, islice
 
 from fl_chain.errors import StoreError, TooFewShares, VerificationError
 from fl_chain.ledger.history import History
+from fl_chain.ledger.masks import left_with_group
+from fl_chain.masking.keys import SEED_BYTES
 from fl_chain.masking.setup import KeySetUp, holders
 from fl_chain.masking.shares import threshold
 from fl_chain.masking.unmasking import SeedKind, reconstructed_seed, seed_to_release
@@ -23,6 +25,8 @@ MOST_TRIES = 2_000  # of so many shares together, where some of them are wrong
 def joined_seeds(history: History, store: Store, round_id: int) -> list[bytes]:
     """Return the seeds that take a round's masks off, in the order in which they are published.
 
+    Zero stands for those of groups of which nobody stays.
+
     Args:
         history: of the run; the round's survivors are fixed.
         store: where sealed shares and releases are.
@@ -35,9 +39,13 @@ def joined_seeds(history: History, store: Store, round_id: int) -> list[bytes]:
     """
     masks, submissions = history.round_masks(round_id), history.submissions[round_id]
     survivors = masks.stayed(submissions)
+    left = left_with_group(masks, history.vertices, submissions)
     released = dict(_releases(history, store, round_id))
     seeds = []
     for owner in survivors + masks.departed(submissions):
+        if owner in left:
+            seeds.append(bytes(SEED_BYTES))
+            continue
         keys = masks.by_member[owner]
         sealed = store.read_shares(owner, keys.shares_hash)
         kind = seed_to_release(owner, frozenset(survivors))

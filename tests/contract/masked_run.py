@@ -54,7 +54,7 @@ class MaskedRun(Run):
         place = get_create_address(self.operator.address, nonce + 1)
         artifact = secure_aggregation()
         contract = self.w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        receipt = self.receipt(self.operator, contract.constructor(place), 0)
+        receipt = self.receipt(self.operator, contract.constructor(place, 0), 0)
         self.masks: Any = self.w3.eth.contract(address=receipt["contractAddress"], abi=artifact.abi)
         self.deployment_gas = int(receipt["gasUsed"])
         definition = (*DEFINITION[:2], vector_root(self.genesis), DIMENSION)

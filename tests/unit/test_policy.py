@@ -7,13 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fl_chain.aggregation.rules.grouped import Grouped
+from fl_chain.aggregation.rules.order import Median
 from fl_chain.config import (
     CategoricalColumn,
     ClientPrivacySettings,
     CohortSettings,
     EncryptionSettings,
+    FedAvgSettings,
     MaskingSettings,
     MedianSettings,
+    MultiKrumSettings,
     NormBoundSettings,
     NumericColumn,
     PolicySettings,
@@ -21,6 +25,7 @@ from fl_chain.config import (
     RunSettings,
     TableTaskSettings,
     TrainingSettings,
+    TrimmedMeanSettings,
     parse_settings,
 )
 from fl_chain.demo import demo_settings
@@ -353,6 +358,63 @@ def test_what_does_not_go_with_masks_is_refused(changes: dict[str, object], says
 def test_the_bounds_of_a_masked_policy() -> None:
     for changes in ({"quorum": 3}, {"submission_s": 4}, {"scale_bits": 12}):
         run_policy(RunSettings(task=TASK, privacy=SECAGG, policy=PolicySettings(**changes)))
+
+
+GROUPED = MaskingSettings(kind="secagg", groups=5)
+MEDIAN = MedianSettings(rule="median")
+TWELVE = PolicySettings(quorum=9)
+
+
+def test_a_policy_with_groups_reads_back_and_has_its_rule_across_them() -> None:
+    policy = run_policy(RunSettings(task=TASK, privacy=GROUPED, aggregation=MEDIAN, policy=TWELVE))
+    document = policy_document(policy)
+    assert parse_policy_document(document, digest_of(document)) == policy
+    assert policy.is_masked
+    assert policy.groups == 5
+    assert policy.rule == Grouped(Median(), 5)
+    assert policy.ledger.aggregation is AggregationKind.MASKED_RESULT
+    assert policy.ledger.aggregation.is_masked
+    assert policy.ledger.aggregation.has_result
+    assert policy.ledger.clip_lanes * policy.ledger.max_total_weight < 2**MASKED_SUM_BITS
+    assert policy.ledger.highest_weight_cap > 1
+    without = run_policy(RunSettings(task=TASK, privacy=SECAGG))
+    assert without.groups == 0
+    assert b"groups" not in policy_document(without)
+
+
+@pytest.mark.parametrize(
+    ("groups", "changes", "says"),
+    [
+        (5, {"aggregation": FedAvgSettings()}, "'fedavg' is none across groups"),
+        (5, {"aggregation": NormBoundSettings(rule="norm_bound", max_norm=1.0)}, "is none across groups"),
+        (5, {"policy": PolicySettings(quorum=8)}, "quorum is 8: of 5 groups"),
+        (4, {"aggregation": TrimmedMeanSettings(rule="trimmed_mean", trim=0.2)}, "would leave out none"),
+        (8, {"aggregation": MultiKrumSettings(rule="multi_krum", byzantine=2)}, "5 of 8 groups may be left"),
+        (9, {"aggregation": MultiKrumSettings(rule="multi_krum", byzantine=1, keep=6)}, "the 5 groups that"),
+        (5, {"training": TrainingSettings(staleness_factor=0.5)}, "late update"),
+        (5, {"policy": PolicySettings(quorum=9, close_at=9)}, "close_at"),
+    ],
+)
+def test_what_does_not_go_with_groups_is_refused(groups: int, changes: dict[str, object], says: str) -> None:
+    privacy = MaskingSettings(kind="secagg", groups=groups)
+    chosen = {"aggregation": MEDIAN, "policy": PolicySettings(quorum=15), **changes}
+    with pytest.raises(ConfigError, match=says):
+        run_policy(RunSettings(task=TASK, privacy=privacy, **chosen))
+
+
+def test_the_bounds_of_a_policy_with_groups() -> None:
+    for groups, changes in (
+        (3, {"policy": PolicySettings(quorum=6)}),
+        (5, {"policy": TWELVE}),
+        (5, {"aggregation": TrimmedMeanSettings(rule="trimmed_mean", trim=0.2)}),
+        (8, {"aggregation": MultiKrumSettings(rule="multi_krum", byzantine=1, keep=5)}),
+    ):
+        privacy = MaskingSettings(kind="secagg", groups=groups)
+        chosen = {"aggregation": MEDIAN, "policy": PolicySettings(quorum=15), **changes}
+        run_policy(RunSettings(task=TASK, privacy=privacy, **chosen))
+    for groups in (2, 1001):
+        with pytest.raises(ConfigError):
+            parse_settings(f'[run.privacy]\nkind = "secagg"\ngroups = {groups}\n', origin="x")
 
 
 def test_the_demonstration_can_be_masked() -> None:

@@ -37,6 +37,7 @@ class ProofLevel(StrEnum):
     SELECTION = "sums provable on chain, selection re-executable"
     STATE = "sums provable on chain, model and state re-executable"
     RE_EXECUTABLE = "re-executable"
+    GROUPED = "re-executable from group sums and masks, single updates hidden"
     MASKED = "sums, masks and model provable on chain, single updates hidden"
 
 

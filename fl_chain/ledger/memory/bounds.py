@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fl_chain.ledger.memory.records import refused
-from fl_chain.records import ZERO_DIGEST, AggregationKind, LedgerPolicy, RunDefinition
+from fl_chain.records import ZERO_DIGEST, LedgerPolicy, RunDefinition
 
 LARGEST_DIMENSION = 2**32
 LONGEST_PERIOD_S = 365 * 24 * 3600
@@ -45,7 +45,7 @@ def verify_masked_policy(policy: LedgerPolicy) -> None:
     Raises:
         LedgerReverted: ``PolicyOutOfBounds``, as `verify_policy`.
     """
-    if policy.aggregation is AggregationKind.MASKED_SUMS:
+    if policy.aggregation.is_masked:
         _verify(policy.quorum >= LEAST_MASKED_QUORUM, "quorum", policy.quorum)
         _verify(policy.close_at == 0, "closeAt", policy.close_at)
         is_long_enough = policy.submission_s >= LEAST_MASKED_SUBMISSION_S

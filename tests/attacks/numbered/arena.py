@@ -688,7 +688,7 @@ def deploy_switchable(
             arguments = encode(ledger_abi().constructor, values)
             return operator.send(None, code + arguments + switches, gas=DEPLOYMENT_GAS)
         place = created_address(operator.address, operator.node.nonce(operator.address, "pending") + 1)
-        code = switchable.creation_code("SecureAggregation") + encode(masks_abi().constructor, (place,))
+        code = switchable.creation_code("SecureAggregation") + encode(masks_abi().constructor, (place, 0))
         masks = operator.send(None, code, gas=DEPLOYMENT_GAS).contract
         code = switchable.creation_code("MaskedLedger")
         arguments = encode(masked_ledger_abi().constructor, (*values, masks))
