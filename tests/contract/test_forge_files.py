@@ -23,6 +23,8 @@ HOOKS = "MaskHooks.t.sol"
 OF_THE_LEDGER = {"checkMember", "countOut", "beforePosting"}
 # Wherever there is a kind that has no such challenge; `MaskedSums.t.sol` has it.
 OF_SUMS = {"challengeRange", "challengeSum", "challengeApply"}
+# What they refuse in a run of groups alone has one file for both.
+OF_GROUPS = {"fixSurvivors", "drawGraph"}
 OF_LIBRARIES = {"ReentrancyGuardReentrantCall", "SafeERC20FailedOperation"}
 EXPECTED_ERROR = re.compile(
     r"(?:(?:expectError|refuse\w*)\(\s*abi\.encodeWithSelector\(\s*|expectRefusal\(\s*)"
@@ -97,6 +99,8 @@ def test_each_function_with_an_argument_is_fuzzed(function: str) -> None:
 def masked_file(function: str) -> str:
     if function in OF_SUMS:
         return text("MaskedSums.t.sol") + text(own_file(function))
+    if function in OF_GROUPS:
+        return text("Groups.t.sol") + text(own_file(function))
     return text(HOOKS if function in OF_THE_LEDGER else own_file(function))
 
 
