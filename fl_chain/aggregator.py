@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.aggregation.round import Aggregate
-from fl_chain.encryption.rounds import encrypted_sum
 from fl_chain.errors import (
     ConfigError,
     GapInGraph,
@@ -160,7 +159,7 @@ class Aggregator:
         if exclusions and not self._may_exclude(history, current):
             return False
         summands = rounds.read(current.id)
-        total = encrypted_sum(summands).root
+        total = summands.added.root
         openings = rounds.openings(current.id, total)
         opened = openings.agreed_sum
         if opened is None:

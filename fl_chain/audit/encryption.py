@@ -23,7 +23,7 @@ from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
 from fl_chain.encryption.ciphertexts import ciphertext_lanes, residues
 from fl_chain.encryption.keys import SecretKey, parse_public_key
-from fl_chain.encryption.rounds import EncryptedRound, encrypted_sum, open_sum, spoilt_updates
+from fl_chain.encryption.rounds import EncryptedRound, open_sum, spoilt_updates
 from fl_chain.errors import ConfigError, MalformedBlob, StoreError, VerificationError
 from fl_chain.ledger.history import History
 from fl_chain.policy import KeyCohort
@@ -133,7 +133,7 @@ class EncryptionAudit:
             return "an included update cannot be read"
         try:
             current = rounds.read(round_id)
-            total = encrypted_sum(current).root
+            total = current.added.root
         except (StoreError, VerificationError) as error:  # one that was left out, too: all are summed
             return f"an update cannot be read: {error}"
         openings = rounds.openings(round_id, total)
@@ -144,7 +144,7 @@ class EncryptionAudit:
         opened = openings.agreed_sum
         if self._key is not None:
             try:
-                opened = open_sum(current, None, self._key)
+                opened = open_sum(current, self._key)
             except VerificationError as error:
                 notes.add(Kind.ROUND_SPOILT, f"the posted sum is spoilt: {error}", round=round_id)
                 return "its sum does not open"
@@ -276,7 +276,7 @@ class EncryptionAudit:
         """Return why an encrypted round was not posted in time, as far as ledger and store tell."""
         try:
             current = self._rounds.read(round_id)
-            total: Digest = encrypted_sum(current).root
+            total: Digest = current.added.root
         except (StoreError, VerificationError) as error:
             return f"an update cannot be read, and all are summed or none: {error}"
         openings = self._rounds.openings(round_id, total)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_chain.commitment.chunks import LANE, Lanes, lanes_from_bytes, verify_lanes
-from fl_chain.commitment.partial_sums import FAN_IN
 from fl_chain.commitment.tree import vector_root
 from fl_chain.encryption.scheme import DEGREE, MODULUS, block_count, verify_summands
 from fl_chain.errors import MalformedBlob
@@ -34,14 +33,9 @@ Residues = npt.NDArray[np.uint64]
 class CiphertextSum:
     """What a round's ciphertexts add up to."""
 
-    partial_sum_roots: tuple[Digest, ...]  # grouped and listed as a posting's: level 1 first, the total last
     total: Lanes  # a ciphertext, shape (ciphertext_lanes(dimension),)
+    root: Digest  # vector root of the total
     summands: int  # how many ciphertexts are in it; excluded ones are not
-
-    @property
-    def root(self) -> Digest:
-        """Of the total."""
-        return self.partial_sum_roots[-1]
 
 
 def ciphertext_lanes(dimension: int) -> int:
@@ -102,10 +96,9 @@ def wire(numbers: Residues) -> Lanes:
 
 
 def sum_ciphertexts(ciphertexts: Iterable[Lanes | None], dimension: int) -> CiphertextSum:
-    """Return the sum of a round's ciphertexts, and the root of every partial sum on the way.
+    """Return the sum of a round's ciphertexts.
 
-    Addition modulo a prime is associative: any order gives the same bytes. Memory holds one ciphertext for
-    every eight.
+    Addition modulo a prime is associative: any order gives the same bytes.
 
     Args:
         ciphertexts: in the ledger's order, None for a submission that is excluded; each is read once.
@@ -115,21 +108,15 @@ def sum_ciphertexts(ciphertexts: Iterable[Lanes | None], dimension: int) -> Ciph
         MalformedBlob: if one is not of the form.
         ValueError: if there are none, or too many to decrypt their sum exactly.
     """
-    level: list[Residues] = []
+    sum_of_all = np.zeros((block_count(dimension), 2, DEGREE), dtype=np.uint64)
     summands = 0
-    for place, ciphertext in enumerate(ciphertexts):
-        if place % FAN_IN == 0:
-            level.append(np.zeros((block_count(dimension), 2, DEGREE), dtype=np.uint64))
+    for ciphertext in ciphertexts:
         if ciphertext is not None:
             summands += 1
-            _add(level[-1], residues(ciphertext, dimension))
+            _add(sum_of_all, residues(ciphertext, dimension))
     verify_summands(summands)
-    roots = [vector_root(wire(group)) for group in level]
-    while len(level) > 1:
-        groups = [level[at : at + FAN_IN] for at in range(0, len(level), FAN_IN)]
-        level = [total_residues(group) for group in groups]
-        roots += [vector_root(wire(group)) for group in level]
-    return CiphertextSum(tuple(roots), wire(level[0]), summands)
+    total = wire(sum_of_all)
+    return CiphertextSum(total, vector_root(total), summands)
 
 
 def total_residues(group: Iterable[Residues]) -> Residues:

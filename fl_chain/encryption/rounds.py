@@ -7,19 +7,20 @@ ciphertexts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.commitment.seals import salt, sealed_root
+from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
 from fl_chain.encryption.ciphertexts import CiphertextSum, residues, sum_ciphertexts
 from fl_chain.encryption.keys import SecretKey
 from fl_chain.encryption.lanes import ExactSum, decrypt, wrapped
 from fl_chain.errors import DigestMismatch, UnverifiedPosting, UpdateOutOfRange, VerificationError
-from fl_chain.records import Address, Digest, Opening, Quantisation, RunId, Submission
+from fl_chain.records import Address, Opening, Quantisation, RunId, Submission
 
 LEAST_SUMMANDS = 3  # with two, each participant learns the other's update from the sum
 
@@ -32,7 +33,7 @@ class EncryptedUpdate:
     ciphertext: Lanes  # shape (ciphertext_lanes(dimension),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EncryptedRound:
     """What the ledger says of a round, and what was published of it."""
 
@@ -53,6 +54,17 @@ class EncryptedRound:
         """The sum of the included submissions' weights: what the opened sum is divided by."""
         return sum(self.submissions[index].weight for index in self.included)
 
+    @cached_property
+    def added(self) -> CiphertextSum:
+        """What the aggregator posts, and what everybody else finds: the sum of the round's ciphertexts.
+
+        Raises:
+            DigestMismatch: if an included update is not what was submitted.
+            MalformedBlob: if one is no ciphertext of this dimension.
+            ValueError: if none is included, too many are, or a submission has no place among the updates.
+        """
+        return sum_ciphertexts(_verified(self), self.dimension)
+
 
 @dataclass(frozen=True, slots=True)
 class SpoiltUpdate:
@@ -60,27 +72,6 @@ class SpoiltUpdate:
 
     participant: Address
     reason: VerificationError
-
-
-def sealed_update(
-    ciphertext: Lanes, secret: bytes, run: RunId, round_id: int, participant: Address
-) -> tuple[Digest, EncryptedUpdate]:
-    """Return the sealed root that a participant submits for its ciphertext, and what opens it.
-
-    Args:
-        ciphertext: as `encrypt` gave it; the same update encrypted again has another root.
-        secret: the participant's, of at least 16 bytes, from which the salt follows.
-        run: which chain and ledger.
-        round_id: the round.
-        participant: the identity.
-
-    Raises:
-        ConfigError: if the secret is too short.
-        ValueError: if an id is out of range.
-    """
-    opening = Opening(vector_root(ciphertext), salt(secret, run, round_id))
-    root = sealed_root(opening.vector_root, opening.salt, run, round_id, participant)
-    return root, EncryptedUpdate(opening, ciphertext)
 
 
 def verify_update(update: EncryptedUpdate, submission: Submission, run: RunId, dimension: int) -> None:
@@ -115,74 +106,26 @@ def verify_update(update: EncryptedUpdate, submission: Submission, run: RunId, d
         )
 
 
-def encrypted_sum(current: EncryptedRound) -> CiphertextSum:
-    """Return what the aggregator posts, and what everybody else finds: the sum of a round's ciphertexts.
-
-    Raises:
-        DigestMismatch: if an included update is not what was submitted.
-        MalformedBlob: if one is no ciphertext of this dimension.
-        ValueError: if none is included, too many are, or a submission has no place among the updates.
-    """
-    return sum_ciphertexts(_verified(current), current.dimension)
-
-
-def verify_posted_sums(current: EncryptedRound, posted: Sequence[Digest]) -> CiphertextSum:
-    """Add a round's ciphertexts again and compare every partial sum with the posted one. It takes no key.
-
-    Args:
-        current: the round.
-        posted: the roots of the partial sums as posted, level 1 first, the total last.
-
-    Returns:
-        The sum.
-
-    Raises:
-        DigestMismatch: naming the first partial sum that is another one.
-        UnverifiedPosting: if the posting lists more or fewer of them.
-        MalformedBlob, ValueError: as `encrypted_sum`.
-    """
-    found = encrypted_sum(current)
-    if len(posted) != len(found.partial_sum_roots):
-        raise UnverifiedPosting(
-            f"the posting lists {len(posted)} partial sums of ciphertexts, and {len(current.submissions)} "
-            f"submissions have {len(found.partial_sum_roots)}"
-        )
-    for index, (root, actual) in enumerate(zip(posted, found.partial_sum_roots, strict=True)):
-        if root != actual:
-            raise DigestMismatch(f"partial sum {index} of the ciphertexts", expected=root, actual=actual)
-    return found
-
-
-def open_sum(
-    current: EncryptedRound,
-    posted: Sequence[Digest] | None,
-    key: SecretKey,
-    *,
-    opened_before: frozenset[int] | None = None,
-    least_summands: int = LEAST_SUMMANDS,
-) -> Lanes:
+def open_sum(current: EncryptedRound, key: SecretKey, *, least_summands: int = LEAST_SUMMANDS) -> Lanes:
     """Return the plain sum of a round's updates: the same lanes that plain mode adds up to.
 
     A holder of the key decrypts nothing that it has not added up itself, or the aggregator could have a
-    single ciphertext opened as a sum; and in one round no two sums, or their difference could be a single
-    update.
+    single ciphertext opened as a sum. That no two sums of a round are opened, whose difference could be a
+    single update, whoever gives the sum away has to see to: `fl_chain.run.encrypted.OpenedSums` does.
 
     Args:
         current: the round.
-        posted: the roots of the partial sums as posted; None where none are.
         key: of the cohort.
-        opened_before: what was included in the sum of this round that was opened before; None: there was
-            none. The caller keeps it on disk before it gives the sum away.
         least_summands: the fewest updates of which a sum may be opened, 2 or more.
 
     Returns:
         Shape (dimension,), big-endian, modulo 2^32: what `apply_sum` takes.
 
     Raises:
-        UnverifiedPosting: if too few are included, or another sum of the round was opened before.
+        UnverifiedPosting: if too few are included.
         Undecryptable: if a participant spoilt the sum, see `spoilt_updates`.
         UpdateOutOfRange: likewise, if a sum is larger than ``clip_lanes`` times the included weight.
-        DigestMismatch, MalformedBlob, ValueError: as `verify_posted_sums`.
+        DigestMismatch, MalformedBlob, ValueError: as `EncryptedRound.added`.
         ExtraMissing: if TenSEAL is not installed.
     """
     if least_summands < 2:
@@ -192,13 +135,7 @@ def open_sum(
             f"the sum is of {len(current.included)} updates; with fewer than {least_summands} it gives away "
             "too much: let the round be void"
         )
-    if opened_before not in (None, current.included):
-        raise UnverifiedPosting(
-            "another sum of this round was opened before, and the difference of the two may be a single "
-            "update: let the round be void"
-        )
-    added = encrypted_sum(current) if posted is None else verify_posted_sums(current, posted)
-    exact = decrypt(added.total, key, current.dimension, summands=added.summands)
+    exact = decrypt(current.added.total, key, current.dimension, summands=current.added.summands)
     _verify_range(exact, current.included_weight, current.quantisation)
     return wrapped(exact)
 
@@ -215,7 +152,7 @@ def spoilt_updates(current: EncryptedRound, key: SecretKey) -> tuple[SpoiltUpdat
         key: of the cohort.
 
     Raises:
-        DigestMismatch, MalformedBlob, ValueError: as `encrypted_sum`.
+        DigestMismatch, MalformedBlob, ValueError: as `EncryptedRound.added`.
         ExtraMissing: if TenSEAL is not installed.
     """
     found = []

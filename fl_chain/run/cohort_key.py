@@ -19,14 +19,14 @@ from fl_chain.encryption.delivery import opened_secret_key, sealed_secret_key
 from fl_chain.encryption.keys import SecretKey, new_secret_key, parse_public_key, parse_secret_key
 from fl_chain.encryption.scheme import DEGREE
 from fl_chain.encryption.seal import verify_installed
-from fl_chain.errors import BlobMissing, StateUnwritable, StoreError, VerificationError
+from fl_chain.errors import BlobMissing, StoreError, VerificationError
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.masking.keys import identity_private_key, public_key
 from fl_chain.policy import KeyCohort
 from fl_chain.records import Address
-from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.durable import make_folder, read_if_there, write_durably
 from fl_chain.run.encrypted_blobs import cohort_key_blob, identity_blob, sealed_key_blob, signed
 from fl_chain.store import SignedBlob, Store, WriteState
 
@@ -206,11 +206,8 @@ def read_cohort_key(path: Path) -> SecretKey | None:
         StateUnwritable: if it cannot be read.
         ExtraMissing: if TenSEAL is not installed.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    content = read_if_there(path)
+    if content is None:
         return None
-    except OSError as error:
-        raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
     public = parse_public_key(content[_SECRET_KEY_BYTES:])
     return parse_secret_key(content[:_SECRET_KEY_BYTES], public)

@@ -54,6 +54,20 @@ def _write(path: Path, parts: Sequence[bytes | memoryview], *, is_durable: bool)
         raise StateUnwritable(f"cannot write {path}: {error.strerror}. Make room on that disk.") from error
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """Return what a file holds; None where there is none.
+
+    Raises:
+        StateUnwritable: if it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents where they are missing.
 

@@ -17,36 +17,12 @@ from fl_chain.encryption.rounds import (
     LEAST_SUMMANDS,
     EncryptedRound,
     EncryptedUpdate,
-    encrypted_sum,
     open_sum,
 )
-from fl_chain.errors import MalformedBlob, StateUnwritable, UnverifiedPosting
+from fl_chain.errors import MalformedBlob, UnverifiedPosting
 from fl_chain.records import Digest, Quantisation, RunId, Submission, digest
-from fl_chain.run.durable import write_durably
+from fl_chain.run.durable import read_if_there, write_durably
 from fl_chain.store import Store
-
-
-def publish_update(store: Store, update: EncryptedUpdate, submission: Submission, run: RunId) -> None:
-    """Put a participant's ciphertext where everybody finds it, once its round has closed.
-
-    Args:
-        store: the participant's own place first.
-        update: what opens the submission.
-        submission: as the ledger has it.
-        run: which chain and ledger.
-
-    Raises:
-        DigestMismatch: if the update does not open the submission's sealed root.
-        StoreError: if it cannot be written.
-    """
-    store.write_update(
-        submission.participant,
-        submission.sealed_root,
-        update.opening,
-        update.ciphertext,
-        run=run,
-        round=submission.round,
-    )
 
 
 def read_round(
@@ -102,20 +78,9 @@ class OpenedSums:
 
     folder: Path
 
-    def included(self, round_id: int) -> frozenset[int] | None:
-        """Return what was included in a round's opened sum; None where none was opened.
-
-        Raises:
-            MalformedBlob: if the record is damaged: then nothing more of the round may be opened.
-            StateUnwritable: if it cannot be read.
-        """
-        record = self._record(round_id)
-        return None if record is None else record[0]
-
     def open(
         self,
         current: EncryptedRound,
-        posted: Sequence[Digest] | None,
         key: SecretKey,
         *,
         least_summands: int = LEAST_SUMMANDS,
@@ -124,7 +89,6 @@ class OpenedSums:
 
         Args:
             current: the round.
-            posted: the roots of the partial sums as posted; None where none are.
             key: of the cohort.
             least_summands: the fewest updates of which a sum may be opened.
 
@@ -132,10 +96,11 @@ class OpenedSums:
             StateUnwritable: if the disk does not take the record; nothing is given away then.
             UnverifiedPosting: as `open_sum`, or if another sum was chosen in a round of this number, as where
                 the chain was reorganised since.
-            VerificationError, ValueError, ExtraMissing: as `open_sum`; MalformedBlob as `included`, too.
+            MalformedBlob: if the record is damaged: then nothing more of the round may be opened.
+            VerificationError, ValueError, ExtraMissing: as `open_sum`.
         """
         self.verify(current)
-        total = open_sum(current, posted, key, least_summands=least_summands)
+        total = open_sum(current, key, least_summands=least_summands)
         self.remember(current)
         return total
 
@@ -144,9 +109,10 @@ class OpenedSums:
 
         Raises:
             UnverifiedPosting: if one was.
-            VerificationError: as `encrypted_sum`; MalformedBlob, StateUnwritable as `included`.
+            MalformedBlob, StateUnwritable: if the record is damaged, or cannot be read.
+            VerificationError: as `EncryptedRound.added`.
         """
-        before, root = self._record(current.id), encrypted_sum(current).root
+        before, root = self._record(current.id), current.added.root
         if before is not None and before != (current.included, root):
             what = "other ciphertexts" if before[0] == current.included else "other updates"
             raise UnverifiedPosting(
@@ -170,12 +136,9 @@ class OpenedSums:
 
     def _record(self, round_id: int) -> tuple[frozenset[int], Digest] | None:
         path = self._path(round_id)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+        content = read_if_there(path)
+        if content is None:
             return None
-        except OSError as error:
-            raise StateUnwritable(f"cannot read {path}: {error.strerror}. Mend that disk.") from error
         record = parse_canonical_json(content)
         try:
             indices, total = record["included"], digest(record["total"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
-from fl_chain.encryption.rounds import EncryptedRound, encrypted_sum
+from fl_chain.encryption.rounds import EncryptedRound
 from fl_chain.errors import (
     StateUnwritable,
     StoreError,
@@ -44,7 +44,7 @@ def examine_encrypted(
     doubts = list_doubts(rounds, posting)
     try:
         current = rounds.read(posting.round)
-        total = encrypted_sum(current).root
+        total = current.added.root
     except (StoreError, VerificationError) as error:
         return Unprovable((*doubts, Doubt(Hidden.UPDATE, None, f"an update: {error}")))
     if total != posting.result_root:

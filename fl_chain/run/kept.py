@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fl_chain.ledger.history import History
 from fl_chain.records import Address, Digest, RoundStatus
-from fl_chain.run.durable import make_folder, write_durably, write_whole
+from fl_chain.run.durable import make_folder, read_if_there, write_durably, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,13 @@ class KeptState:
         self._write(self._path(round_id, base_model_root), hashlib.sha256(content).digest() + content)
 
     def load(self, round_id: int, base_model_root: Digest) -> Values | None:
-        """Return what was kept for a round; None where there is nothing that is whole."""
-        try:
-            content = self._path(round_id, base_model_root).read_bytes()
-        except FileNotFoundError:
+        """Return what was kept for a round; None where there is nothing that is whole.
+
+        Raises:
+            StateUnwritable: if it is there and cannot be read.
+        """
+        content = read_if_there(self._path(round_id, base_model_root))
+        if content is None:
             return None
         digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest or len(body) % _FLOAT.itemsize:

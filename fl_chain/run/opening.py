@@ -102,7 +102,7 @@ class SumOpener:
             VerificationError: if it is not opened, see `OpenedSums.open`.
         """
         key = self._key()
-        return None if key is None else self._opened.open(current, None, key)
+        return None if key is None else self._opened.open(current, key)
 
     def _published(self, rounds: EncryptedRounds, round_id: int, identity: Address, now: int) -> bool:
         """Endorse the sum of a round, then open it; return whether anything was published."""
@@ -157,7 +157,7 @@ class SumOpener:
 
     def _content(self, current: EncryptedRound, key: SecretKey) -> OpeningContent:
         try:
-            lanes = self._opened.open(current, None, key)
+            lanes = self._opened.open(current, key)
         except (Undecryptable, UpdateOutOfRange) as error:
             spoilt = spoilt_updates(current, key)
             whose = ", ".join(f"{one.participant} ({one.reason})" for one in spoilt)

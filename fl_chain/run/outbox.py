@@ -24,7 +24,7 @@ from fl_chain.commitment.chunks import LANE, Lanes, lane_bytes
 from fl_chain.commitment.tree import vector_root
 from fl_chain.errors import KeyUnavailable
 from fl_chain.records import Digest, Opening
-from fl_chain.run.durable import make_folder, write_durably
+from fl_chain.run.durable import make_folder, read_if_there, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +93,13 @@ class Outbox:
     def load(
         self, round_id: int, base_model_root: Digest, *, ring: Digest | None = None
     ) -> PreparedUpdate | None:
-        """Return the update that was saved for a round on a base; None where there is none that is whole."""
-        try:
-            content = self._path(round_id, base_model_root, ring).read_bytes()
-        except FileNotFoundError:
+        """Return the update that was saved for a round on a base; None where there is none that is whole.
+
+        Raises:
+            StateUnwritable: if it is there and cannot be read.
+        """
+        content = read_if_there(self._path(round_id, base_model_root, ring))
+        if content is None:
             return None
         prepared = _decoded(round_id, content)
         if prepared is None or prepared.base_model_root != base_model_root:

@@ -27,7 +27,6 @@ from fl_chain.encryption.ciphertexts import residues, wire
 from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import new_secret_key
 from fl_chain.encryption.lanes import encrypt
-from fl_chain.encryption.rounds import encrypted_sum
 from fl_chain.errors import InputDataError, MalformedBlob, StateUnwritable, VerificationError
 from fl_chain.learning.work import RoundWork
 from fl_chain.ledger.account import Account
@@ -46,7 +45,6 @@ from fl_chain.records import (
     VoidReason,
 )
 from fl_chain.run.cohort_key import KEY_FILE, Keyring, read_cohort_key
-from fl_chain.run.encrypted import OpenedSums
 from fl_chain.run.encrypted_blobs import (
     OpenedSum,
     SpoiltSum,
@@ -105,7 +103,7 @@ class EncryptedConsortium(Consortium):
         rounds, ledger = self.rounds, self.run.ledger
         current = rounds.read(round_id)
         base = self.store.read_model(self.history.base_model_roots[round_id], opened.size)
-        made = rounds.derived(current, base, encrypted_sum(current).root, opened, pool=None)
+        made = rounds.derived(current, base, current.added.root, opened, pool=None)
         self.store.write_model(made.model_root, made.model)
         ledger.deposit_bond(poster, self.policy.bond_wei)
         ledger.post(
@@ -176,7 +174,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EncryptedConsortiu
     run.post(LIES, lies[1], total, result=Digest(b"\x02" * 32))
     run.work_until(lambda history: len(history.fallen) == 2, MEMBERS, with_aggregator=False)
     wrong = opening_bytes(OpenedSum(falsify(total)))
-    blob = opening_blob(run.history, LIES, run.address(LIAR), encrypted_sum(run.rounds.read(LIES)).root)
+    blob = opening_blob(run.history, LIES, run.address(LIAR), run.rounds.read(LIES).added.root)
     run.store.write_signed(blob, signed(run.accounts[LIAR], run.history, blob, wrong))
     run.post(LIES, run.account("third"), total)
 
@@ -248,14 +246,15 @@ def test_a_round_that_is_spoilt_or_open_ends_without_a_model(run: EncryptedConso
         assert run.history.voids[round_id] is VoidReason.NOT_POSTED
         current = run.rounds.submissions(round_id)
         assert len(current) == len(MEMBERS)
-    total = encrypted_sum(run.rounds.read(SPOILT)).root
+    total = run.rounds.read(SPOILT).added.root
     openings = run.rounds.openings(SPOILT, total)
     assert openings.agreed == SpoiltSum((run.address(SPOILER),))
     assert openings.accused == (run.address(SPOILER),)
     assert openings.agreed_sum is None
     for owner in MEMBERS:
-        opened = OpenedSums(run.key_path(owner).parent)
-        assert [opened.included(one) is None for one in (FIRST, SPOILT, OPEN)] == [False, False, True]
+        folder = run.key_path(owner).parent
+        chosen = [(folder / f"opened-{one}.json").exists() for one in (FIRST, SPOILT, OPEN)]
+        assert chosen == [True, True, False]
 
 
 def test_the_audit_says_what_is_so_with_and_without_the_key(
@@ -285,7 +284,7 @@ def copied(run: EncryptedConsortium, folder: Path) -> Store:
 
 def openings_of(store: Store, run: EncryptedConsortium, round_id: int, owners: tuple[str, ...]) -> list[Path]:
     """Return the files of what members have opened of a round."""
-    total = encrypted_sum(run.rounds.read(round_id)).root
+    total = run.rounds.read(round_id).added.root
     blobs = [opening_blob(run.history, round_id, run.address(owner), total) for owner in owners]
     return [Path(store.urls[0]) / blob.path for blob in blobs]
 
@@ -368,7 +367,7 @@ def test_what_somebody_else_has_signed_is_not_taken(run: EncryptedConsortium, tm
     assert (notes.warnings, notes.checks["blob_copies"]) == ([], 8)  # of four members, sealed to three
     (path,) = openings_of(store, run, LAST, (LIAR,))
     path.write_bytes(bytes(65) + path.read_bytes()[65:])
-    openings = replace(run.rounds, store=store).openings(LAST, encrypted_sum(run.rounds.read(LAST)).root)
+    openings = replace(run.rounds, store=store).openings(LAST, run.rounds.read(LAST).added.root)
     assert set(openings.bad) == {victim}
     assert len(openings.found) == 3
 

@@ -32,10 +32,10 @@ from rules import (
 from fl_chain.aggregation.proving import range_proof
 from fl_chain.commitment.chunks import Lanes, depth, lane_bytes, lanes_from_native
 from fl_chain.commitment.proofs import SubmissionOpening
+from fl_chain.commitment.tree import vector_root
 from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import PublicKey, new_secret_key, parse_public_key
 from fl_chain.encryption.lanes import encrypt
-from fl_chain.encryption.rounds import encrypted_sum, sealed_update
 from fl_chain.ledger.history import History
 from fl_chain.masking.keys import public_key
 from fl_chain.run.encrypted_blobs import (
@@ -48,6 +48,7 @@ from fl_chain.run.encrypted_blobs import (
     signed,
 )
 from fl_chain.run.encrypted_rounds import EncryptedRounds
+from fl_chain.run.updates import sealed_update
 
 MAKER, VICTIM = 0, 2  # participants
 THIEF = bytes(range(1, 33))  # private key
@@ -80,7 +81,7 @@ def let_open(a: Arena, history: History, numbers: Iterable[int]) -> None:
 def opened(a: Arena, history: History) -> list[Lanes]:
     """Return what was opened of the round that a history shows."""
     rounds = rounds_of(a, history)
-    found = rounds.openings(1, encrypted_sum(rounds.read(1)).root).found
+    found = rounds.openings(1, rounds.read(1).added.root).found
     return [one.lanes for one in found.values() if isinstance(one, OpenedSum)]
 
 
@@ -134,11 +135,13 @@ def made_up(a: Arena) -> Result:
     zero = lanes_from_native(np.zeros(DIMENSION, dtype=np.int32))
     for index, one in enumerate(history.submissions[1]):
         if one.participant != a.who(VICTIM):
-            root, update = sealed_update(encrypt(zero, key), THIEF, a.ledger.run, 1, one.participant)
+            lanes, base = encrypt(zero, key), history.model_root(0)
+            root, own = vector_root(lanes), {"run": a.ledger.run, "identity": one.participant}
+            made = sealed_update(lanes, root, one.weight, 1, base, THIEF, **own)
             a.store.write_update(
-                one.participant, root, update.opening, update.ciphertext, run=a.ledger.run, round=1
+                one.participant, made.sealed_root, made.opening, lanes, run=a.ledger.run, round=1
             )
-            history.submissions[1][index] = replace(one, sealed_root=root)
+            history.submissions[1][index] = replace(one, sealed_root=made.sealed_root)
     let_open(a, history, range(COUNT))
     sums = opened(a, history)
     if not sums:
@@ -209,7 +212,7 @@ def posted(a: Arena, lanes: Lanes) -> None:
     rounds = rounds_of(a, a.history)
     current = rounds.read(1)
     base = a.store.read_model(a.history.model_root(0), DIMENSION)
-    a.post(rounds.derived(current, base, encrypted_sum(current).root, lanes, pool=None))
+    a.post(rounds.derived(current, base, current.added.root, lanes, pool=None))
 
 
 @attack(
@@ -256,7 +259,7 @@ def unencrypted(a: Arena) -> Result:
 def say(a: Arena, numbers: Iterable[int], lanes: Lanes) -> None:
     """Let participants publish something as the sum that they opened."""
     history, rounds = a.history, rounds_of(a, a.history)
-    total = encrypted_sum(rounds.read(1)).root
+    total = rounds.read(1).added.root
     for number in numbers:
         blob = opening_blob(history, 1, a.who(number), total)
         a.store.write_signed(blob, signed(a.accounts[number], history, blob, opening_bytes(OpenedSum(lanes))))

@@ -12,7 +12,6 @@ from fl_chain.audit.findings import Collection, Finding
 from fl_chain.audit.kinds import RULES, Kind, Severity
 from fl_chain.audit.resumption import AuditMemory
 from fl_chain.commitment.chunks import LANE
-from fl_chain.encryption.rounds import encrypted_sum
 from fl_chain.ledger import events as e
 from fl_chain.ledger.keys import address_of
 from fl_chain.ledger.tables import Tables
@@ -449,9 +448,7 @@ ENDORSED = Rule(
 CHOSEN_ONCE = Rule(
     "who holds the key opens one sum of a round, and remembers which on its disk",
     "`run.encrypted.OpenedSums.verify`",
-    patches=(
-        Patch("fl_chain.run.encrypted", "OpenedSums.verify", lambda _, current: encrypted_sum(current).root),
-    ),
+    patches=(Patch("fl_chain.run.encrypted", "OpenedSums.verify", lambda _, current: current.added.root),),
 )
 COHORT_KEY_SIGNED = Rule(
     "the cohort's key and identity keys are signed by the accounts of who made them",

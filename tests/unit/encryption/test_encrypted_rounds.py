@@ -14,11 +14,8 @@ from fl_chain.encryption.lanes import encrypt
 from fl_chain.encryption.rounds import (
     EncryptedRound,
     EncryptedUpdate,
-    encrypted_sum,
     open_sum,
-    sealed_update,
     spoilt_updates,
-    verify_posted_sums,
     verify_update,
 )
 from fl_chain.encryption.scheme import MODULUS
@@ -30,6 +27,7 @@ from fl_chain.errors import (
     UpdateOutOfRange,
 )
 from fl_chain.records import Address, Digest, Quantisation, RunId, Submission
+from fl_chain.run.updates import sealed_update
 
 RUN = RunId(31337, Address("0x" + "e" * 40))
 ROUND, DIMENSION = 4, 4100
@@ -51,8 +49,11 @@ def update_of(index: int, weight: int) -> Lanes:
 
 def submitted(index: int, ciphertext: Lanes, weight: int) -> tuple[Submission, EncryptedUpdate]:
     who = Address(f"0x{index + 1:040x}")
-    root, update = sealed_update(ciphertext, b"secret of %8d" % index, RUN, ROUND, who)
-    return Submission(ROUND, index, who, weight, root, leaf(root, weight, who)), update
+    root, secret = vector_root(ciphertext), b"secret of %8d" % index
+    base = Digest(bytes(32))
+    made = sealed_update(ciphertext, root, weight, ROUND, base, secret, run=RUN, identity=who)
+    submission = Submission(ROUND, index, who, weight, made.sealed_root, leaf(made.sealed_root, weight, who))
+    return submission, EncryptedUpdate(made.opening, made.lanes)
 
 
 def round_of(ciphertexts: list[Lanes]) -> EncryptedRound:
@@ -84,8 +85,7 @@ def test_the_model_is_that_of_plain_mode(
     current = replace(
         honest, updates=tuple(one if kept(index) else None for index, one in enumerate(honest.updates))
     )
-    posted = encrypted_sum(current).partial_sum_roots
-    total = open_sum(current, posted, key)
+    total = open_sum(current, key)
     base = lanes_from_native(np.random.default_rng(99).integers(-(2**24), 2**24, DIMENSION).astype(np.int32))
     model, clamped = apply_sum(base, total, current.included_weight, QUANTISATION)
 
@@ -96,60 +96,20 @@ def test_the_model_is_that_of_plain_mode(
     assert lane_bytes(total) == lane_bytes(expected.total)
     assert vector_root(model) == expected.model_root
     assert clamped == expected.clamped
-    assert len(posted) == len(expected.partial_sum_roots) == 3
-    assert not set(posted) & set(expected.partial_sum_roots)
-
-
-def test_the_audit_finds_the_same_sums_without_a_key(honest: EncryptedRound) -> None:
-    posted = encrypted_sum(honest).partial_sum_roots
-    found = verify_posted_sums(honest, posted)
-    assert found.partial_sum_roots == posted
-    assert found.summands == len(WEIGHTS)
-
-
-@pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_wrong_partial_sum_is_named(honest: EncryptedRound, index: int) -> None:
-    posted = list(encrypted_sum(honest).partial_sum_roots)
-    posted[index] = Digest(bytes(32))
-    with pytest.raises(DigestMismatch, match=f"partial sum {index} of the ciphertexts"):
-        verify_posted_sums(honest, posted)
-
-
-def test_more_or_fewer_partial_sums_than_the_round_has_are_refused(honest: EncryptedRound) -> None:
-    posted = encrypted_sum(honest).partial_sum_roots
-    for wrong in (posted[:-1], (*posted, posted[-1]), ()):
-        with pytest.raises(UnverifiedPosting, match="10 submissions have 3"):
-            verify_posted_sums(honest, wrong)
-
-
-def test_a_single_update_is_not_opened_as_a_sum(key: SecretKey, honest: EncryptedRound) -> None:
-    posted = list(encrypted_sum(honest).partial_sum_roots)
-    first = honest.updates[0]
-    assert first is not None
-    posted[-1] = vector_root(first.ciphertext)
-    with pytest.raises(DigestMismatch):
-        open_sum(honest, posted, key)
+    assert current.added.summands == len(WEIGHTS) - len(excluded)
+    assert current.added.root not in expected.partial_sum_roots
 
 
 def test_a_sum_of_too_few_is_not_opened(key: SecretKey, honest: EncryptedRound) -> None:
     def first(count: int) -> EncryptedRound:
         return replace(honest, updates=honest.updates[:count] + (None,) * (len(WEIGHTS) - count))
 
-    open_sum(first(3), encrypted_sum(first(3)).partial_sum_roots, key)
+    open_sum(first(3), key)
     with pytest.raises(UnverifiedPosting, match="fewer than 3"):
-        open_sum(first(2), encrypted_sum(first(2)).partial_sum_roots, key)
-    open_sum(first(2), encrypted_sum(first(2)).partial_sum_roots, key, least_summands=2)
+        open_sum(first(2), key)
+    open_sum(first(2), key, least_summands=2)
     with pytest.raises(ValueError, match="is an update"):
-        open_sum(first(2), encrypted_sum(first(2)).partial_sum_roots, key, least_summands=1)
-
-
-def test_no_two_sums_of_a_round_are_opened(key: SecretKey, honest: EncryptedRound) -> None:
-    posted = encrypted_sum(honest).partial_sum_roots
-    again = open_sum(honest, posted, key, opened_before=honest.included)
-    assert lane_bytes(again) == lane_bytes(open_sum(honest, posted, key))
-    fewer = replace(honest, updates=(None, *honest.updates[1:]))
-    with pytest.raises(UnverifiedPosting, match="was opened before"):
-        open_sum(fewer, encrypted_sum(fewer).partial_sum_roots, key, opened_before=honest.included)
+        open_sum(first(2), key, least_summands=1)
 
 
 def test_what_was_not_submitted_is_not_added(key: SecretKey, honest: EncryptedRound) -> None:
@@ -168,26 +128,26 @@ def test_what_was_not_submitted_is_not_added(key: SecretKey, honest: EncryptedRo
         verify_update(update, submission, RunId(1, RUN.ledger), DIMENSION)
     swapped = replace(honest, updates=(honest.updates[1], honest.updates[0], *honest.updates[2:]))
     with pytest.raises(DigestMismatch):
-        encrypted_sum(swapped)
+        _ = swapped.added
 
 
 def test_lanes_that_are_no_ciphertext_are_refused(plain: list[Lanes]) -> None:
     with pytest.raises(MalformedBlob):
-        encrypted_sum(round_of(plain))  # updates in the clear
+        _ = round_of(plain).added  # updates in the clear
 
 
 def test_submissions_and_updates_belong_together(honest: EncryptedRound) -> None:
     with pytest.raises(ValueError, match="shorter"):
-        encrypted_sum(replace(honest, updates=honest.updates[:-1]))
+        _ = replace(honest, updates=honest.updates[:-1]).added
     with pytest.raises(ValueError, match="stands in round"):
-        encrypted_sum(replace(honest, id=ROUND + 1))
+        _ = replace(honest, id=ROUND + 1).added
 
 
 def test_who_encrypts_with_another_key_is_named(key: SecretKey, plain: list[Lanes]) -> None:
     strange = encrypt(plain[1], new_secret_key().public)
     current = round_of([encrypt(plain[0], key.public), strange, encrypt(plain[2], key.public)])
     with pytest.raises(Undecryptable, match="another key"):
-        open_sum(current, encrypted_sum(current).partial_sum_roots, key)
+        open_sum(current, key)
     (spoilt,) = spoilt_updates(current, key)
     assert spoilt.participant == current.submissions[1].participant
     assert isinstance(spoilt.reason, Undecryptable)
@@ -221,22 +181,18 @@ def test_a_sum_beyond_the_weight_is_refused(key: SecretKey, past: int, is_refuse
     lanes[0] = (QUANTISATION.clip_lanes * weight + abs(past)) * (-1 if past < 0 else 1)
     zeros = encrypt(np.zeros(DIMENSION, dtype=LANE), key.public)
     current = round_of([zeros, encrypt(lanes_from_native(lanes), key.public), zeros])
-    posted = encrypted_sum(current).partial_sum_roots
     if is_refused:
         with pytest.raises(UpdateOutOfRange, match="lane 0"):
-            open_sum(current, posted, key)
+            open_sum(current, key)
     else:
-        assert open_sum(current, posted, key)[0] == QUANTISATION.clip_lanes * weight
+        assert open_sum(current, key)[0] == QUANTISATION.clip_lanes * weight
 
 
-def test_a_multiplied_ciphertext_changes_the_posted_sum(key: SecretKey, honest: EncryptedRound) -> None:
-    posted = encrypted_sum(honest).partial_sum_roots
+def test_a_multiplied_ciphertext_changes_the_sum(honest: EncryptedRound) -> None:
     first, *others = [update for update in honest.updates if update is not None]
     numbers = residues(first.ciphertext, DIMENSION).astype(object) * 3 % MODULUS
     wrong = sum_ciphertexts([wire(numbers.astype(np.uint64)), *(one.ciphertext for one in others)], DIMENSION)
-    assert wrong.root not in posted
-    with pytest.raises(DigestMismatch, match="partial sum 0"):
-        verify_posted_sums(honest, wrong.partial_sum_roots)
+    assert wrong.root != honest.added.root
 
 
 def test_the_roots_that_are_published_do_not_follow_from_the_update(

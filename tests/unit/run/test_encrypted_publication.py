@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from fl_chain.aggregation.round import aggregate_round
-from fl_chain.commitment.canonical import canonical_json
+from fl_chain.commitment.canonical import canonical_json, parse_canonical_json
 from fl_chain.commitment.chunks import Lanes, lane_bytes, lanes_from_native
 from fl_chain.commitment.seals import leaf, round_digest
+from fl_chain.commitment.tree import vector_root
 from fl_chain.encryption.ciphertexts import ciphertext_lanes
 from fl_chain.encryption.keys import SecretKey, new_secret_key
 from fl_chain.encryption.lanes import encrypt
-from fl_chain.encryption.rounds import EncryptedRound, encrypted_sum, sealed_update, verify_posted_sums
+from fl_chain.encryption.rounds import EncryptedRound
 from fl_chain.errors import (
     BlobMissing,
-    DigestMismatch,
     MalformedBlob,
     StateUnwritable,
     UnverifiedPosting,
@@ -28,7 +28,8 @@ from fl_chain.errors import (
 from fl_chain.ledger.events import UpdateSubmitted
 from fl_chain.ledger.memory import MemoryLedger, Message, NativeCoin
 from fl_chain.records import Address, RoundStatus, RunId, Submission, address
-from fl_chain.run.encrypted import OpenedSums, publish_update, read_round
+from fl_chain.run.encrypted import OpenedSums, read_round
+from fl_chain.run.updates import PreparedUpdate, sealed_update
 from fl_chain.store import Store
 
 sys.path.append(str(Path(__file__).parents[1] / "ledger"))
@@ -68,6 +69,11 @@ def key() -> SecretKey:
     return new_secret_key()
 
 
+def publish(folder: Path, submission: Submission, made: PreparedUpdate) -> None:
+    who, root = submission.participant, submission.sealed_root
+    Store([str(folder)]).write_update(who, root, made.opening, made.lanes, run=RUN, round=submission.round)
+
+
 @pytest.fixture
 def published(key: SecretKey, tmp_path: Path) -> Published:
     policy = replace(POLICY, quorum=3, bond_wei=0, deposit_wei=0, reward_wei=0, aggregator_reward_wei=0)
@@ -84,12 +90,13 @@ def published(key: SecretKey, tmp_path: Path) -> Published:
         bound = policy.clip_lanes * weight
         drawn = np.random.default_rng(weight).integers(-bound, bound + 1, DIMENSION)
         plain.append(lanes_from_native(drawn.astype(np.int32)))
-        root, update = sealed_update(
-            encrypt(plain[-1], key.public), b"s" * 15 + bytes([weight]), RUN, 1, worker
+        ciphertext, base = encrypt(plain[-1], key.public), DEFINITION.genesis_model_root
+        secret, root = b"s" * 15 + bytes([weight]), vector_root(ciphertext)
+        made = sealed_update(ciphertext, root, weight, 1, base, secret, run=RUN, identity=worker)
+        openings.append(made)
+        ledger.submit(
+            Message(worker, 1), round=1, base_model_root=base, sealed_root=made.sealed_root, weight=weight
         )
-        openings.append(update)
-        base = DEFINITION.genesis_model_root
-        ledger.submit(Message(worker, 1), round=1, base_model_root=base, sealed_root=root, weight=weight)
     assert ledger.round(1).status is RoundStatus.CLOSED
     submissions = tuple(
         Submission(
@@ -104,8 +111,8 @@ def published(key: SecretKey, tmp_path: Path) -> Published:
         if isinstance(one, UpdateSubmitted)
     )
     folder = tmp_path / "store"
-    for submission, update in zip(submissions, openings, strict=True):
-        publish_update(Store([str(folder)]), update, submission, RUN)
+    for one in zip(submissions, openings, strict=True):
+        publish(folder, *one)
     return Published(ledger, submissions, tuple(plain), folder)
 
 
@@ -114,9 +121,7 @@ def test_the_ledger_fixes_ciphertexts_and_their_sum_is_that_of_plain_mode(
 ) -> None:
     leaves = [submission.leaf for submission in published.submissions]
     assert published.ledger.round(1).digest == round_digest(RUN, 1, DEFINITION.genesis_model_root, leaves)
-    posted = encrypted_sum(published.round()).partial_sum_roots  # the aggregator
-    verify_posted_sums(published.round(), posted)  # the audit, which reads the store again and has no key
-    total = OpenedSums(tmp_path).open(published.round(), posted, key)  # a participant
+    total = OpenedSums(tmp_path).open(published.round(), key)
     base = lanes_from_native(np.zeros(DIMENSION, dtype=np.int32))
     expected = aggregate_round(base, published.plain, 10, published.ledger.policy().quantisation)
     assert lane_bytes(total) == lane_bytes(expected.total)
@@ -143,15 +148,6 @@ def test_a_ciphertext_that_is_altered_or_gone_is_not_added(published: Published)
         published.round()
 
 
-def test_what_does_not_open_a_submission_is_not_published(published: Published) -> None:
-    first, second = published.submissions[:2]
-    update = published.round().updates[1]
-    assert update is not None
-    publish_update(published.store, update, second, RUN)
-    with pytest.raises(DigestMismatch):
-        publish_update(published.store, update, first, RUN)
-
-
 def test_a_round_without_submissions_is_refused(published: Published) -> None:
     with pytest.raises(ValueError, match="at least one"):
         read_round(published.store, RUN, (), dimension=1, quantisation=published.ledger.policy().quantisation)
@@ -161,13 +157,13 @@ def test_one_sum_a_round_is_opened_whatever_is_started_again(
     key: SecretKey, published: Published, tmp_path: Path
 ) -> None:
     whole, fewer = published.round(), published.round(frozenset({0}))
-    assert OpenedSums(tmp_path).included(1) is None
-    first = OpenedSums(tmp_path).open(fewer, encrypted_sum(fewer).partial_sum_roots, key)
-    assert OpenedSums(tmp_path).included(1) == {1, 2, 3}
-    again = OpenedSums(tmp_path).open(fewer, encrypted_sum(fewer).partial_sum_roots, key)
+    assert not (tmp_path / "opened-1.json").exists()
+    first = OpenedSums(tmp_path).open(fewer, key)
+    assert parse_canonical_json((tmp_path / "opened-1.json").read_bytes())["included"] == [1, 2, 3]
+    again = OpenedSums(tmp_path).open(fewer, key)
     assert lane_bytes(first) == lane_bytes(again)
     with pytest.raises(UnverifiedPosting, match="other updates was opened before"):
-        OpenedSums(tmp_path).open(whole, encrypted_sum(whole).partial_sum_roots, key)
+        OpenedSums(tmp_path).open(whole, key)
 
 
 def test_what_was_refused_is_not_taken_for_opened(
@@ -175,8 +171,8 @@ def test_what_was_refused_is_not_taken_for_opened(
 ) -> None:
     current = published.round(frozenset({0, 1}))
     with pytest.raises(UnverifiedPosting, match="fewer than 3"):
-        OpenedSums(tmp_path).open(current, encrypted_sum(current).partial_sum_roots, key)
-    assert OpenedSums(tmp_path).included(1) is None
+        OpenedSums(tmp_path).open(current, key)
+    assert not (tmp_path / "opened-1.json").exists()
 
 
 def record(included: object, total: bytes = bytes(32)) -> bytes:
@@ -198,12 +194,12 @@ def test_a_damaged_record_opens_nothing(
     (tmp_path / "opened-1.json").write_bytes(content)
     current = published.round()
     with pytest.raises(MalformedBlob):
-        OpenedSums(tmp_path).open(current, encrypted_sum(current).partial_sum_roots, key)
-    (tmp_path / "opened-1.json").write_bytes(record([0, 1, 2, 3], encrypted_sum(current).root))
-    OpenedSums(tmp_path).open(current, encrypted_sum(current).partial_sum_roots, key)
+        OpenedSums(tmp_path).open(current, key)
+    (tmp_path / "opened-1.json").write_bytes(record([0, 1, 2, 3], current.added.root))
+    OpenedSums(tmp_path).open(current, key)
     (tmp_path / "opened-1.json").write_bytes(record([0, 1, 2, 3]))
     with pytest.raises(UnverifiedPosting, match="other ciphertexts"):  # the chain has another round 1 now
-        OpenedSums(tmp_path).open(current, None, key)
+        OpenedSums(tmp_path).open(current, key)
 
 
 def test_nothing_is_opened_where_it_cannot_be_written_down(
@@ -211,7 +207,7 @@ def test_nothing_is_opened_where_it_cannot_be_written_down(
 ) -> None:
     current = published.round()
     with pytest.raises(StateUnwritable):
-        OpenedSums(tmp_path / "missing").open(current, encrypted_sum(current).partial_sum_roots, key)
+        OpenedSums(tmp_path / "missing").open(current, key)
     (tmp_path / "opened-1.json").mkdir()
     with pytest.raises(StateUnwritable, match="cannot read"):
-        OpenedSums(tmp_path).included(1)
+        OpenedSums(tmp_path).open(current, key)

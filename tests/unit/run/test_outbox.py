@@ -61,6 +61,16 @@ def test_a_half_written_update_does_not_count(tmp_path: Path) -> None:
     assert_same(outbox.load(4, BASE), prepared(4, [1, 2]))
 
 
+def test_an_update_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.save(prepared(4, [1, 2]))
+    (path,) = (tmp_path / "updates").iterdir()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateUnwritable, match=r"cannot read .*: .*\. Mend that disk"):
+        outbox.load(4, BASE)
+
+
 def test_the_secret_stays_the_same_and_private(tmp_path: Path) -> None:
     secret = Outbox(tmp_path).secret
     assert Outbox(tmp_path).secret == secret
