@@ -112,9 +112,10 @@ def _objections(history: History, fallen: FallenPosting) -> int:
 def _is_right(history: History, store: Store, posting: Posting) -> bool:
     """Return whether the blobs show that a posting is right.
 
-    One that leaves anything out is not judged, nor one of groups: only the rule says what their sums make.
+    One that leaves anything out is not judged, nor one of a kind whose model no challenge is about: only the
+    rule says what that has to be.
     """
-    if posting.exclusions or history.is_grouped:
+    if posting.exclusions or FallReason.APPLY not in challenges_of(history.policy.aggregation):
         return False
     derivation = _Derivation(history, store, posting)
     reasons = MASKED_PROVABLE if history.is_masked else PROVABLE

@@ -22,7 +22,7 @@ from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.devnet import dev_keys, open_chain
 from fl_chain.ledger.node import embedded
-from fl_chain.records import Digest, Exclusion, ExclusionReason, Opening, RunDefinition
+from fl_chain.records import AggregationKind, Digest, Exclusion, ExclusionReason, Opening, RunDefinition
 from fl_chain.store import Store
 
 WEIGHT = 2
@@ -40,7 +40,7 @@ class BlobRun:
     participants: list[Account]
     models: dict[int, Lanes]  # by round; 0 is genesis
 
-    def submit(self, number: int, lanes: Lanes, *, publish: bool = True) -> None:
+    def submit(self, number: int, lanes: Lanes, *, publish: bool = True, weight: int = WEIGHT) -> None:
         """Submit lanes to the newest round."""
         history = self.ledger.sync()
         latest, who = history.state.latest, self.participants[number].address
@@ -51,7 +51,7 @@ class BlobRun:
             round=latest,
             base_model_root=history.model_root(history.rounds[latest].base_round),
             sealed_root=root,
-            weight=WEIGHT,
+            weight=weight,
         )
         if publish:
             self.store.write_update(who, root, opening, lanes, run=history.run, round=latest)
@@ -124,7 +124,7 @@ def blob_run(folder: Path, genesis: Lanes, *, participants: int = 3, **changes: 
         ledger.fund(operator, 100_000)
         ledger.deposit_bond(aggregator, 50_000)
         for one in people:
-            ledger.admit(operator, one.address, 10)
+            ledger.admit(operator, one.address, 1 if policy.aggregation is AggregationKind.RESULT else 10)
             ledger.register(one, one.address)
         ledger.open_round(operator)
         yield BlobRun(clock, ledger, store, operator, aggregator, people, {0: genesis})

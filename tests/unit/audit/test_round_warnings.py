@@ -13,7 +13,7 @@ from blob_runs import BlobRun, blob_run, random_lanes
 from fl_chain.audit import AuditReport, Kind
 from fl_chain.audit.rounds import CLAMPED_SHARE
 from fl_chain.commitment.chunks import LANE, Lanes
-from fl_chain.records import Digest, ExclusionReason
+from fl_chain.records import AggregationKind, Digest, ExclusionReason
 
 DIMENSION = 3000
 GENESIS = random_lanes(DIMENSION, 0)
@@ -95,6 +95,27 @@ def test_objections_to_a_posting_that_cannot_be_derived_are_what_they_are_for(ru
     for number in (0, 1):
         object_to(run, number)
     assert kinds(run.audit()) == []
+
+
+def test_a_posting_of_a_kind_that_no_challenge_judges_is_not_called_right(tmp_path: Path) -> None:
+    with blob_run(tmp_path, GENESIS, aggregation=AggregationKind.RESULT) as run:
+        for number, lanes in enumerate(updates(1)):
+            run.submit(number, lanes, weight=1)
+        history = run.ledger.sync()
+        run.ledger.post(
+            run.aggregator,
+            round=1,
+            digest=history.rounds[1].digest,
+            exclusions=[],
+            partial_sum_roots=[],
+            result_root=Digest(b"\x5b" * 32),
+            model_root=Digest(b"\x5a" * 32),
+        )
+        for number in (0, 1):
+            object_to(run, number)
+        report = run.audit()
+    assert kinds(report) == []
+    assert report.rounds[0].fallen[0].founded
 
 
 def object_to(run: BlobRun, number: int) -> None:
