@@ -11,8 +11,8 @@ from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.missing import MissingBlob, Role
 from fl_chain.errors import FlChainError
-from fl_chain.records import Address
-from fl_chain.store import Copy, CopyState
+from fl_chain.records import Address, Posting, RunId, Submission
+from fl_chain.store import Copy, CopyState, Store
 
 Content = TypeVar("Content")
 
@@ -73,6 +73,49 @@ def read_copies(
         )
         notes.missing.append(MissingBlob(sought.what, found[0].path, sought.round, sought.holders))
     return content
+
+
+def read_update_copies(
+    notes: Collection,
+    store: Store,
+    submission: Submission,
+    posting: Posting,
+    *,
+    run: RunId,
+    lanes: int,
+    which: str = "",
+    read: Callable[[], Content],
+) -> Content | None:
+    """Read an update that a posting includes, and report every copy of it that is not good.
+
+    Args:
+        notes: takes the findings.
+        store: where it is.
+        submission: as the ledger has it.
+        posting: that includes it.
+        run: which chain and ledger.
+        lanes: how many it has to have.
+        which: which of a submission's updates it is, in words, after a comma.
+        read: returns the content of the first good copy.
+
+    Returns:
+        The content, or None where no copy is good.
+    """
+    who, root = submission.participant, submission.sealed_root
+    return read_copies(
+        notes,
+        read,
+        lambda: store.update_copies(who, root, lanes, run=run, round=submission.round),
+        Sought(
+            f"the update of {who} in round {submission.round}{which}",
+            Kind.UPDATE_MISSING,
+            Kind.UPDATE_ALTERED,
+            ((Role.PARTICIPANT, who), (Role.AGGREGATOR, posting.poster)),
+            round=submission.round,
+            participant=who,
+        ),
+        stores=len(store.urls),
+    )
 
 
 def _report_altered(notes: Collection, copy: Copy, sought: Sought) -> None:

@@ -14,10 +14,9 @@ import numpy as np
 
 from fl_chain.aggregation.round import Aggregate
 from fl_chain.audit.checks import CheckId
-from fl_chain.audit.copies import Sought, read_copies
+from fl_chain.audit.copies import read_update_copies
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
-from fl_chain.audit.missing import Role
 from fl_chain.audit.results import standing_posting
 from fl_chain.commitment.chunks import Lanes
 from fl_chain.commitment.pool import HashingPool
@@ -36,7 +35,7 @@ from fl_chain.run.encrypted_blobs import (
     sealed_key_blob,
 )
 from fl_chain.run.encrypted_rounds import EncryptedRounds, RoundOpenings
-from fl_chain.store import SignedBlob, Store
+from fl_chain.store import SignedBlob, Store, Update
 from fl_chain.store.blobs import OPENING_BYTES
 
 
@@ -103,7 +102,7 @@ class EncryptionAudit:
         submissions = self._history.submissions[round_id]
         for submission in submissions:
             if self._store.has_update(submission.participant, submission.sealed_root):
-                self._audit_secrecy(submission, notes)
+                self._audit_secrecy(submission, self._found(submission, self._lanes), notes)
         if self._history.voids.get(round_id) is VoidReason.NOT_POSTED:
             notes.count(CheckId.OPENINGS)
             notes.add(
@@ -189,23 +188,10 @@ class EncryptionAudit:
 
     def _audit_update(self, submission: Submission, posting: Posting, notes: Collection) -> bool:
         """Check every copy of an included update; return whether it is a ciphertext that can be read."""
-        who, root, run = submission.participant, submission.sealed_root, self._history.run
-        store, lanes, round_id = self._store, self._lanes, submission.round
-        update = read_copies(
-            notes,
-            partial(store.read_update, who, root, lanes, run=run, round=round_id),
-            partial(store.update_copies, who, root, lanes, run=run, round=round_id),
-            Sought(
-                f"the update of {submission.participant} in round {submission.round}",
-                Kind.UPDATE_MISSING,
-                Kind.UPDATE_ALTERED,
-                ((Role.PARTICIPANT, submission.participant), (Role.AGGREGATOR, posting.poster)),
-                round=submission.round,
-                participant=submission.participant,
-            ),
-            stores=len(self._store.urls),
-        )
-        is_ciphertext = self._audit_secrecy(submission, notes)
+        read = partial(self._read, submission, self._lanes)
+        run, lanes = self._history.run, self._lanes
+        update = read_update_copies(notes, self._store, submission, posting, run=run, lanes=lanes, read=read)
+        is_ciphertext = self._audit_secrecy(submission, update, notes)
         if update is None or not is_ciphertext:
             return False
         notes.blobs.updates += 1
@@ -216,37 +202,43 @@ class EncryptionAudit:
     def _lanes(self) -> int:
         return ciphertext_lanes(self._history.definition.dimension)
 
-    def _audit_secrecy(self, submission: Submission, notes: Collection) -> bool:
-        """Check that what is in the store under an update's name is no update that anybody can read."""
+    def _read(self, submission: Submission, lanes: int) -> Update:
+        run, round_id = self._history.run, submission.round
+        return self._store.read_update(
+            submission.participant, submission.sealed_root, lanes, run=run, round=round_id
+        )
+
+    def _audit_secrecy(self, submission: Submission, found: Update | None, notes: Collection) -> bool:
+        """Check that what is in the store under an update's name is no update that anybody can read.
+
+        Args:
+            submission: as the ledger has it.
+            found: what was submitted, where it has a ciphertext's size and a copy of it is good.
+            notes: takes the finding.
+        """
         notes.count(CheckId.SECRECY)
-        problem = self._secrecy_problem(submission)
+        problem = self._size_problem(submission) if found is None else self._secrecy_problem(found.lanes)
         if problem is not None:
             notes.add(
                 Kind.UPDATE_UNENCRYPTED, problem, round=submission.round, participant=submission.participant
             )
         return problem is None
 
-    def _secrecy_problem(self, submission: Submission) -> str | None:
-        run, dimension = self._history.run, self._history.definition.dimension
-        read = partial(
-            self._store.read_update,
-            submission.participant,
-            submission.sealed_root,
-            run=run,
-            round=submission.round,
-        )
+    def _found(self, submission: Submission, lanes: int) -> Update | None:
+        """Return what was submitted; None where no copy of that size is good."""
         try:
-            ciphertext = read(self._lanes).lanes
+            return self._read(submission, lanes)
         except (StoreError, VerificationError):
-            try:
-                read(dimension)
-            except (StoreError, VerificationError):
-                return None
-            return (
-                "it is no ciphertext, and of the size of a plain update: whoever has read it has the update"
-            )
+            return None
+
+    def _size_problem(self, submission: Submission) -> str | None:
+        if self._found(submission, self._history.definition.dimension) is None:
+            return None
+        return "it is no ciphertext, and of the size of a plain update: whoever has read it has the update"
+
+    def _secrecy_problem(self, ciphertext: Lanes) -> str | None:
         try:
-            numbers = residues(ciphertext, dimension)
+            numbers = residues(ciphertext, self._history.definition.dimension)
         except MalformedBlob as error:
             return f"it is no ciphertext: {error}"
         is_open = ~np.any(numbers[:, 1], axis=1)

@@ -9,11 +9,10 @@ from functools import partial
 
 from fl_chain.aggregation.quantise import verify_masked_update, verify_update
 from fl_chain.audit.checks import CheckId
-from fl_chain.audit.copies import Content, Sought, read_copies
+from fl_chain.audit.copies import Content, read_update_copies
 from fl_chain.audit.findings import Collection
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.masks import audit_secrecy
-from fl_chain.audit.missing import Role
 from fl_chain.audit.observation import Observation
 from fl_chain.audit.statistics import UpdateStatistics
 from fl_chain.audit.whole_rounds import SeenUpdate
@@ -169,25 +168,9 @@ class UpdateReader:
         self, submission: Submission, posting: Posting, which: str, read: Callable[[], Content]
     ) -> Content | None:
         """Return an update after checking all its copies; None, and a finding, where none is good."""
-        return read_copies(
-            self.notes,
-            read,
-            lambda: self.store.update_copies(
-                submission.participant,
-                submission.sealed_root,
-                self.history.definition.dimension,
-                run=self.history.run,
-                round=submission.round,
-            ),
-            Sought(
-                f"the update of {submission.participant} in round {submission.round}{which}",
-                Kind.UPDATE_MISSING,
-                Kind.UPDATE_ALTERED,
-                ((Role.PARTICIPANT, submission.participant), (Role.AGGREGATOR, posting.poster)),
-                round=submission.round,
-                participant=submission.participant,
-            ),
-            stores=len(self.store.urls),
+        run, lanes = self.history.run, self.history.definition.dimension
+        return read_update_copies(
+            self.notes, self.store, submission, posting, run=run, lanes=lanes, which=which, read=read
         )
 
     def _note_bounds(self, submission: Submission, error: UpdateOutOfRange | None) -> None:

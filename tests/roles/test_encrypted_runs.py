@@ -23,7 +23,7 @@ from fl_chain.commitment.seals import sealed_root
 from fl_chain.commitment.tree import vector_root
 from fl_chain.config import EncryptionSettings
 from fl_chain.data.orange_juice import OWNERS
-from fl_chain.encryption.ciphertexts import residues, wire
+from fl_chain.encryption.ciphertexts import ciphertext_lanes, residues, wire
 from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import new_secret_key
 from fl_chain.encryption.lanes import encrypt
@@ -419,9 +419,11 @@ def test_a_ciphertext_that_anybody_reads_is_named(run: EncryptedConsortium) -> N
         own = run.submission(FIRST, PLAIN)
         root = sealed_root(opening.vector_root, opening.salt, history.run, FIRST, own.participant)
         run.store.write_update(own.participant, root, opening, lanes, run=history.run, round=FIRST)
-        problem = EncryptionAudit(history, run.store)._secrecy_problem(replace(own, sealed_root=root))
-        assert problem is not None
-        assert says in problem
+        audit, notes = EncryptionAudit(history, run.store), AuditReport(chain={}, run={})
+        submission = replace(own, sealed_root=root)
+        found = audit._found(submission, ciphertext_lanes(dimension))
+        assert not audit._audit_secrecy(submission, found, notes)
+        assert says in notes.findings[0].detail
 
 
 def test_a_worker_gives_nothing_away_before_it_has_the_key(run: EncryptedConsortium) -> None:
