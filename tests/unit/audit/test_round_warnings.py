@@ -99,8 +99,8 @@ def test_objections_to_a_posting_that_cannot_be_derived_are_what_they_are_for(ru
 
 def test_a_posting_of_a_kind_that_no_challenge_judges_is_not_called_right(tmp_path: Path) -> None:
     with blob_run(tmp_path, GENESIS, aggregation=AggregationKind.RESULT) as run:
-        for number, lanes in enumerate(updates(1)):
-            run.submit(number, lanes, weight=1)
+        for number in range(3):
+            run.submit(number, random_lanes(DIMENSION, number, most=30_000), weight=1)
         history = run.ledger.sync()
         run.ledger.post(
             run.aggregator,
