@@ -441,14 +441,8 @@ def _verify_groups(groups: int, aggregation: AggregationSettings, ledger: Ledger
         )
 
 
-def _verify_masking(
-    groups: int | None,
-    aggregation: AggregationSettings,
-    training: TrainingSettings,
-    cohort: CohortSettings | None,
-    ledger: LedgerPolicy,
-) -> None:
-    """Check that nothing in a policy needs to see a single update.
+def _verify_masking(groups: int | None, aggregation: AggregationSettings, ledger: LedgerPolicy) -> None:
+    """Check that the rule needs to see no single update, and that every sum hides each and shows noise.
 
     Raises:
         ConfigError: if something does, or too few make a sum.
@@ -460,11 +454,6 @@ def _verify_masking(
         )
     if groups is not None:
         _verify_groups(groups, aggregation, ledger)
-    if training.staleness_factor is not None:
-        raise ConfigError(
-            "a late update would be masked for a round that is over: leave out staleness_factor, or "
-            "[run.privacy]"
-        )
     if ledger.submission_s < LEAST_MASKED_SUBMISSION_S:
         raise ConfigError(f"submission_s is {ledger.submission_s}: a quarter of it is for setting up keys")
     if ledger.close_at:
@@ -472,8 +461,6 @@ def _verify_masking(
             "a round that closed early would have too few left to take the others' masks off: leave out "
             "close_at, or [run.privacy]"
         )
-    if cohort is not None:
-        raise ConfigError("secure aggregation is for runs in which everyone trains: leave out [run.cohort]")
     if ledger.quorum < LEAST_MASKED_QUORUM:
         raise ConfigError(
             f"quorum is {ledger.quorum}: a sum of fewer than {LEAST_MASKED_QUORUM} gives its summands away"
@@ -497,20 +484,28 @@ def _verify_hiding(
     Raises:
         ConfigError: if something does.
     """
+    if not isinstance(privacy, MaskingSettings | EncryptionSettings):
+        return
+    if training.staleness_factor is not None:
+        raise ConfigError(
+            "a late update would be hidden for a round that is over, whose sum is known: leave out "
+            "staleness_factor, or [run.privacy]"
+        )
+    if cohort is not None:
+        raise ConfigError(
+            "where updates are hidden everyone trains in every round: leave out [run.cohort], or "
+            "[run.privacy]"
+        )
     if isinstance(privacy, MaskingSettings):
-        _verify_masking(privacy.groups, aggregation, training, cohort, ledger)
-    elif isinstance(privacy, EncryptionSettings):
-        _verify_encryption(privacy, aggregation, training, cohort, ledger)
+        _verify_masking(privacy.groups, aggregation, ledger)
+    else:
+        _verify_encryption(privacy, aggregation, ledger)
 
 
 def _verify_encryption(
-    privacy: EncryptionSettings,
-    aggregation: AggregationSettings,
-    training: TrainingSettings,
-    cohort: CohortSettings | None,
-    ledger: LedgerPolicy,
+    privacy: EncryptionSettings, aggregation: AggregationSettings, ledger: LedgerPolicy
 ) -> None:
-    """Check that nothing in a policy needs to see a single update, and that every sum decrypts.
+    """Check that the rule needs to see no single update, and that every sum decrypts.
 
     Raises:
         ConfigError: if something does, or too few or too many make a sum.
@@ -520,13 +515,6 @@ def _verify_encryption(
             f"the rule {aggregation.rule!r} looks at single updates, and encryption hides them: take fedavg, "
             "or leave out [run.privacy]"
         )
-    if training.staleness_factor is not None:
-        raise ConfigError(
-            "a late update would be one more sum of a round that is over: leave out staleness_factor, or "
-            "[run.privacy]"
-        )
-    if cohort is not None:
-        raise ConfigError("everyone who holds the key trains in every round: leave out [run.cohort]")
     holders = key_cohort(privacy)
     if not holders.least_endorsers <= ledger.quorum <= len(holders.members):
         raise ConfigError(
