@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fl_chain.aggregation.quantise import model_values, quantise_update
 from fl_chain.aggregator import Aggregator, AggregatorParts
 from fl_chain.audit import AuditReport, audit_run
+from fl_chain.commitment.chunks import Lanes
 from fl_chain.config import (
     AggregationSettings,
     CohortSettings,
@@ -22,6 +24,7 @@ from fl_chain.config import (
 )
 from fl_chain.data.orange_juice import OWNERS, logistic_regression
 from fl_chain.learning import LocalLearner, build_task
+from fl_chain.learning.work import RoundWork
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.devnet.chain import Chain, open_chain
@@ -124,6 +127,22 @@ class Consortium:
         """Let chain time pass."""
         self.clock.now += seconds
         self.chain.catch_up()
+
+    def plain_update(self, round_id: int, owner: str, *, weight: int | None = None) -> Lanes:
+        """Return what an owner's worker trains in a round, before anything hides it.
+
+        Args:
+            round_id: the round.
+            owner: whose worker.
+            weight: that it is multiplied by; None: the number of rows.
+        """
+        history, quantisation = self.history, self.history.policy.quantisation
+        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
+        values = model_values(base, quantisation.fraction_bits)
+        trained = self.workers[owner]._parts.learner.train(
+            values, round_id=history.rounds[round_id].step, work=RoundWork()
+        )
+        return quantise_update(trained.values, values, weight or trained.n_examples, quantisation)
 
     def weight_cap(self) -> int:
         """Return every participant's largest weight."""

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from consortium import Consortium, policy
 
-from fl_chain.aggregation.quantise import model_values, quantise_update
 from fl_chain.aggregation.round import Aggregate, aggregate_round
 from fl_chain.audit import AuditMemory, AuditReport, audit_run
 from fl_chain.audit.encryption import EncryptionAudit
@@ -28,7 +27,6 @@ from fl_chain.encryption.delivery import sealed_secret_key
 from fl_chain.encryption.keys import new_secret_key
 from fl_chain.encryption.lanes import encrypt
 from fl_chain.errors import InputDataError, MalformedBlob, StateUnwritable, VerificationError
-from fl_chain.learning.work import RoundWork
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.keys import address_of
 from fl_chain.masking.keys import public_key
@@ -126,16 +124,6 @@ class EncryptedConsortium(Consortium):
 
         worker._updates = worker._publication._updates = replace(worker._updates, encrypt=chosen)
 
-    def plain_update(self, round_id: int, owner: str) -> Lanes:
-        """Return what a member's worker trains, before it is encrypted."""
-        history, quantisation = self.history, self.history.policy.quantisation
-        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
-        values = model_values(base, quantisation.fraction_bits)
-        trained = self.workers[owner]._parts.learner.train(
-            values, round_id=history.rounds[round_id].step, work=RoundWork()
-        )
-        return quantise_update(trained.values, values, 1, quantisation)
-
     def submission(self, round_id: int, owner: str) -> Submission:
         return next(
             one for one in self.history.submissions[round_id] if one.participant == self.address(owner)
@@ -167,7 +155,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EncryptedConsortiu
     ):
         run.work(MEMBERS, with_aggregator=False)
     lies = [run.aggregator_account, run.account("second")]
-    updates = [run.plain_update(LIES, owner) for owner in MEMBERS]
+    updates = [run.plain_update(LIES, owner, weight=1) for owner in MEMBERS]
     total = lanes_from_native(sum(one.view(">i4").astype(np.int64) for one in updates).astype(np.int32))
     run.post(LIES, lies[0], falsify(total))
     run.work_until(lambda history: len(history.fallen) == 1, MEMBERS, with_aggregator=False)
@@ -225,7 +213,7 @@ def test_everybody_holds_one_key_and_nobody_else_does(run: EncryptedConsortium) 
 def test_the_model_is_that_of_the_plain_sum(run: EncryptedConsortium) -> None:
     history = run.history
     base = run.store.read_model(history.definition.genesis_model_root, history.definition.dimension)
-    updates = [run.plain_update(FIRST, owner) for owner in MEMBERS]
+    updates = [run.plain_update(FIRST, owner, weight=1) for owner in MEMBERS]
     plain = aggregate_round(base, updates, len(MEMBERS), history.policy.quantisation)
     assert history.postings[FIRST].model_root == plain.model_root
 
@@ -407,7 +395,7 @@ def test_a_ciphertext_that_anybody_reads_is_named(run: EncryptedConsortium) -> N
     history, dimension = run.history, run.history.definition.dimension
     key = read_cohort_key(run.key_path(MAKER))
     assert key is not None
-    numbers = residues(encrypt(run.plain_update(FIRST, PLAIN), key.public), dimension)
+    numbers = residues(encrypt(run.plain_update(FIRST, PLAIN, weight=1), key.public), dimension)
     readable, beyond = numbers.copy(), lane_bytes(wire(numbers))
     readable[:, 1] = 0  # SEAL calls it transparent
     too_large = np.frombuffer(b"\xff" * 8 + bytes(beyond)[8:], dtype=LANE)
@@ -428,7 +416,7 @@ def test_a_ciphertext_that_anybody_reads_is_named(run: EncryptedConsortium) -> N
 
 def test_a_worker_gives_nothing_away_before_it_has_the_key(run: EncryptedConsortium) -> None:
     with pytest.raises(ValueError, match="before the cohort's key"):
-        run.workers[OUTSIDER]._encrypted(run.plain_update(FIRST, PLAIN))
+        run.workers[OUTSIDER]._encrypted(run.plain_update(FIRST, PLAIN, weight=1))
     worker = run.workers[PLAIN]
     bare = replace(worker._updates, encrypt=None, outbox=Outbox(run.folder / "bare"))
     with pytest.raises(ValueError, match="nothing leaves that is not encrypted"):

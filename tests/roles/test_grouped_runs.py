@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from consortium import Consortium, policy
 
-from fl_chain.aggregation.quantise import SIGNED_LANE, model_values, quantise_update
+from fl_chain.aggregation.quantise import SIGNED_LANE
 from fl_chain.aggregation.round import aggregate_result
 from fl_chain.aggregation.rules.grouped import group_means
 from fl_chain.aggregation.rules.order import Median
@@ -22,7 +22,6 @@ from fl_chain.commitment.chunks import LANE, Lanes
 from fl_chain.config import MaskingSettings, MedianSettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import MalformedResponse, TooFewInGroups
-from fl_chain.learning.work import RoundWork
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import absentees, round_groups
@@ -56,16 +55,6 @@ class GroupedConsortium(Consortium):
             return spoil(own) if spoil else own
 
         ring.masked = masked  # type: ignore[method-assign,assignment]
-
-    def plain_update(self, round_id: int, owner: str) -> Lanes:
-        """Return what a participant trains, before it is masked."""
-        history, quantisation = self.history, self.history.policy.quantisation
-        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
-        values = model_values(base, quantisation.fraction_bits)
-        trained = self.workers[owner]._parts.learner.train(
-            values, round_id=history.rounds[round_id].step, work=RoundWork()
-        )
-        return quantise_update(trained.values, values, trained.n_examples, quantisation)
 
     def groups(self, round_id: int) -> list[MaskedGroup]:
         history = self.history

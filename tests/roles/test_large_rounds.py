@@ -8,25 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from consortium import PUBLICATION_S, Consortium, policy
+from consortium import PUBLICATION_S, policy
+from masked_consortium import MaskedConsortium
 
-from fl_chain.aggregation.quantise import model_values, quantise_update
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.audit.findings import AuditReport
 from fl_chain.audit.kinds import Kind
 from fl_chain.audit.ledger_state import audit_blocks
 from fl_chain.audit.steps import audit_events
-from fl_chain.commitment.chunks import Lanes
 from fl_chain.config import MaskingSettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import GapInGraph, MalformedResponse
-from fl_chain.learning.work import RoundWork
 from fl_chain.ledger import events as e
 from fl_chain.ledger.history import History
 from fl_chain.ledger.masks import absentees, least_survivors
 from fl_chain.masking.graph import least_holders, reach
 from fl_chain.records import Exclusion, ExclusionReason, FallReason, RoundStatus, VoidReason
-from fl_chain.run.masked_rounds import release_blob, round_terms, unmasking_vectors, verify_whole
+from fl_chain.run.masked_rounds import release_blob, round_terms, verify_whole
 from fl_chain.run.unmasking import joined_seeds
 
 COUNT = 67
@@ -36,51 +34,8 @@ STAYING = PEOPLE[:-3]  # the others leave once their keys are set up
 pytestmark = pytest.mark.long
 
 
-class LargeConsortium(Consortium):
+class LargeConsortium(MaskedConsortium):
     """A consortium of 67, of which one may post a lie."""
-
-    def plain_update(self, round_id: int, owner: str) -> Lanes:
-        """Return what a participant trains, before it is masked."""
-        history, quantisation = self.history, self.history.policy.quantisation
-        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
-        values = model_values(base, quantisation.fraction_bits)
-        trained = self.workers[owner]._parts.learner.train(
-            values, round_id=history.rounds[round_id].step, work=RoundWork()
-        )
-        return quantise_update(trained.values, values, trained.n_examples, quantisation)
-
-    def lie(self, round_id: int, term: int) -> None:
-        """Post a round with a term that is wrong in one lane."""
-        history, ledger, poster = self.history, self.run.ledger, self.aggregator_account
-        submissions, masks = history.submissions[round_id], history.round_masks(round_id)
-        seeds = joined_seeds(history, self.store, round_id)
-        ledger.deposit_bond(poster, self.policy.bond_wei)
-        ledger.publish_seeds(poster, round_id, seeds)
-        owners = masks.stayed(submissions) + masks.departed(submissions)
-        terms = list(unmasking_vectors(history, round_id, dict(zip(owners, seeds, strict=True))))
-        terms[term] = terms[term].copy()
-        terms[term][0] += 1
-        dimension = history.definition.dimension
-        updates = [
-            self.store.read_update(
-                one.participant, one.sealed_root, dimension, run=history.run, round=round_id
-            ).lanes
-            for one in submissions
-        ]
-        base = self.store.read_model(history.base_model_roots[round_id], dimension)
-        weight = sum(one.weight for one in submissions)
-        made = aggregate_round(base, updates, weight, history.policy.quantisation, terms=terms)
-        for root, hashes in zip(made.partial_sum_roots, made.chunk_hashes, strict=True):
-            self.store.write_sum(root, hashes)
-        self.store.write_model(made.model_root, made.model)
-        ledger.post(
-            poster,
-            round=round_id,
-            digest=history.rounds[round_id].digest,
-            exclusions=[],
-            partial_sum_roots=made.partial_sum_roots,
-            model_root=made.model_root,
-        )
 
     def tear(self, round_id: int) -> None:
         """Fix survivors of a round that leave a gap, and not one fewer than the contract wants."""
@@ -119,7 +74,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeConsortium]:
     run.work_until(lambda history: history.round_masks(1).exclusions is not None, STAYING)
     while run.work(STAYING, with_aggregator=False):
         pass
-    run.lie(1, len(round_terms(run.history, 1)) - 1)
+    seeds = joined_seeds(run.history, run.store, 1)
+    run.post(1, run.aggregator_account, seeds, wrong_term=-1)
     run.work_until(lambda history: bool(history.fallen), STAYING, with_aggregator=False)
     run.aggregator = run.new_aggregator(run.account("second"))
     run.work_until(lambda history: history.rounds[1].status is RoundStatus.POSTED, STAYING)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from consortium import Consortium, policy
+from consortium import policy
+from masked_consortium import MaskedConsortium
 
-from fl_chain.aggregation.quantise import model_values, quantise_update, verify_update
+from fl_chain.aggregation.quantise import verify_update
 from fl_chain.aggregation.round import aggregate_round
 from fl_chain.audit import audit_run
 from fl_chain.audit.findings import AuditReport
@@ -26,9 +27,7 @@ from fl_chain.commitment.tree import vector_tree
 from fl_chain.config import MaskingSettings
 from fl_chain.data.orange_juice import OWNERS
 from fl_chain.errors import MalformedResponse, UpdateOutOfRange
-from fl_chain.learning.work import RoundWork
 from fl_chain.ledger import events as e
-from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.masking.masks import Mask, add_masks, native_lanes, self_mask_key, wire_lanes
@@ -42,62 +41,6 @@ from fl_chain.store import Store
 
 LATE = OWNERS[4]
 SUBMITTING = {1: OWNERS, 2: OWNERS[:4]}
-
-
-class MaskedConsortium(Consortium):
-    """A consortium whose aggregator may lie about masks."""
-
-    def post(self, round_id: int, poster: Account, seeds: list[bytes], *, wrong_term: bool = False) -> None:
-        """Post a round by seeds that may be wrong."""
-        ledger = self.run.ledger
-        ledger.deposit_bond(poster, self.policy.bond_wei)
-        ledger.publish_seeds(poster, round_id, seeds)
-        history = self.history
-        submissions, masks = history.submissions[round_id], history.round_masks(round_id)
-        # What a wrong seed gives is as wrong, whoever derives it.
-        right = joined_seeds(history, self.store, round_id)
-        owners = masks.stayed(submissions) + masks.departed(submissions)
-        terms = list(unmasking_vectors(history, round_id, dict(zip(owners, right, strict=True))))
-        if wrong_term:
-            terms[-1] = terms[-1].copy()
-            terms[-1][0] += 1
-        updates = [self.masked_update(one.round, one.index) for one in submissions]
-        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
-        weight = sum(one.weight for one in submissions)
-        made = aggregate_round(base, updates, weight, history.policy.quantisation, terms=terms)
-        for root, hashes in zip(made.partial_sum_roots, made.chunk_hashes, strict=True):
-            self.store.write_sum(root, hashes)
-        self.store.write_model(made.model_root, made.model)
-        ledger.post(
-            poster,
-            round=round_id,
-            digest=history.rounds[round_id].digest,
-            exclusions=[],
-            partial_sum_roots=made.partial_sum_roots,
-            model_root=made.model_root,
-        )
-
-    def masked_update(self, round_id: int, index: int) -> Lanes:
-        """Return a published update."""
-        history = self.history
-        one = history.submissions[round_id][index]
-        return self.store.read_update(
-            one.participant,
-            one.sealed_root,
-            history.definition.dimension,
-            run=history.run,
-            round=round_id,
-        ).lanes
-
-    def plain_update(self, round_id: int, owner: str) -> Lanes:
-        """Return what a store's worker trains, before it is masked."""
-        history, quantisation = self.history, self.history.policy.quantisation
-        base = self.store.read_model(history.base_model_roots[round_id], history.definition.dimension)
-        values = model_values(base, quantisation.fraction_bits)
-        trained = self.workers[owner]._parts.learner.train(
-            values, round_id=history.rounds[round_id].step, work=RoundWork()
-        )
-        return quantise_update(trained.values, values, trained.n_examples, quantisation)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaskedConsortium]:
     seeds = joined_seeds(run.history, run.store, 2)
     run.post(2, run.aggregator_account, [*seeds[:-1], bytes(16)])
     run.work_until(lambda history: len(history.fallen) == 1, people, with_aggregator=False)
-    run.post(2, run.account("second"), seeds, wrong_term=True)
+    run.post(2, run.account("second"), seeds, wrong_term=-1)
     run.work_until(lambda history: len(history.fallen) == 2, people, with_aggregator=False)
     run.post(2, run.account("third"), seeds)
     # The last round: two are away, and three cannot put the seed of one of them together.
