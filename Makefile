@@ -51,9 +51,10 @@ endif
 demo: $(RUN_STAMP) ## five stores train one model on a local ledger, then anyone audits it (writes runs/demo)
 	$(BIN)/fl-chain demo --out runs/demo --force
 
+# Three processes for two cores: some tests wait for deadlines.
 test: ## lint, static analysis, contract tests, all Python tests
 	$(MAKE) --no-print-directory -j 2 forge lint slither
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: the masked and the encrypted demonstration, more masked rounds, their contracts compiled anew
 	$(BIN)/pytest -m long
