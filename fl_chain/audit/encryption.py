@@ -24,8 +24,8 @@ from fl_chain.encryption.ciphertexts import ciphertext_lanes, residues
 from fl_chain.encryption.keys import SecretKey, parse_public_key
 from fl_chain.encryption.rounds import EncryptedRound, open_sum, spoilt_updates
 from fl_chain.errors import ConfigError, MalformedBlob, StoreError, VerificationError
+from fl_chain.hiding import KeyCohort
 from fl_chain.ledger.history import History
-from fl_chain.policy import KeyCohort
 from fl_chain.records import AggregationKind, Digest, Posting, Submission, VoidReason
 from fl_chain.run.documents import read_policy
 from fl_chain.run.encrypted_blobs import (

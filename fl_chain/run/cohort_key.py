@@ -20,11 +20,11 @@ from fl_chain.encryption.keys import SecretKey, new_secret_key, parse_public_key
 from fl_chain.encryption.scheme import DEGREE
 from fl_chain.encryption.seal import verify_installed
 from fl_chain.errors import BlobMissing, StoreError, VerificationError
+from fl_chain.hiding import KeyCohort
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
 from fl_chain.masking.keys import identity_private_key, public_key
-from fl_chain.policy import KeyCohort
 from fl_chain.records import Address
 from fl_chain.run.durable import make_folder, read_if_there, write_durably
 from fl_chain.run.encrypted_blobs import cohort_key_blob, identity_blob, sealed_key_blob, signed

@@ -12,13 +12,14 @@ from fl_chain.commitment.canonical import document_hash
 from fl_chain.commitment.tree import vector_root
 from fl_chain.config import FileTaskSettings, RunSettings
 from fl_chain.errors import ConfigError
+from fl_chain.hiding import with_members
 from fl_chain.learning import ModelDefinition, build_task, task_file_digest
 from fl_chain.ledger.account import Account
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.deployment import deploy
 from fl_chain.ledger.node import Node
 from fl_chain.ledger.token import Token
-from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size, with_members
+from fl_chain.policy import RunPolicy, policy_document, run_policy, with_cohort_size
 from fl_chain.records import ZERO_ADDRESS, Address, RunDefinition
 from fl_chain.store import Store
 

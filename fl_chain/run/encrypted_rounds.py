@@ -24,8 +24,8 @@ from fl_chain.commitment.tree import vector_root
 from fl_chain.encryption.keys import SecretKey
 from fl_chain.encryption.rounds import EncryptedRound
 from fl_chain.errors import BlobMissing, StoreError, VerificationError
+from fl_chain.hiding import KeyCohort
 from fl_chain.ledger.history import History
-from fl_chain.policy import KeyCohort
 from fl_chain.records import Address, Digest, Exclusion, ExclusionReason, Submission
 from fl_chain.run.encrypted import read_round
 from fl_chain.run.encrypted_blobs import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fl_chain.hiding import KeyCohort
 from fl_chain.ledger.history import History
 from fl_chain.masking.groups import LEAST_IN_GROUP
-from fl_chain.policy import KeyCohort
 
 NONE = "none: everyone who audits can read every update"
 

@@ -31,8 +31,8 @@ from fl_chain.config import (
 from fl_chain.demo import demo_settings
 from fl_chain.encryption.scheme import MAX_SUMMANDS
 from fl_chain.errors import ConfigError, DigestMismatch, MalformedBlob
+from fl_chain.hiding import MASKED_SUM_BITS
 from fl_chain.policy import (
-    MASKED_SUM_BITS,
     finest_scale_bits,
     parse_policy_document,
     policy_document,

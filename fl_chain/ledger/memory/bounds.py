@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from fl_chain.hiding import LEAST_MASKED_QUORUM, LEAST_MASKED_SUBMISSION_S
 from fl_chain.ledger.memory.records import refused
 from fl_chain.records import ZERO_DIGEST, LedgerPolicy, RunDefinition
 
 LARGEST_DIMENSION = 2**32
 LONGEST_PERIOD_S = 365 * 24 * 3600
 LARGEST_UNFINAL_ROUNDS = 64
-LEAST_MASKED_QUORUM = 3  # below it a sum gives its summands away
-LEAST_MASKED_SUBMISSION_S = 4  # a quarter is for setting up keys
 
 
 def verify_definition(definition: RunDefinition) -> None:
