@@ -56,7 +56,7 @@ test: ## lint, static analysis, contract tests, all Python tests
 	$(MAKE) --no-print-directory -j 2 forge lint slither
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
-test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: the masked and the encrypted demonstration, more masked rounds, their contracts compiled anew
+test-long: $(DEV_STAMP) $(NODE_STAMP) ## what `make test` leaves out: protected demonstrations, more processes that die or lie, larger masked rounds, contracts compiled anew
 	$(BIN)/pytest -m long
 
 forge: $(NODE_STAMP) ## the contract's own tests; `make invariants` draws far more

@@ -1,61 +1,50 @@
-"""A participant's side of masks: its identity key, its keys of each round, and what it releases of its peers.
+"""A participant's side of masks: its identity key, its keys of each round, its updates under masks.
 
 In its folder it remembers for each round to whom it sealed shares, so that it never seals those of another
-polynomial, and for which set of survivors it released shares, so that it never releases the other kind for
-another set. Both are on the disk before anything leaves, and stay there for ever: secrets are derived, so an
-old round could be asked for again.
+polynomial. It is on the disk before anything leaves, and stays there for ever. What it releases of its peers
+is in `fl_chain.run.releasing`.
 
     masks/receivers-<context>   addresses, 20 bytes each
-    masks/released-<context>    the occasion, 32 bytes
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fl_chain.commitment.chunks import Lanes
-from fl_chain.errors import LedgerReverted, StoreError, VerificationError
+from fl_chain.errors import LedgerReverted, StoreError
 from fl_chain.ledger.account import Account, Receipt
 from fl_chain.ledger.client import Ledger
 from fl_chain.ledger.history import History
-from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks, least_survivors
+from fl_chain.ledger.masks import KEYS_SHARE, RoundMasks
 from fl_chain.masking.groups import Groups
 from fl_chain.masking.keys import identity_private_key, public_key
-from fl_chain.masking.releases import Release
 from fl_chain.masking.setup import (
-    KeySetUp,
     RoundSecrets,
     key_set_up,
-    own_shares,
-    received_shares,
     round_secrets,
 )
-from fl_chain.masking.unmasking import masked, seed_to_release
+from fl_chain.masking.unmasking import masked
 from fl_chain.records import Address, Digest, PublishedKeys, Round, RoundStatus, address
 from fl_chain.run.durable import make_folder, write_durably
-from fl_chain.run.graphs import draws_at, is_graph_due, may_draw, possible_owners, receivers_among
+from fl_chain.run.graphs import draws_at, is_graph_due, may_draw, receivers_among
 from fl_chain.run.keeper import active_round
 from fl_chain.run.masked_rounds import (
     masking_context,
     masking_peers,
-    release_blob,
-    round_occasion,
     set_up_blob,
     set_up_content,
-    verify_whole,
 )
 from fl_chain.run.recovery import Recovery
+from fl_chain.run.releasing import ShareReleaser, note_path
 from fl_chain.run.transactions import TransactionOutbox
-from fl_chain.store import ReleaseBlob, SignedRelease, SignedSetUp, Store, WriteState
+from fl_chain.store import SignedSetUp, Store, WriteState
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 2.0  # after a store has failed, or a peer's shares were not there
-REPUBLICATION_S = 30.0  # between two looks whether a release is still there
 _OVERTAKEN = (
     "NoGraphDue",
     "KeysClosed",
@@ -86,9 +75,15 @@ class RingMember:
         self._parts = parts
         self._identity_key = identity_private_key(parts.secret, parts.ledger.run)
         self._folder = parts.folder / "masks"
+        self._releaser = ShareReleaser(
+            parts.account,
+            parts.store,
+            secret=parts.secret,
+            identity_key=self._identity_key,
+            folder=self._folder,
+        )
         self._recovery = Recovery(parts.store)
         self._refused: set[Digest] = set()
-        self._due_at: dict[Digest, float] = {}  # monotonic seconds
         self._said = ""
 
     def step(self, history: History, identity: Address) -> bool:
@@ -101,7 +96,7 @@ class RingMember:
         if not history.is_masked:
             return False
         return (
-            self._release_due(history, identity)
+            self._releaser.step(history, identity)
             or self._set_identity_key(history, identity)
             or self._set_up(history, identity)
         )
@@ -223,7 +218,7 @@ class RingMember:
         self, history: History, current: Round, identity: Address, now: int
     ) -> Mapping[Address, bytes] | None:
         """Return the identity keys of whom to seal shares to; None while too few of them are known."""
-        path = self._path("receivers", history, current.id)
+        path = note_path(self._folder, "receivers", history, current.id)
         if path.exists():
             content = path.read_bytes()
             remembered = [address(content[at : at + 20]) for at in range(0, len(content), 20)]
@@ -249,97 +244,7 @@ class RingMember:
     def _secrets(self, history: History, round_id: int, identity: Address) -> RoundSecrets:
         return round_secrets(self._parts.secret, masking_context(history, round_id), identity)
 
-    # ------------------------------------------------------------------ shares
-
-    def _release_due(self, history: History, identity: Address) -> bool:
-        if identity not in history.identity_keys:  # nobody has sealed anything to it
-            return False
-        for round_id in range(history.state.settled + 1, history.state.latest + 1):
-            masks = history.round_masks(round_id)
-            if history.rounds[round_id].status is not RoundStatus.CLOSED or masks.exclusions is None:
-                continue
-            when = round_occasion(history, round_id)
-            if time.monotonic() < self._due_at.get(when, 0.0):
-                continue
-            self._due_at[when] = time.monotonic() + RETRY_S
-            try:
-                if self._released(history, round_id, identity, when):
-                    return True
-            except (StoreError, VerificationError) as error:
-                self._say(f"round {round_id}: no shares are released yet: {error}")
-        return False
-
-    def _released(self, history: History, round_id: int, identity: Address, when: Digest) -> bool:
-        """Release what the survivors of a round call for; return whether anything was written."""
-        store, masks = self._parts.store, history.round_masks(round_id)
-        survivors = frozenset(masks.stayed(history.submissions[round_id]))
-        if not self._are_enough(history, round_id, len(survivors)):
-            return False
-        verify_whole(history, round_id)
-        if not self._is_remembered(history, round_id, when):
-            return False
-        shares, missing = {}, []
-        for keys in possible_owners(history, round_id, identity):
-            try:
-                both = self._shares_of(history, round_id, identity, keys)
-            except (StoreError, VerificationError) as error:
-                missing.append(f"{keys.participant}: {error}")
-                continue
-            if both is not None:
-                shares[keys.participant] = both[seed_to_release(keys.participant, survivors)]
-        if missing:
-            self._say(f"round {round_id}: shares of some peers are not there or do not open: {missing}")
-        else:
-            self._due_at[when] = time.monotonic() + REPUBLICATION_S
-        blob, release = release_blob(history, round_id, identity), Release(shares)
-        if not shares or _is_there(store, blob, release):
-            return False
-        signature = self._parts.account.sign_for(history.run.ledger, release.signed_content(when))
-        store.write_release(blob, SignedRelease(release, signature))
-        log.info("round %d: released shares of %d peers", round_id, len(shares))
-        return not missing
-
-    def _are_enough(self, history: History, round_id: int, survivors: int) -> bool:
-        """Return whether a sum of so many hides each; the contract fixes no fewer, but nodes may lie."""
-        needed = least_survivors(history.round_masks(round_id), history.policy.quorum)
-        if survivors < needed:
-            self._say(
-                f"round {round_id}: {survivors} survivors are said to be fixed, and it takes {needed}: no "
-                "shares are released; ask another node"
-            )
-        return survivors >= needed
-
-    def _is_remembered(self, history: History, round_id: int, when: Digest) -> bool:
-        """Remember for which survivors shares of a round are released; return whether it is still these."""
-        path = self._path("released", history, round_id)
-        if not path.exists():
-            make_folder(self._folder)
-            write_durably(path, when)
-        if path.read_bytes() == when:
-            return True
-        self._say(
-            f"round {round_id}: shares were released for other survivors before, so none are released for "
-            "these: somebody shows participants different chains, or the chain was reorganised"
-        )
-        return False
-
-    def _shares_of(
-        self, history: History, round_id: int, identity: Address, keys: PublishedKeys
-    ) -> tuple[bytes, bytes] | None:
-        """Return the shares of both seeds that a member gave this participant; None where it gave it none."""
-        context, owner = masking_context(history, round_id), keys.participant
-        sealed = self._parts.store.read_shares(owner, keys.shares_hash)
-        if owner == identity:
-            return own_shares(self._secrets(history, round_id, identity), context, identity, sealed)
-        if identity not in sealed:
-            return None
-        set_up = KeySetUp(owner, keys.round_key, keys.key_commitment, keys.mask_commitment, sealed)
-        return received_shares(set_up, self._identity_key, history.identity_keys[owner], context, identity)
-
     # ------------------------------------------------------------------ inside
-
-    def _path(self, what: str, history: History, round_id: int) -> Path:
-        return self._folder / f"{what}-{masking_context(history, round_id).digest().hex()}"
 
     def _sent(self, what: str, *, is_due: Callable[[], bool], call: Callable[[], Receipt]) -> bool:
         try:
@@ -354,14 +259,6 @@ class RingMember:
         if message != self._said:
             self._said = message
             log.warning("%s", message)
-
-
-def _is_there(store: Store, blob: ReleaseBlob, release: Release) -> bool:
-    """Return whether the store has these very shares; what others wrote in their place does not count."""
-    try:
-        return store.read_release(blob).release == release
-    except (StoreError, VerificationError):
-        return False
 
 
 def _can_join(history: History, current: Round, masks: RoundMasks, identity: Address, now: int) -> bool:

@@ -39,6 +39,7 @@ REASONS = {
     "fl_chain.ledger.memory.client": "tests/unit/simulation alters a saved ledger's calls",
     "fl_chain.ledger.memory.dispatch": "values of those calls, which the ledger's rules then judge",
     "fl_chain.run.cohort_key": "the member's own folder; the keys in it fl_chain.encryption.keys reads",
+    "fl_chain.run.durable": "an actor's own folder; what its callers make of the bytes is theirs",
     "fl_chain.run.encrypted": "the holder's own folder, damaged in its tests; blobs through the store",
     "fl_chain.run.kept": "the participant's own folder, by digest; damage reads as nothing",
     "fl_chain.masking.masks": "the output of its own cipher",

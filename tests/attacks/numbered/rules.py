@@ -380,13 +380,13 @@ LEFT_OUT = audit_check(
 
 RELEASED_ONCE = Rule(
     "a participant releases shares of a round for one set of survivors, and remembers which on its disk",
-    "`run.ring.RingMember._is_remembered`",
-    patches=(Patch("fl_chain.run.ring", "RingMember._is_remembered", lambda *_: True),),
+    "`run.releasing.ShareReleaser._is_remembered`",
+    patches=(Patch("fl_chain.run.releasing", "ShareReleaser._is_remembered", lambda *_: True),),
 )
 ENOUGH_RELEASED_FOR = Rule(
     "a participant releases no shares for survivors whose sum hides too little, whatever a node says",
-    "`run.ring.RingMember._are_enough`",
-    patches=(Patch("fl_chain.run.ring", "RingMember._are_enough", lambda *_: True),),
+    "`run.releasing.ShareReleaser._are_enough`",
+    patches=(Patch("fl_chain.run.releasing", "ShareReleaser._are_enough", lambda *_: True),),
 )
 RELEASE_SIGNED = Rule(
     "what is released is signed by its participant, for this set of survivors",
