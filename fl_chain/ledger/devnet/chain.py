@@ -37,6 +37,7 @@ from fl_chain.errors import ConfigError, FlChainError, TransactionRejected, Wron
 from fl_chain.ledger.devnet.database import ChainDatabase, open_database
 from fl_chain.ledger.devnet.evm import DEFAULT_CHAIN_ID, Block, Header, Receipt, Transaction, chain_class
 from fl_chain.ledger.devnet.keys import dev_keys
+from fl_chain.ledger.devnet.remembered import remember_nodes
 from fl_chain.ledger.devnet.stored import StoredBlock, stored_block
 from fl_chain.ledger.keccak import use_fast_keccak
 
@@ -327,6 +328,7 @@ def open_chain(
         DigestMismatch: its state was altered (read-only opening).
     """
     use_fast_keccak()
+    remember_nodes()
     database = open_database(folder, read_only=read_only)
     try:
         stored_id = database.meta.get("chain_id")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from eth.constants import ZERO_ADDRESS
 from eth_hash.auto import keccak
@@ -54,6 +55,13 @@ def _existing_header(chain: Chain, parameters: Sequence[Json], position: int) ->
     if header is None:
         raise InvalidParameters(f"there is no block {block}")
     return header
+
+
+def _accounts(chain: Chain, parameters: Sequence[Json], position: int) -> Any:
+    """Return accounts and storage at a block; no transaction waits here, so none is ahead of the newest."""
+    if parameters[position:] == ["pending"]:
+        return chain.accounts(chain.head)
+    return chain.accounts(_existing_header(chain, parameters, position))
 
 
 def _block(chain: Chain, parameters: Sequence[Json]) -> Json:
@@ -150,21 +158,19 @@ def _logs(chain: Chain, parameters: Sequence[Json]) -> Json:
 
 
 def _balance(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return hex(chain.accounts(_existing_header(chain, parameters, 1)).get_balance(address_of(parameters[0])))
+    return hex(_accounts(chain, parameters, 1).get_balance(address_of(parameters[0])))
 
 
 def _code(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return data_hex(
-        chain.accounts(_existing_header(chain, parameters, 1)).get_code(address_of(parameters[0]))
-    )
+    return data_hex(_accounts(chain, parameters, 1).get_code(address_of(parameters[0])))
 
 
 def _nonce(chain: Chain, parameters: Sequence[Json]) -> Json:
-    return hex(chain.accounts(_existing_header(chain, parameters, 1)).get_nonce(address_of(parameters[0])))
+    return hex(_accounts(chain, parameters, 1).get_nonce(address_of(parameters[0])))
 
 
 def _storage(chain: Chain, parameters: Sequence[Json]) -> Json:
-    state = chain.accounts(_existing_header(chain, parameters, 2))
+    state = _accounts(chain, parameters, 2)
     value: int = state.get_storage(address_of(parameters[0]), quantity_of(parameters[1]))
     return data_hex(value.to_bytes(32, "big"))
 
