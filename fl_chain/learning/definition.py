@@ -15,6 +15,7 @@ from fl_chain.config import TrainingSettings
 from fl_chain.errors import ConfigError, InputDataError, UnsupportedModel
 from fl_chain.learning.layout import VectorLayout
 from fl_chain.learning.manifest import Manifest
+from fl_chain.learning.memory_format import lay_out
 from fl_chain.learning.private import PrivateTraining
 from fl_chain.learning.steps import GuidedSteps, TrainingStopped
 from fl_chain.learning.task import Examples, Rows, Task, n_rows
@@ -59,6 +60,7 @@ class ModelDefinition:
         self._device = torch_device(device)
         self._local = training.local
         self._module = self._fresh().to(self._device)
+        lay_out(self._module)
         self._layout = VectorLayout(
             manifest_of(self._module, self._local), has_control=training.algorithm == "scaffold"
         )

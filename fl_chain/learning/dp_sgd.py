@@ -21,11 +21,14 @@ from opacus.validators import ModuleValidator
 from torch import nn
 
 from fl_chain.errors import InputDataError, UnsupportedModel
+from fl_chain.learning.memory_format import contiguous
 from fl_chain.learning.private import BatchLoss
 from fl_chain.learning.steps import TrainingStopped
 from fl_chain.learning.task import Examples, Rows, n_rows
 from fl_chain.learning.work import PrivateWork
 from fl_chain.privacy.noise import SecretStream
+
+SUM_TOLERANCE = 1e-3  # of float32 gradients, relative to the rows' own
 
 
 def train_privately(
@@ -48,12 +51,13 @@ def train_privately(
         The mean of the steps' losses. It is not protected: it stays with the participant.
 
     Raises:
-        UnsupportedModel: if the gradients of single rows cannot be told apart.
+        UnsupportedModel: if the gradients of single rows cannot be told apart, or do not add up.
         InputDataError: if groups are to be hidden and the rows name none.
     """
     settings, stream = work.settings, SecretStream(work.key)
     units, n_units = _units(examples, is_group=settings.unit == "group")
-    with _single_gradients(model) as wrapped:
+    # Opacus unfolds images by their strides, and takes those of a contiguous tensor for granted.
+    with contiguous(model), _single_gradients(model) as wrapped:
         private = _KeyedOptimizer(
             optimizer,
             stream,
@@ -70,7 +74,9 @@ def train_privately(
                 value = batch_loss(wrapped, rows)
                 losses.append(value.item())
                 value.backward()  # type: ignore[no-untyped-call]
-                _verify_gradients(private)
+                _verify_single(private)
+                if len(losses) == 1:
+                    _verify_sum(private)
                 if settings.unit == "group":
                     _sum_by_unit(private, torch.from_numpy(units)[rows])
             else:
@@ -141,12 +147,26 @@ def _single_gradients(model: nn.Module) -> Iterator[nn.Module]:
                     delattr(parameter, name)
 
 
-def _verify_gradients(optimizer: DPOptimizer) -> None:
+def _verify_single(optimizer: DPOptimizer) -> None:
     if any(not isinstance(parameter.grad_sample, torch.Tensor) for parameter in optimizer.params):
         raise UnsupportedModel(
             "a parameter has no gradient of its own for each row, used twice or not at all: with "
             "differential privacy every parameter is used once"
         )
+
+
+def _verify_sum(optimizer: DPOptimizer) -> None:
+    """Check the gradients of the rows against their mean, which torch itself derived."""
+    for parameter in optimizer.params:
+        mean = parameter.grad_sample.mean(0)
+        if torch.linalg.vector_norm(mean - parameter.grad) > SUM_TOLERANCE * torch.linalg.vector_norm(
+            parameter.grad_sample
+        ):
+            raise UnsupportedModel(
+                "the gradients of single rows do not add up to the batch's gradient, so clipping them would "
+                "train something else. Have `loss` return the mean over rows, and the model's forward leave "
+                "tensors contiguous"
+            )
 
 
 def _sum_by_unit(optimizer: DPOptimizer, owners: torch.Tensor) -> None:

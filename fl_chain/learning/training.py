@@ -48,7 +48,10 @@ def derive_seed(run_seed: int, round_id: int, owner: str) -> int:
 def seeded_torch(seed: int) -> Iterator[None]:
     """Seed torch's own generator, for dropout and layers' initialisers, and put its state back afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(seed)
+        if torch.accelerator.is_available():
+            torch.random.manual_seed(seed)
+        else:  # the same without noting the whole stack for a device that may come: half a millisecond
+            torch.default_generator.manual_seed(seed)
         yield
 
 
@@ -101,7 +104,7 @@ def train_sgd(
 
         def loss_of_rows(wrapped: nn.Module, rows: torch.Tensor) -> torch.Tensor:
             inputs, targets = next(_batches(examples, rows, max(1, len(rows)), device))
-            mean = loss(wrapped(inputs), targets)
+            mean = loss(wrapped(inputs.contiguous()), targets)
             _verify_finite(mean.item(), 0, settings)
             return mean
 
