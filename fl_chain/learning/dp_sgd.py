@@ -164,8 +164,7 @@ def _verify_sum(optimizer: DPOptimizer) -> None:
         ):
             raise UnsupportedModel(
                 "the gradients of single rows do not add up to the batch's gradient, so clipping them would "
-                "train something else. Have `loss` return the mean over rows, and the model's forward leave "
-                "tensors contiguous"
+                "train something else: have the model's forward leave tensors contiguous"
             )
 
 

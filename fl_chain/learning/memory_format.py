@@ -34,13 +34,16 @@ def lay_out(module: nn.Module) -> None:
 @contextmanager
 def contiguous(module: nn.Module) -> Iterator[None]:
     """Lay a model out row by row within, for who counts on it, and as before afterwards."""
-    formats = {name: parameter.stride() for name, parameter in module.named_parameters()}
-    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    others = [(one, one.stride()) for one in module.parameters() if not one.is_contiguous()]
+    for parameter, _ in others:
+        parameter.data = parameter.data.contiguous()
     try:
         yield
     finally:
-        if any(parameter.stride() != formats[name] for name, parameter in module.named_parameters()):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for parameter, stride in others:
+            data = parameter.data
+            strided = torch.empty_strided(data.shape, stride, dtype=data.dtype, device=data.device)
+            parameter.data = strided.copy_(data)
 
 
 def _is_torchs_own(layer: nn.Module) -> bool:

@@ -159,10 +159,12 @@ def test_gradients_of_rows_that_do_not_add_up_are_refused(monkeypatch: pytest.Mo
 
 def test_contiguous_puts_back_what_was_there() -> None:
     model = pictures()
-    with contiguous(model):
-        assert not is_channels_last(model)
-    assert not is_channels_last(model)
     lay_out(model)
+    model[0].weight.data = model[0].weight.data.contiguous()
+    before = [(one.clone(), one.stride()) for one in model.parameters()]
     with contiguous(model):
-        assert not is_channels_last(model)
+        assert all(parameter.is_contiguous() for parameter in model.parameters())
+    after = list(model.parameters())
     assert is_channels_last(model)
+    assert [one.stride() for one in after] == [stride for _, stride in before]
+    assert all(torch.equal(one, value) for one, (value, _) in zip(after, before, strict=True))
