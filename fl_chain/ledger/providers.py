@@ -127,6 +127,8 @@ class PersistentTransport:
             provider = self._make_provider()
             await asyncio.wait_for(provider.connect(), CONNECT_TIMEOUT_S)
             self._provider = provider
+            if provider._message_listener_task is not None:
+                provider._message_listener_task.add_done_callback(_look_at_its_end)
         # web3 would wait its time out on a connection that was closed in good order.
         listener = provider._message_listener_task
         question = asyncio.ensure_future(ask(provider))
@@ -169,6 +171,12 @@ class PersistentTransport:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _look_at_its_end(listener: asyncio.Task[None]) -> None:
+    """Take note of what ended a connection: whoever asks next hears of it, and nobody may ask any more."""
+    if not listener.cancelled():
+        listener.exception()
 
 
 class _IdlessErrors(PersistentConnectionProvider):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +29,7 @@ from fl_chain.ledger.account import Account
 from fl_chain.ledger.devnet import Chain, background_server, dev_keys, open_chain
 from fl_chain.ledger.devnet.rpc import Dispatcher
 from fl_chain.ledger.node import Node, connect, embedded, parse_head
+from fl_chain.ledger.providers import PersistentTransport, websocket
 from fl_chain.ledger.transport import Request
 from fl_chain.records import address
 
@@ -106,6 +109,31 @@ def test_over_a_websocket() -> None:
         node = connect([url])
         verify_usable(node)
         node.close()
+
+
+def test_a_connection_that_breaks_while_nobody_asks_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    def answer_once(connection: Any) -> None:
+        asked = json.loads(connection.recv())
+        connection.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": "0x1"}))
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+    with serve_websocket(answer_once, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        transport = PersistentTransport(lambda: websocket(f"ws://127.0.0.1:{server.socket.getsockname()[1]}"))
+        try:
+            assert transport.request("eth_chainId", [])["result"] == "0x1"
+            deadline_s = time.monotonic() + 10
+            while not transport._provider._message_listener_task.done():
+                assert time.monotonic() < deadline_s
+                time.sleep(0.01)
+            transport._provider = None  # forgotten with what ended it
+            gc.collect()
+            assert "never retrieved" not in caplog.text
+        finally:
+            transport.close()
+            server.shutdown()
+            thread.join()
 
 
 def test_over_ipc(tmp_path: Path) -> None:
