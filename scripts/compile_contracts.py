@@ -151,12 +151,12 @@ def compile_artifacts(only: Collection[str] = ()) -> dict[str, dict[str, Any]]:
         SystemExit: if there is no compiler, or the sources do not compile.
     """
     sources = read_sources()  # all of them, whatever is compiled: the compiler numbers what it reads
-    wanted = {
+    wanted = {unit: {"": ["ast"]} for unit in (*CONTRACTS_BY_UNIT, *BASES)}  # contracts inherit immutables
+    wanted |= {
         unit: SETTINGS["outputSelection"][unit]
         for unit, contract in CONTRACTS_BY_UNIT.items()
         if not only or contract in only
     }
-    wanted |= {unit: SETTINGS["outputSelection"][unit] for unit in BASES}
     return artifacts_of(compile_sources(sources, wanted), sources)
 
 
@@ -167,11 +167,15 @@ def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, d
         output: what `compile_sources` returned for the settings' own selection, or for more.
         sources: of the source units.
     """
-    compiled = {unit: contract for unit, contract in CONTRACTS_BY_UNIT.items() if unit in output["contracts"]}
+    compiled = {
+        unit: contract
+        for unit, contract in CONTRACTS_BY_UNIT.items()
+        if "evm" in output["contracts"].get(unit, {}).get(contract, {})
+    }
     names = {
         str(node["id"]): node["name"]
-        for unit in (*compiled, *BASES)
-        for node in variable_declarations(output["sources"][unit]["ast"])
+        for unit in output["sources"].values()
+        for node in variable_declarations(unit.get("ast"))
     }
     return {
         contract: artifact_of(
