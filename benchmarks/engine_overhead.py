@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import mnist_shaped
@@ -51,7 +55,7 @@ def overhead(name: str, *, clients: int, rounds: int, installs: bool) -> Result:
 def engine_seconds(*, clients: int, rounds: int) -> tuple[float, float]:
     """Return what the engine adds to a client, and how long its training takes, in seconds.
 
-    A process of the simulation's pool trains all of them; beside it, this one trains, quantises and seals the
+    A process of the simulation's pool trains all of them; another one like it trains, quantises and seals the
     same without an engine.
     """
     run = RunSettings(
@@ -67,12 +71,46 @@ def engine_seconds(*, clients: int, rounds: int) -> tuple[float, float]:
         bare = _Bare(simulation)
         pool = Pool(simulation.ground, 1)
         try:
-            engine_s, bare_s, training_s = interleaved_medians(
-                [lambda: list(pool.train(bare.next_jobs())), bare.work, bare.train], rounds
-            )
+            with _apart(bare) as does:
+                engine_s, bare_s, training_s = interleaved_medians(
+                    [
+                        lambda: list(pool.train(bare.next_jobs())),
+                        partial(does, "work"),
+                        partial(does, "train"),
+                    ],
+                    rounds,
+                )
         finally:
             pool.close()
     return (engine_s - bare_s) / clients, training_s / clients
+
+
+@contextmanager
+def _apart(bare: _Bare) -> Iterator[Callable[[str], None]]:
+    """Fork a process, as the pool's was; calls name what it does, and end when it has."""
+    context = get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def serve() -> None:
+        ours.close()
+        with suppress(EOFError):
+            while True:
+                getattr(bare, theirs.recv())()
+                theirs.send(None)
+
+    process = context.Process(target=serve, daemon=True)
+    process.start()
+    theirs.close()
+
+    def do(name: str) -> None:
+        ours.send(name)
+        ours.recv()
+
+    try:
+        yield do
+    finally:
+        ours.close()
+        process.join()
 
 
 class _Bare:
