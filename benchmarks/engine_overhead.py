@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -71,46 +69,18 @@ def engine_seconds(*, clients: int, rounds: int) -> tuple[float, float]:
         bare = _Bare(simulation)
         pool = Pool(simulation.ground, 1)
         try:
-            with _apart(bare) as does:
+            with ProcessPoolExecutor(1, get_context("fork"), _begin, (bare,)) as apart:
                 engine_s, bare_s, training_s = interleaved_medians(
                     [
                         lambda: list(pool.train(bare.next_jobs())),
-                        partial(does, "work"),
-                        partial(does, "train"),
+                        lambda: apart.submit(_work).result(),
+                        lambda: apart.submit(_train).result(),
                     ],
                     rounds,
                 )
         finally:
             pool.close()
     return (engine_s - bare_s) / clients, training_s / clients
-
-
-@contextmanager
-def _apart(bare: _Bare) -> Iterator[Callable[[str], None]]:
-    """Fork a process, as the pool's was; calls name what it does, and end when it has."""
-    context = get_context("fork")
-    ours, theirs = context.Pipe()
-
-    def serve() -> None:
-        ours.close()
-        with suppress(EOFError):
-            while True:
-                getattr(bare, theirs.recv())()
-                theirs.send(None)
-
-    process = context.Process(target=serve, daemon=True)
-    process.start()
-    theirs.close()
-
-    def do(name: str) -> None:
-        ours.send(name)
-        ours.recv()
-
-    try:
-        yield do
-    finally:
-        ours.close()
-        process.join()
 
 
 class _Bare:
@@ -147,3 +117,18 @@ class _Bare:
             lanes, root = committed_update(values, self._base, job.weight_cap, quantisation)
             secret, base_root = participant_secret(self._policy.seed, job.name), job.base_model_root
             sealed_update(lanes, root, job.weight_cap, 1, base_root, secret, run=self._run, identity=who)
+
+
+_bare: list[_Bare] = []  # of the process that works without an engine
+
+
+def _begin(bare: _Bare) -> None:
+    _bare.append(bare)
+
+
+def _work() -> None:
+    _bare[-1].work()
+
+
+def _train() -> None:
+    _bare[-1].train()

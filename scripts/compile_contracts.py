@@ -164,7 +164,7 @@ def artifacts_of(output: dict[str, Any], sources: dict[str, str]) -> dict[str, d
     """Return the artifacts of those contracts that were compiled.
 
     Args:
-        output: what `compile_sources` returned for the settings' own selection, or for more.
+        output: what `compile_sources` returned, with the syntax trees of the settings' own selection.
         sources: of the source units.
     """
     compiled = {

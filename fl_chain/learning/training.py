@@ -50,7 +50,7 @@ def seeded_torch(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         if torch.accelerator.is_available():
             torch.random.manual_seed(seed)
-        else:  # the same without noting the whole stack for a device that may come: half a millisecond
+        else:  # the same, without noting down the whole stack for a device that may come
             torch.default_generator.manual_seed(seed)
         yield
 

@@ -1,9 +1,8 @@
 """What py-evm's tries work out again and again, remembered.
 
 Every block opens the tries of state and storage anew and walks from their roots, over nodes that mostly were
-there before: decoding those, and the nibbles of their keys, took an eighth of a block. Both follow from bytes
-alone, so what came of them once holds for good. A node comes as lists that the tries write into; everybody
-gets some of their own.
+there before. Decoding those, and the nibbles of their keys, follow from bytes alone, so what came of them
+once holds for good. A node comes as lists that the tries write into; everybody gets some of their own.
 """
 
 from __future__ import annotations

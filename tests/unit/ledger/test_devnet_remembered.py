@@ -12,7 +12,7 @@ from trie import hexary
 from trie.hexary import HexaryTrie
 from trie.utils.nodes import decode_node
 
-from fl_chain.ledger.devnet import dev_keys, open_chain
+from fl_chain.ledger.devnet import dev_keys, evm, open_chain, remembered
 from fl_chain.ledger.devnet.remembered import remember_nodes
 from fl_chain.ledger.trie_roots import secure_root
 
@@ -23,7 +23,9 @@ JUMPER_CREATION = b"\x6d" + JUMPER_RUNTIME + bytes.fromhex("5f 52 600e 6012 f3")
 
 
 @pytest.fixture(autouse=True)
-def remembering() -> None:
+def remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember in this test alone, whatever ran before it in this process."""
+    monkeypatch.setattr(hexary, "decode_node", decode_node)
     remember_nodes()
 
 
@@ -84,3 +86,14 @@ def test_nothing_waits_so_what_is_pending_is_what_the_newest_block_left() -> Non
                 assert ask(chain, "eth_getBalance", RECIPIENT, block) == hex(nonce + 1)
         assert ask(chain, "eth_getTransactionCount", sender, "earliest") == "0x0"
         assert ask(chain, "eth_getStorageAt", RECIPIENT, "0x0", "pending") == "0x" + "00" * 32
+
+
+def test_a_chain_that_is_opened_remembers_from_block_to_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hexary, "decode_node", decode_node)  # as the library has it
+    with open_chain(clock=Clock()) as chain:
+        chain.send(signed(chain.chain_id, 0, to=None, value=0, data=JUMPER_CREATION, gas=100_000))
+        nodes, codes = remembered._decoded.cache_info().hits, evm._positions.cache_info().hits
+        chain.send(signed(chain.chain_id, 1))
+        chain.send(signed(chain.chain_id, 2))
+        assert remembered._decoded.cache_info().hits > nodes
+        assert evm._positions.cache_info().hits > codes
